@@ -1,0 +1,81 @@
+import type { Done } from '../../env/env.js';
+import type { MemberId, Message } from '../../raft/types.js';
+
+/**
+ * The seam between a member and the network to its peers. `tcp-transport.ts` is the real one; the simulator
+ * supplies another that runs the same codec over a simulated network.
+ */
+
+/** What a request between members asks for; the numbers are on the wire. */
+export const PeerRequest = {
+  /** Body and reply: list of members (see proto/peer.proto); served before the member has a leader. */
+  members: 1,
+  /** Body: LeaseKeepAliveRequest; reply: LeaseKeepAliveResponse without header. Leader only. */
+  leaseKeepAlive: 2,
+  /** Body: LeaseTimeToLiveRequest; reply: LeaseTimeToLiveResponse without header. Leader only. */
+  leaseTimeToLive: 3,
+  /** Body: empty; reply: server version text. */
+  version: 4,
+} as const;
+export type PeerRequest = (typeof PeerRequest)[keyof typeof PeerRequest];
+
+/** A pull source of snapshot bytes. `next` yields null at the end; one call at a time. */
+export interface SnapshotSource {
+  next(done: (error: Error | null, chunk: Uint8Array | null) => void): void;
+  close(): void;
+}
+
+/** Where a received snapshot goes. `write` calls `done` when it can take more. */
+export interface SnapshotSink {
+  write(chunk: Uint8Array, done: Done): void;
+  /** All bytes arrived: verify, make durable. An error means the content is damaged and nothing was kept. */
+  finish(done: Done): void;
+  abort(): void;
+}
+
+export interface PeerAddress {
+  readonly id: MemberId;
+  /** http:// or https:// URLs; tried in turn. */
+  readonly urls: readonly string[];
+}
+
+/** How the member reacts to its peers. Every method returns quickly and does not throw. */
+export interface PeerHandler {
+  /** Messages of one received frame, in the order sent. */
+  onMessages(from: MemberId, messages: readonly Message[]): void;
+  /** A snapshot message whose state follows; null refuses it. After `sink.finish` succeeded, `onMessages` gets the message. */
+  onSnapshot(from: MemberId, message: Message): SnapshotSink | null;
+  /** The stream to the member broke (or a send was dropped). Called at most once per outage. */
+  onUnreachable(id: MemberId): void;
+  /** The connection was reset and reconnecting was refused: its process is gone (R35). */
+  onGone(id: MemberId): void;
+  /** The peer told us that this member was removed from the cluster. */
+  onRemoved(): void;
+  onRequest(
+    from: MemberId,
+    kind: number,
+    body: Uint8Array,
+    reply: (error: Error | null, body: Uint8Array | null) => void,
+  ): void;
+}
+
+export interface PeerTransport {
+  /** Starts listening and dialling. `done` reports a listen error. */
+  start(handler: PeerHandler, done: Done): void;
+  /** The complete set of other members; connections to ids not listed are closed and refused. */
+  setPeers(peers: readonly PeerAddress[], removed: readonly MemberId[]): void;
+  /** Queues messages by their `to`; drops them when there is no connection or its queue is over its bound. */
+  send(messages: readonly Message[]): void;
+  /** Sends a snapshot on a connection of its own. */
+  sendSnapshot(message: Message, source: SnapshotSource, done: Done): void;
+  request(
+    to: MemberId,
+    kind: PeerRequest,
+    body: Uint8Array,
+    timeoutMs: number,
+    done: (error: Error | null, body: Uint8Array | null) => void,
+  ): void;
+  /** Monotonic ms since when the link to the member is up without interruption, or undefined. */
+  connectedSince(id: MemberId): number | undefined;
+  close(done: () => void): void;
+}
