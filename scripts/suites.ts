@@ -1,0 +1,163 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { join } from 'node:path';
+import type { SuiteMessage } from '../test/support/reporter.js';
+import { ROOT } from './jobs.js';
+
+/** Runs one suite of mocha tests in a process of its own, and says what a set of results amounts to. */
+
+export interface Suite {
+  readonly name: string;
+  readonly files: readonly string[];
+}
+
+export interface SuiteResult {
+  readonly name: string;
+  passed: number;
+  failed: number;
+  skipped: number;
+  seconds: number;
+  readonly failures: string[];
+  readonly skips: string[];
+  readonly slow: string[];
+}
+
+export interface SuiteLimits {
+  /** Longest time for the whole suite. */
+  readonly maxMs: number;
+  /** A finished suite that keeps its process alive longer than this has left something open. */
+  readonly lingerMs: number;
+  /** Drops what the tests print. */
+  readonly quiet?: boolean;
+}
+
+export interface Verdict {
+  readonly ok: boolean;
+  /** Why it is not ok although no test failed; empty otherwise. */
+  readonly reasons: readonly string[];
+  /** `N passed, N failed, N skipped`; each failed static check counts as one failure. */
+  readonly line: string;
+}
+
+export function judge(
+  results: readonly SuiteResult[],
+  failedChecks: readonly string[],
+  inCi: boolean,
+): Verdict {
+  let passed = 0;
+  let failed = failedChecks.length;
+  let skipped = 0;
+  for (const result of results) {
+    passed += result.passed;
+    failed += result.failed;
+    skipped += result.skipped;
+  }
+  const reasons: string[] = [];
+  if (failedChecks.length > 0) reasons.push(`static checks failed: ${failedChecks.join(', ')}`);
+  if (inCi && skipped > 0) reasons.push('CI=true: a skipped test fails the run');
+  if (passed + failed === 0) reasons.push('no test ran');
+  return {
+    ok: failed === 0 && reasons.length === 0,
+    reasons,
+    line: `${passed} passed, ${failed} failed, ${skipped} skipped`,
+  };
+}
+
+/** Never rejects: whatever goes wrong is a failure in the result. */
+export function runSuite(suite: Suite, limits: SuiteLimits): Promise<SuiteResult> {
+  const began = performance.now();
+  const result: SuiteResult = {
+    name: suite.name,
+    passed: 0,
+    failed: 0,
+    skipped: 0,
+    seconds: 0,
+    failures: [],
+    skips: [],
+    slow: [],
+  };
+  let running = 'loading its files';
+  let ended = false;
+  // A group of its own, so that a hung suite can be ended together with the servers it started.
+  const output = limits.quiet === true ? 'ignore' : 'inherit';
+  const child = fork(join(ROOT, 'test/support/run-suite.ts'), suite.files, {
+    cwd: ROOT,
+    detached: true,
+    execArgv: ['--import', 'tsx'],
+    stdio: ['ignore', output, output, 'ipc'],
+  });
+  const fail = (text: string): void => {
+    result.failed++;
+    result.failures.push(`FAILED test/${suite.name}: ${text}`);
+  };
+  const stop = (): void => {
+    signalGroup(child, 'SIGKILL');
+  };
+  process.on('exit', stop);
+  return new Promise((done) => {
+    let timer = setTimeout(() => {
+      fail(`ran longer than ${limits.maxMs / 1000} s; it was at: ${running}`);
+      ended = true;
+      stop();
+    }, limits.maxMs);
+    child.on('message', (message: SuiteMessage) => {
+      if (message.kind === 'running') running = message.title;
+      else if (message.kind === 'failed')
+        result.failures.push(`FAILED ${message.title}\n${message.file}\n${message.error}`);
+      else if (message.kind === 'pending') result.skips.push(message.title);
+      else if (message.kind === 'slow')
+        result.slow.push(`${message.title} (${message.seconds.toFixed(0)} s)`);
+      else {
+        ended = true;
+        result.passed += message.passed;
+        result.failed += message.failed;
+        result.skipped += message.pending;
+        clearTimeout(timer);
+        timer = setTimeout(() => {
+          fail(
+            'its process did not end after the last test: a socket, timer or child was left open',
+          );
+          stop();
+        }, limits.lingerMs);
+      }
+    });
+    child.on('error', (error) => {
+      fail(String(error));
+    });
+    child.on('exit', (code, signal) => {
+      clearTimeout(timer);
+      const how = signal ?? `code ${String(code)}`;
+      if (!ended) fail(`its process ended (${how}) at: ${running}`);
+      else if (code !== 0 && result.failed === 0)
+        fail(`its process ended with ${how} after the last test`);
+      awaitGroupEnd(child, limits.lingerMs, (left) => {
+        if (left && result.failed === 0)
+          fail('processes that its tests started were still running at its end');
+        stop();
+        process.off('exit', stop);
+        result.seconds = (performance.now() - began) / 1000;
+        done(result);
+      });
+    });
+  });
+}
+
+/** Polls until no process of the child's group is left, or `maxMs` passed. */
+function awaitGroupEnd(child: ChildProcess, maxMs: number, done: (left: boolean) => void): void {
+  const deadline = performance.now() + maxMs;
+  const look = (): void => {
+    const left = signalGroup(child, 0);
+    if (!left || performance.now() > deadline) done(left);
+    else setTimeout(look, 50);
+  };
+  look();
+}
+
+/** Sends `signal` to the child and what it started; false when nothing of that group exists. */
+function signalGroup(child: ChildProcess, signal: 'SIGKILL' | 0): boolean {
+  if (child.pid === undefined) return false;
+  try {
+    return process.kill(-child.pid, signal);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,96 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { expect } from 'chai';
+import { checkImports, importRules } from '../../scripts/imports.js';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+
+/** One planted violation for each rule: the file, what it holds, and files it needs. */
+const CANARIES: Readonly<Record<string, readonly [string, string]>> = {
+  'no-circular': [
+    'src/server/first.ts',
+    "import { b } from './second.js';\nexport const a = () => b;",
+  ],
+  'not-to-unresolvable': [
+    'src/server/lost.ts',
+    "import { a } from './nowhere.js';\nexport const b = a;",
+  ],
+  'no-barrels': ['src/server/use-barrel.ts', "export { c } from './parts/index.js';"],
+  'product-not-from-tests': ['src/server/uses-test.ts', "export { t } from '../../test/help.js';"],
+  'no-dev-packages': ['src/server/uses-chai.ts', "export { expect } from 'chai';"],
+  'raft-imports-nothing': [
+    'src/raft/reads-clock.ts',
+    "export { performance } from 'node:perf_hooks';",
+  ],
+  'env-imports-nothing': ['src/env/looks-up.ts', "export { m } from '../mvcc/plain.js';"],
+  'wal-knows-types-only': ['src/wal/calls-raft.ts', "export { r } from '../raft/plain.js';"],
+  'mvcc-stands-alone': ['src/mvcc/calls-raft.ts', "export { r } from '../raft/plain.js';"],
+  'rpc-knows-no-store': ['src/rpc/calls-store.ts', "export type { M } from '../mvcc/plain.js';"],
+  'gen-imports-runtime': ['src/gen/calls-store.ts', "export { m } from '../mvcc/plain.js';"],
+  'server-looks-down': ['src/server/calls-client.ts', "export { k } from '../client/plain.js';"],
+  'client-is-outside': ['src/client/calls-store.ts', "export { m } from '../mvcc/plain.js';"],
+  'cluster-only-through-the-api': [
+    'src/cluster/api/calls-store.ts',
+    "export { m } from '../../mvcc/plain.js';",
+  ],
+  'cli-starts-things': ['src/cli/calls-raft.ts', "export { r } from '../raft/plain.js';"],
+  'only-level-engine-has-leveldb': [
+    'src/mvcc/opens-leveldb.ts',
+    "export { ClassicLevel } from 'classic-level';",
+  ],
+  'harness-is-black-box': ['bench/calls-server.ts', "export { a } from '../src/server/first.js';"],
+};
+
+/** Files the canaries import; none of them breaks a rule itself. */
+const SURROUNDINGS: Readonly<Record<string, string>> = {
+  'package.json':
+    '{"type":"module","dependencies":{"classic-level":"*"},"devDependencies":{"chai":"*"}}',
+  'src/server/second.ts': "import { a } from './first.js';\nexport const b = () => a;",
+  'src/server/parts/index.ts': 'export const c = 1;',
+  'src/mvcc/plain.ts': 'export const m = 1;\nexport type M = number;',
+  'src/mvcc/level-engine.ts': "export { ClassicLevel } from 'classic-level';",
+  'src/raft/plain.ts': 'export const r = 1;',
+  'src/client/plain.ts': 'export const k = 1;',
+  'test/help.ts': 'export const t = 1;',
+};
+
+describe('import rules', () => {
+  let tree = '';
+
+  before(() => {
+    tree = mkdtempSync(join(tmpdir(), 'mainstay-imports-'));
+    for (const [path, text] of [...Object.entries(SURROUNDINGS), ...Object.values(CANARIES)]) {
+      mkdirSync(dirname(join(tree, path)), { recursive: true });
+      writeFileSync(join(tree, path), `${text}\n`);
+    }
+    symlinkSync(join(ROOT, 'node_modules'), join(tree, 'node_modules'));
+  });
+
+  after(() => {
+    rmSync(tree, { recursive: true, force: true });
+  });
+
+  it('has a planted violation for every rule', () => {
+    const rules = importRules().forbidden.map((rule) => rule.name ?? '');
+    expect(Object.keys(CANARIES)).to.have.members(rules);
+  });
+
+  it('reports every planted violation and nothing else', async () => {
+    const report = await checkImports(tree);
+    const found = report.violations.map((violation) => `${violation.rule} ${violation.from}`);
+    for (const [rule, [path]] of Object.entries(CANARIES))
+      expect(found).to.include(`${rule} ${path}`);
+    const planted = new Set(Object.values(CANARIES).map(([path]) => path));
+    // The cycle is reported at both of its ends.
+    planted.add('src/server/second.ts');
+    expect(report.violations.filter((violation) => !planted.has(violation.from))).to.deep.equal([]);
+    expect(report.modulesRead).to.equal(report.filesThere);
+  });
+
+  it('reads every source file of the project', async () => {
+    const report = await checkImports(ROOT);
+    expect(report.filesThere).to.be.greaterThan(20);
+    expect(report.modulesRead).to.equal(report.filesThere);
+  });
+});
