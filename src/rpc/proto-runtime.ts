@@ -1,0 +1,359 @@
+/**
+ * What all generated message codecs (src/gen/) share: reading, measuring and writing the protobuf wire format.
+ *
+ * Promises: reading never goes beyond the given bytes, allocates no more than the input's size suggests,
+ * and fails with DecodeError only. Writing is canonical: minimal varints, negative numbers as ten bytes.
+ * 64-bit integers are handled as two 32-bit halves; a bigint is made only where the field's type is bigint.
+ *
+ * Called by: src/gen/, and by code that splices encoded fields together by hand.
+ */
+import { invariant } from '../invariant.js';
+
+/** The bytes (or the JSON) are not a message of the expected type. */
+export class DecodeError extends Error {
+  override name = 'DecodeError';
+}
+
+/** Messages may contain messages to this depth, unknown groups included. */
+export const MAX_DEPTH = 100;
+
+/** The value of an absent bytes field. */
+export const EMPTY_BYTES: Uint8Array = new Uint8Array(0);
+
+const TWO_32 = 0x1_0000_0000;
+/** Below this length, loops in JavaScript beat a call into the runtime's byte routines. */
+const SHORT_BYTES = 24;
+const SHORT_TEXT = 40;
+
+const asInt64 = new BigInt64Array(1);
+const asUint64 = new BigUint64Array(asInt64.buffer);
+const halves = new Int32Array(asInt64.buffer);
+asUint64[0] = 1n;
+const LO = halves[0] === 1 ? 0 : 1;
+const HI = 1 - LO;
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+// ---- reading ----
+
+/** A position in a message's bytes. Every read is bounded by `end`, the end of the innermost message. */
+export class Reader {
+  readonly buf: Uint8Array;
+  pos: number;
+  private lo = 0;
+  private hi = 0;
+
+  constructor(buf: Uint8Array, pos: number) {
+    this.buf = buf;
+    this.pos = pos;
+  }
+
+  /** Field number and wire type. Requires: pos < end. */
+  tag(end: number): number {
+    const b = this.buf[this.pos] as number;
+    if (b < 0x80 && b > 7) {
+      this.pos++;
+      return b;
+    }
+    this.varint(end);
+    if (this.hi !== 0 || this.lo >>> 3 === 0) throw new DecodeError('invalid field number');
+    return this.lo >>> 0;
+  }
+
+  /** An int64 that counts something. */
+  int(end: number): number {
+    if (this.pos < end) {
+      const b = this.buf[this.pos] as number;
+      if (b < 0x80) {
+        this.pos++;
+        return b;
+      }
+    }
+    this.varint(end);
+    return safe(this.hi * TWO_32 + (this.lo >>> 0));
+  }
+
+  /** A uint64 that counts something. */
+  uint(end: number): number {
+    if (this.pos < end) {
+      const b = this.buf[this.pos] as number;
+      if (b < 0x80) {
+        this.pos++;
+        return b;
+      }
+    }
+    this.varint(end);
+    return safe((this.hi >>> 0) * TWO_32 + (this.lo >>> 0));
+  }
+
+  int32(end: number): number {
+    this.varint(end);
+    return this.lo;
+  }
+
+  uint32(end: number): number {
+    this.varint(end);
+    return this.lo >>> 0;
+  }
+
+  bool(end: number): boolean {
+    this.varint(end);
+    return this.lo !== 0 || this.hi !== 0;
+  }
+
+  bigInt(end: number): bigint {
+    this.varint(end);
+    halves[LO] = this.lo;
+    halves[HI] = this.hi;
+    return asInt64[0] as bigint;
+  }
+
+  bigUint(end: number): bigint {
+    this.varint(end);
+    halves[LO] = this.lo;
+    halves[HI] = this.hi;
+    return asUint64[0] as bigint;
+  }
+
+  /** Reads a length and returns the position where that many bytes end. */
+  stop(end: number): number {
+    const length = this.uint(end);
+    const stop = this.pos + length;
+    if (stop > end) throw truncated();
+    return stop;
+  }
+
+  /** A view of the input, not a copy. */
+  bytes(end: number): Uint8Array {
+    const stop = this.stop(end);
+    const start = this.pos;
+    if (stop === start) return EMPTY_BYTES;
+    this.pos = stop;
+    return this.buf.subarray(start, stop);
+  }
+
+  string(end: number): string {
+    const stop = this.stop(end);
+    const start = this.pos;
+    this.pos = stop;
+    return text(this.buf, start, stop);
+  }
+
+  /** Passes over a field this program does not know; `depth` bounds groups within groups. */
+  skip(tag: number, end: number, depth: number): void {
+    switch (tag & 7) {
+      case 0:
+        this.varint(end);
+        return;
+      case 1:
+        this.advance(8, end);
+        return;
+      case 2:
+        this.pos = this.stop(end);
+        return;
+      case 3:
+        this.skipGroup(tag, end, depth);
+        return;
+      case 5:
+        this.advance(4, end);
+        return;
+      default:
+        throw new DecodeError('invalid wire type');
+    }
+  }
+
+  private skipGroup(start: number, end: number, depth: number): void {
+    if (depth <= 0) throw tooDeep();
+    while (this.pos < end) {
+      const tag = this.tag(end);
+      if ((tag & 7) === 4) {
+        if (tag !== start + 1) throw new DecodeError('group ends with another number');
+        return;
+      }
+      this.skip(tag, end, depth - 1);
+    }
+    throw truncated();
+  }
+
+  private advance(count: number, end: number): void {
+    if (this.pos + count > end) throw truncated();
+    this.pos += count;
+  }
+
+  /** Reads up to 64 bits into `lo` and `hi`, as signed 32-bit halves. */
+  private varint(end: number): void {
+    const buf = this.buf;
+    let pos = this.pos;
+    let lo = 0;
+    let hi = 0;
+    for (let shift = 0; shift < 28; shift += 7) {
+      if (pos >= end) throw truncated();
+      const b = buf[pos++] as number;
+      lo |= (b & 0x7f) << shift;
+      if (b < 0x80) {
+        this.pos = pos;
+        this.lo = lo;
+        this.hi = 0;
+        return;
+      }
+    }
+    if (pos >= end) throw truncated();
+    const fifth = buf[pos++] as number;
+    lo |= (fifth & 0x7f) << 28;
+    hi = (fifth & 0x7f) >>> 4;
+    if (fifth >= 0x80) {
+      for (let shift = 3; ; shift += 7) {
+        if (pos >= end) throw truncated();
+        const b = buf[pos++] as number;
+        if (shift === 31 && b > 1) throw new DecodeError('integer has more than 64 bits');
+        hi |= (b & 0x7f) << shift;
+        if (b < 0x80) break;
+      }
+    }
+    this.pos = pos;
+    this.lo = lo;
+    this.hi = hi;
+  }
+}
+
+function safe(n: number): number {
+  if (!Number.isSafeInteger(n)) throw new DecodeError('integer is outside the range this server handles');
+  return n;
+}
+
+function truncated(): DecodeError {
+  return new DecodeError('message is truncated');
+}
+
+export function tooDeep(): DecodeError {
+  return new DecodeError('message is nested too deeply');
+}
+
+function text(buf: Uint8Array, start: number, stop: number): string {
+  if (stop - start <= SHORT_TEXT) {
+    let s = '';
+    let i = start;
+    for (; i < stop; i++) {
+      const b = buf[i] as number;
+      if (b >= 0x80) break;
+      s += String.fromCharCode(b);
+    }
+    if (i === stop) return s;
+  }
+  try {
+    return utf8.decode(buf.subarray(start, stop));
+  } catch {
+    throw new DecodeError('string is not valid UTF-8');
+  }
+}
+
+// ---- measuring ----
+
+/** Requires: a safe integer. */
+export function sizeInt(n: number): number {
+  if (n < 0x80) return n < 0 ? 10 : 1;
+  if (n < 0x4000) return 2;
+  if (n < 0x20_0000) return 3;
+  if (n < 0x1000_0000) return 4;
+  if (n < 0x8_0000_0000) return 5;
+  if (n < 0x400_0000_0000) return 6;
+  if (n < 0x2_0000_0000_0000) return 7;
+  return 8;
+}
+
+/** Of an int64 or a uint64: both have the same encoding. */
+export function sizeBig(v: bigint): number {
+  asInt64[0] = v;
+  const hi = halves[HI] as number;
+  const bits = hi === 0 ? 32 - Math.clz32(halves[LO] as number) : 64 - Math.clz32(hi);
+  return bits === 0 ? 1 : ((bits + 6) / 7) | 0;
+}
+
+/** With the length in front. */
+export function sizeBytes(v: Uint8Array): number {
+  const n = v.length;
+  return sizeInt(n) + n;
+}
+
+/** With the length in front. */
+export function sizeString(s: string): number {
+  const n = utf8Length(s);
+  return sizeInt(n) + n;
+}
+
+function utf8Length(s: string): number {
+  const n = s.length;
+  if (n > SHORT_TEXT) return Buffer.byteLength(s);
+  for (let i = 0; i < n; i++) if (s.charCodeAt(i) >= 0x80) return Buffer.byteLength(s);
+  return n;
+}
+
+// ---- writing: each returns the position after what it wrote ----
+
+/** Requires: a safe integer. */
+export function writeInt(buf: Uint8Array, pos: number, n: number): number {
+  if (n >= 0 && n < TWO_32) {
+    let rest = n;
+    while (rest > 0x7f) {
+      buf[pos++] = (rest & 0x7f) | 0x80;
+      rest >>>= 7;
+    }
+    buf[pos++] = rest;
+    return pos;
+  }
+  const lo = n >>> 0;
+  return writeHalves(buf, pos, lo, Math.floor((n - lo) / TWO_32) >>> 0);
+}
+
+export function writeBig(buf: Uint8Array, pos: number, v: bigint): number {
+  asInt64[0] = v;
+  return writeHalves(buf, pos, (halves[LO] as number) >>> 0, (halves[HI] as number) >>> 0);
+}
+
+function writeHalves(buf: Uint8Array, pos: number, low: number, high: number): number {
+  let lo = low;
+  let hi = high;
+  while (hi !== 0) {
+    buf[pos++] = (lo & 0x7f) | 0x80;
+    lo = ((lo >>> 7) | (hi << 25)) >>> 0;
+    hi >>>= 7;
+  }
+  while (lo > 0x7f) {
+    buf[pos++] = (lo & 0x7f) | 0x80;
+    lo >>>= 7;
+  }
+  buf[pos++] = lo;
+  return pos;
+}
+
+/** With the length in front. */
+export function writeBytes(buf: Uint8Array, pos: number, v: Uint8Array): number {
+  const n = v.length;
+  const at = writeInt(buf, pos, n);
+  if (n > SHORT_BYTES) buf.set(v, at);
+  else for (let i = 0; i < n; i++) buf[at + i] = v[i] as number;
+  return at + n;
+}
+
+/** With the length in front. */
+export function writeString(buf: Uint8Array, pos: number, s: string): number {
+  const n = utf8Length(s);
+  const at = writeInt(buf, pos, n);
+  if (n <= SHORT_TEXT && n === s.length) {
+    for (let i = 0; i < n; i++) buf[at + i] = s.charCodeAt(i);
+    return at + n;
+  }
+  Buffer.from(buf.buffer, buf.byteOffset + at, n).write(s, 'utf8');
+  return at + n;
+}
+
+/** A buffer for an encoded message of `size` bytes, with arbitrary content. */
+export function allocate(size: number): Uint8Array {
+  return size === 0 ? EMPTY_BYTES : Buffer.allocUnsafe(size);
+}
+
+/** Checks that a message took exactly the space it was measured to take. */
+export function finished(buf: Uint8Array, pos: number): Uint8Array {
+  invariant(pos === buf.length, 'an encoded message differs in length from its measure');
+  return buf;
+}
