@@ -1,0 +1,100 @@
+/**
+ * Refusals to start. Every one names its cause and the next step, because the person who reads it is
+ * looking at a terminal or a crash loop and not at this code.
+ */
+export class StartupError extends Error {
+  override name = 'StartupError';
+  /** What the operator can do about it: one sentence, or a command. */
+  readonly nextStep: string;
+
+  constructor(message: string, nextStep: string, options?: ErrorOptions) {
+    super(message, options);
+    this.nextStep = nextStep;
+  }
+}
+
+/** The two lines a refusal prints on standard error; anything but a StartupError is shown with its stack. */
+export function formatStartupError(error: unknown): string {
+  if (error instanceof StartupError) {
+    return `mainstay: cannot start: ${error.message}\n  next step: ${error.nextStep}\n`;
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return `mainstay: cannot start: unexpected error: ${text}\n  next step: report this together with the text above\n`;
+}
+
+/** Why listening on `url` failed. `flag` is the flag the URL came from, without dashes. */
+export function listenFailure(url: string, flag: string, cause: unknown): StartupError {
+  switch (errorCode(cause)) {
+    case 'EADDRINUSE':
+      return new StartupError(
+        `${url} is already in use by another process`,
+        `stop that process (find it with "ss -ltnp"), or give this member another address with --${flag}`,
+        { cause },
+      );
+    case 'EACCES':
+      return new StartupError(
+        `not allowed to listen on ${url}`,
+        `use a port above 1023 with --${flag}, or run with the right to bind low ports`,
+        { cause },
+      );
+    case 'EADDRNOTAVAIL':
+      return new StartupError(
+        `${url} is not an address of this machine`,
+        `give --${flag} an address of this machine, or 0.0.0.0 for all of them`,
+        { cause },
+      );
+    default:
+      return new StartupError(`cannot listen on ${url}: ${errorText(cause)}`, `check --${flag}`, {
+        cause,
+      });
+  }
+}
+
+/** Why the data directory (or the directory of the log) cannot be used. */
+export function dataDirFailure(dir: string, cause: unknown): StartupError {
+  switch (errorCode(cause)) {
+    case 'EACCES':
+    case 'EPERM':
+      return new StartupError(
+        `the data directory ${dir} cannot be written`,
+        `give the user that runs mainstay ownership of it (chown), or choose another one with --data-dir`,
+        { cause },
+      );
+    case 'EROFS':
+      return new StartupError(
+        `the data directory ${dir} is on a read-only file system`,
+        'choose a writable place with --data-dir',
+        { cause },
+      );
+    case 'ENOTDIR':
+    case 'EEXIST':
+      return new StartupError(
+        `the data directory ${dir} is not a directory`,
+        'choose another place with --data-dir',
+        { cause },
+      );
+    case 'ENOSPC':
+      return new StartupError(
+        `no space is left on the disk that holds ${dir}`,
+        'free some space, or choose a place on another disk with --data-dir',
+        { cause },
+      );
+    default:
+      return new StartupError(
+        `the data directory ${dir} cannot be used: ${errorText(cause)}`,
+        'check the directory, or choose another one with --data-dir',
+        { cause },
+      );
+  }
+}
+
+/** The operating system's error code, or an empty text. */
+function errorCode(error: unknown): string {
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string')
+    return error.code;
+  return '';
+}
+
+function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
