@@ -291,13 +291,7 @@ function emitSize(out: string[], m: MessageModel): void {
   for (const f of m.fields) if (f.repeated && isScalarVarint(f)) emitPackedSize(out, m, f);
 }
 
-function emitItemSize(
-  out: string[],
-  f: FieldModel,
-  v: string,
-  tag: string,
-  indent: string,
-): void {
+function emitItemSize(out: string[], f: FieldModel, v: string, tag: string, indent: string): void {
   if (f.kind === 'message') {
     out.push(`${indent}const s = size${f.typeName}(${v});`);
     out.push(`${indent}n += ${tag} + sizeInt(s) + s;`);

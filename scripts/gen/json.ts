@@ -85,7 +85,7 @@ function emitFromJson(out: string[], m: MessageModel): void {
     if (f.repeated) {
       out.push(
         `    for (const item of jsonList(v, '${f.protoName}')) {`,
-        `      m.${f.name}.push(${fromJson(f, 'item')});`,
+        ...pushFromJson(f),
         '    }',
       );
     } else {
@@ -104,10 +104,18 @@ function oneofCheck(m: MessageModel, f: FieldModel): string[] {
   return [`    if (${set}) throw twoOfOneof('${f.oneof}');`];
 }
 
+function pushFromJson(f: FieldModel): string[] {
+  if (f.kind !== 'enum') return [`      m.${f.name}.push(${fromJson(f, 'item')});`];
+  return [
+    `      const value = enumFromJson(item, '${f.protoName}', ${f.typeName}Names);`,
+    `      if (value !== undefined) m.${f.name}.push(value);`,
+  ];
+}
+
 function fromJson(f: FieldModel, v: string): string {
   switch (f.kind) {
     case 'enum':
-      return `enumFromJson(${v}, '${f.protoName}', ${f.typeName}Names)`;
+      return `enumFromJson(${v}, '${f.protoName}', ${f.typeName}Names) ?? 0`;
     case 'message':
       return `${jsonName(f.typeName)}FromJson(${v}, depth - 1)`;
     default:

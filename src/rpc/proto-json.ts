@@ -3,7 +3,8 @@
  *
  * Out: names as in the .proto files, 64-bit integers as strings, bytes as standard base64, enums by name, zero values
  * left out. In: .proto or lowerCamel names, integers as numbers or strings, either base64 alphabet with or without
- * padding, enums by name or number; null and unknown fields are ignored. Anything else is a DecodeError.
+ * padding, enums by name or number; null, unknown fields and unknown enum names are ignored. Anything else is a
+ * DecodeError.
  *
  * Called by: src/gen/, and by the gateway, which parses request bodies with `parseJson`.
  * Ref: etcd contract 9.2.
@@ -18,9 +19,8 @@ export interface JsonObject {
 const MAX_INT64 = 2n ** 63n - 1n;
 const MIN_INT64 = -(2n ** 63n);
 const MAX_UINT64 = 2n ** 64n - 1n;
-
-/** A string literal (skipped as a whole), or an integer too long for a double to be sure to hold. */
-const LONG_INTEGERS = /"(?:[^"\\]|\\.)*"|(?<![\d.eE+-])-?\d{16,}(?![\d.eE])/g;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
 
 /**
  * JSON.parse, except that integers of 16 digits and more become strings, so that no id loses its last digits.
@@ -28,14 +28,51 @@ const LONG_INTEGERS = /"(?:[^"\\]|\\.)*"|(?<![\d.eE+-])-?\d{16,}(?![\d.eE])/g;
  * Throws: DecodeError.
  */
 export function parseJson(text: string): unknown {
-  const exact = /\d{16}/.test(text)
-    ? text.replace(LONG_INTEGERS, (found) => (found.startsWith('"') ? found : `"${found}"`))
-    : text;
   try {
-    return JSON.parse(exact) as unknown;
+    return JSON.parse(/\d{16}/.test(text) ? quoteLongIntegers(text) : text) as unknown;
   } catch (error) {
     throw new DecodeError(error instanceof Error ? error.message : String(error));
   }
+}
+
+function quoteLongIntegers(text: string): string {
+  const parts: string[] = [];
+  let copied = 0;
+  let i = 0;
+  while (i < text.length) {
+    const c = text.charCodeAt(i);
+    if (c === QUOTE) {
+      i = endOfString(text, i);
+    } else if (isNumberPart(c)) {
+      const start = i;
+      while (i < text.length && isNumberPart(text.charCodeAt(i))) i++;
+      const token = text.slice(start, i);
+      if (/^-?\d{16,}$/.test(token)) {
+        parts.push(text.slice(copied, start), '"', token, '"');
+        copied = i;
+      }
+    } else {
+      i++;
+    }
+  }
+  parts.push(text.slice(copied));
+  return parts.join('');
+}
+
+/** The position after the string literal that starts at `start`. */
+function endOfString(text: string, start: number): number {
+  for (let i = start; ;) {
+    i = text.indexOf('"', i + 1);
+    if (i < 0) return text.length;
+    let escapes = 0;
+    while (text.charCodeAt(i - 1 - escapes) === BACKSLASH) escapes++;
+    if (escapes % 2 === 0) return i + 1;
+  }
+}
+
+/** Of the characters numbers are made of, `E` and `e` included. */
+function isNumberPart(c: number): boolean {
+  return (c >= 0x30 && c <= 0x39) || c === 0x2d || c === 0x2b || c === 0x2e || (c | 0x20) === 0x65;
 }
 
 /** `depth` is what is left of the nesting allowance. */
@@ -46,8 +83,16 @@ export function jsonObject(j: unknown, message: string, depth: number): Record<s
 }
 
 /** The field under either of its names; undefined when absent or null. */
-export function jsonField(o: Record<string, unknown>, protoName: string, camelName: string): unknown {
-  return o[protoName] ?? o[camelName] ?? undefined;
+export function jsonField(
+  o: Record<string, unknown>,
+  protoName: string,
+  camelName: string,
+): unknown {
+  const v = o[protoName];
+  if (protoName === camelName) return v ?? undefined;
+  const other = o[camelName];
+  if (v !== undefined && other !== undefined) throw new DecodeError(`duplicate field ${camelName}`);
+  return v ?? other ?? undefined;
 }
 
 export function jsonList(j: unknown, field: string): readonly unknown[] {
@@ -113,10 +158,16 @@ function wholeNumber(j: unknown): bigint | null {
   return Number.isInteger(n) ? BigInt(n) : null;
 }
 
-export function enumFromJson(j: unknown, field: string, names: Readonly<Record<number, string>>): number {
+/** Undefined for a name this program does not know, which is ignored like an unknown field. */
+export function enumFromJson(
+  j: unknown,
+  field: string,
+  names: Readonly<Record<number, string>>,
+): number | undefined {
   if (typeof j === 'number') return int32FromJson(j, field);
+  if (typeof j !== 'string') throw invalid(field, j);
   for (const id in names) if (names[id] === j) return Number(id);
-  throw invalid(field, j);
+  return undefined;
 }
 
 /** By name, or by number where this program knows no name. */
@@ -126,8 +177,8 @@ export function enumToJson(v: number, names: Readonly<Record<number, string>>): 
 
 export function bytesFromJson(j: unknown, field: string): Uint8Array {
   if (typeof j !== 'string') throw invalid(field, j);
-  const whole = j.length % 4 === 0;
-  const digits = whole ? j.replace(/={1,2}$/, '') : j;
+  const text = j.replace(/[\r\n]/g, '');
+  const digits = text.length % 4 === 0 ? text.replace(/={1,2}$/, '') : text;
   if (digits.length % 4 === 1 || !/^(?:[A-Za-z0-9+/]*|[A-Za-z0-9_-]*)$/.test(digits)) {
     throw invalid(field, j);
   }

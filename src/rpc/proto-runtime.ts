@@ -217,7 +217,8 @@ export class Reader {
 }
 
 function safe(n: number): number {
-  if (!Number.isSafeInteger(n)) throw new DecodeError('integer is outside the range this server handles');
+  if (!Number.isSafeInteger(n))
+    throw new DecodeError('integer is outside the range this server handles');
   return n;
 }
 
