@@ -1,0 +1,136 @@
+/**
+ * One listening port for gRPC and HTTP/1.1: a connection that opens with the HTTP/2 preface goes to the RPC
+ * transport, any other to the HTTP handler, and on TLS the negotiated protocol decides where there is one.
+ *
+ * Promises: no byte is lost or reordered at the hand-over; a connection that has not said enough within
+ * `SNIFF_TIMEOUT_MS` is closed; closing the listener closes connections still undecided, and only those.
+ * Does not serve anything itself. Called by the member for each of its client URLs.
+ */
+import * as net from 'node:net';
+import * as tls from 'node:tls';
+import type { RpcTransport } from './service.js';
+import type { TransportEnv } from './transport.js';
+
+/** How long a fresh connection may take to show which protocol it speaks (on TLS: after the handshake). */
+const SNIFF_TIMEOUT_MS = 10_000;
+const TLS_HANDSHAKE_TIMEOUT_MS = 10_000;
+/** No HTTP/1.1 method starts with these bytes, so the rest of the preface need not be awaited. */
+const PREFACE_START = Buffer.from('PRI ', 'latin1');
+const ALPN_PROTOCOLS = ['h2', 'http/1.1'];
+const NO_BYTES = new Uint8Array(0);
+
+export interface MuxOptions {
+  readonly env: TransportEnv;
+  /** A TCP address (port 0 for any), or the path of a unix socket. */
+  readonly listen: { readonly host: string; readonly port: number } | { readonly path: string };
+  readonly transport: RpcTransport;
+  /**
+   * Receives a socket that speaks HTTP/1.1 and must listen for its data before it returns, as the 'connection'
+   * event of a node:http server does; what was read already follows as data. Without it such sockets are closed.
+   */
+  readonly onHttp?: (socket: net.Socket) => void;
+  /** Makes the port a TLS port; protocols for ALPN are added unless given. */
+  readonly tls?: tls.TlsOptions;
+  /** Connections beyond this are closed at once. */
+  readonly maxConnections?: number;
+}
+
+export interface MuxListener {
+  /** The listener itself, for instance to replace its certificate with `setSecureContext`. */
+  readonly server: net.Server;
+  /** The bound port; 0 for a unix socket. */
+  readonly port: number;
+  /** Stops listening and closes connections whose protocol is not known yet; `done` runs when the port is free. */
+  close(done: () => void): void;
+}
+
+/** Starts listening; `done` receives the listener, or the operating system's error. */
+export function listenMux(
+  options: MuxOptions,
+  done: (error: Error | null, listener: MuxListener | null) => void,
+): void {
+  const undecided = new Set<net.Socket>();
+  const onSocket = (socket: net.Socket): void => sniff(socket, options, undecided);
+  const server =
+    options.tls === undefined
+      ? net.createServer({ noDelay: true, allowHalfOpen: true }, onSocket)
+      : tls.createServer(
+          {
+            ALPNProtocols: ALPN_PROTOCOLS,
+            handshakeTimeout: TLS_HANDSHAKE_TIMEOUT_MS,
+            ...options.tls,
+            noDelay: true,
+            allowHalfOpen: true,
+          },
+          onSocket,
+        );
+  if (options.maxConnections !== undefined) server.maxConnections = options.maxConnections;
+  // A failed handshake is the client's affair; the TLS layer has closed the socket already.
+  server.on('tlsClientError', () => {});
+  const onListenError = (error: Error): void => done(error, null);
+  server.once('error', onListenError);
+  server.listen(options.listen, () => {
+    server.removeListener('error', onListenError);
+    // Accept errors (for instance no free descriptor) leave the listener usable.
+    server.on('error', () => {});
+    const address = server.address();
+    const port = address !== null && typeof address === 'object' ? address.port : 0;
+    done(null, {
+      server,
+      port,
+      close(closed: () => void): void {
+        server.close();
+        for (const socket of undecided) socket.destroy();
+        closed();
+      },
+    });
+  });
+}
+
+function sniff(socket: net.Socket, options: MuxOptions, undecided: Set<net.Socket>): void {
+  if (socket instanceof tls.TLSSocket && socket.alpnProtocol === 'h2') {
+    options.transport.accept(socket, NO_BYTES);
+    return;
+  }
+  let head: Buffer = Buffer.alloc(0);
+  const timer = options.env.after(SNIFF_TIMEOUT_MS, () => socket.destroy());
+  const forget = (): void => {
+    timer.cancel();
+    undecided.delete(socket);
+    socket.removeListener('data', onData);
+    socket.removeListener('end', onGone);
+    socket.removeListener('close', onGone);
+    socket.removeListener('error', onError);
+  };
+  const onGone = (): void => {
+    forget();
+    socket.on('error', onError);
+    socket.destroy();
+  };
+  // 'close' follows and does the work.
+  const onError = (): void => {};
+  const onData = (chunk: Buffer): void => {
+    head = head.length === 0 ? chunk : Buffer.concat([head, chunk]);
+    const compared = Math.min(head.length, PREFACE_START.length);
+    const isPrefix = head.compare(PREFACE_START, 0, compared, 0, compared) === 0;
+    if (isPrefix && head.length < PREFACE_START.length) return;
+    socket.pause();
+    forget();
+    if (isPrefix) {
+      options.transport.accept(socket, head);
+    } else if (options.onHttp !== undefined) {
+      options.onHttp(socket);
+      // node:http reads the handle itself from now on, past the stream's buffer, so `unshift` would come too late.
+      socket.emit('data', head);
+      socket.resume();
+    } else {
+      socket.on('error', onError);
+      socket.destroy();
+    }
+  };
+  undecided.add(socket);
+  socket.on('data', onData);
+  socket.on('end', onGone);
+  socket.on('close', onGone);
+  socket.on('error', onError);
+}

@@ -1,0 +1,57 @@
+/** What both transports share: how one is built, and the refusals whose texts clients know from grpc-go. */
+import type { Socket } from 'node:net';
+import type { Env } from '../env/env.js';
+import { RpcError, Status } from './service.js';
+import type { ServiceTable, TransportObserver, TransportOptions } from './service.js';
+
+/** The part of the environment a transport needs. */
+export type TransportEnv = Pick<Env, 'clock' | 'after' | 'defer'>;
+
+export interface TransportSetup {
+  readonly table: ServiceTable;
+  readonly limits: TransportOptions;
+  readonly env: TransportEnv;
+  readonly observer?: TransportObserver;
+}
+
+export const DEADLINE_EXCEEDED = new RpcError(Status.deadlineExceeded, 'context deadline exceeded');
+export const CANCELLED = new RpcError(Status.cancelled, 'context canceled');
+
+/** The refusal of a message of `sizeBytes` where `maxBytes` are allowed. */
+export function messageTooLarge(sizeBytes: number, maxBytes: number): RpcError {
+  return new RpcError(
+    Status.resourceExhausted,
+    `grpc: received message larger than max (${sizeBytes} vs. ${maxBytes})`,
+  );
+}
+
+/** The services of a table, to tell an unknown method from an unknown service. */
+export function serviceNames(table: ServiceTable): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const path of table.keys()) names.add(path.slice(1, path.lastIndexOf('/')));
+  return names;
+}
+
+/** The refusal of a path that is not in the table. */
+export function unknownPath(path: string, services: ReadonlySet<string>): RpcError {
+  const slash = path.lastIndexOf('/');
+  if (slash <= 0 || path[0] !== '/') {
+    return new RpcError(Status.unimplemented, `malformed method name: ${JSON.stringify(path)}`);
+  }
+  const service = path.slice(1, slash);
+  const method = path.slice(slash + 1);
+  return services.has(service)
+    ? new RpcError(Status.unimplemented, `unknown method ${method} for service ${service}`)
+    : new RpcError(Status.unimplemented, `unknown service ${service}`);
+}
+
+/** Remote address as `host:port` (`[host]:port` for IPv6), or the local path of a unix socket. */
+export function peerName(socket: Socket): string {
+  const host = socket.remoteAddress;
+  if (host !== undefined) {
+    return socket.remoteFamily === 'IPv6'
+      ? `[${host}]:${socket.remotePort ?? 0}`
+      : `${host}:${socket.remotePort ?? 0}`;
+  }
+  return '@';
+}
