@@ -1,0 +1,398 @@
+import { decodeLease, encodeLease } from '../gen/lease.js';
+import { invariant } from '../invariant.js';
+import { LeaseQueue } from './lease-queue.js';
+import type { Key, LeaseId, MvccReason } from './types.js';
+import { NO_LEASE } from './types.js';
+
+/**
+ * The lessor: which leases exist, which keys hang on them, and, on the leader, when they expire.
+ *
+ * Two kinds of state, kept apart. Applied state (ids, TTLs, checkpoints, keys) changes only by grant, revoke, attach,
+ * detach and checkpoint, which run in apply, read no clock and give equal results on every member. Expiry exists
+ * between promote and demote only, on the leader, and is nowhere stored: a new leader starts every lease anew.
+ *
+ * An expired lease is not removed here: `expired` hands out its id, the revoker proposes a revocation, and apply revokes.
+ * Until then the lease stays queued, so that a lost proposal is made again.
+ *
+ * Called by: apply (applied state), the leader's revoker (expired, dueCheckpoints), the lease service (renew, timeToLive),
+ * start-up and snapshot installation (load, clear). Time is given by the caller: monotonic milliseconds.
+ */
+
+/** Longest TTL a lease may have. */
+export const MAX_LEASE_TTL_SEC = 9_000_000_000;
+/** Leases that may expire in one second after a change of leader; the others follow later. */
+const EXPIRIES_PER_SEC = 1000;
+/** When a lease handed out by `expired` is handed out again: longer than a proposal takes to fail. */
+const REVOKE_RETRY_MS = 10_000;
+/** How often the remaining time of a long lease is logged, and what a long lease is. */
+const CHECKPOINT_INTERVAL_SEC = 300;
+
+/** What a renewal came to: the TTL from now on in seconds, 0 when there is no such lease. */
+export type Renewal = number | 'expired-pending' | 'not-primary';
+
+export interface LeaseTime {
+  readonly grantedSec: number;
+  /** Whole seconds left, at least 0; the granted time on a member that is not the leader. */
+  readonly remainingSec: number;
+}
+
+export interface Checkpoint {
+  readonly id: LeaseId;
+  readonly remainingSec: number;
+}
+
+interface Lease {
+  readonly id: LeaseId;
+  readonly ttlSec: number;
+  /** Seconds left according to the last checkpoint; 0 when there is none. */
+  checkpointSec: number;
+  /** Most leases have one key or none: a set is made for the second. */
+  keys: Key | Set<Key> | undefined;
+
+  // Expiry, on the leader.
+  /** When the lease expires or, once it was handed out for revocation, when it is handed out again. */
+  dueMs: number;
+  queueIndex: number;
+  /** Handed out for revocation: it can no longer be renewed. */
+  isRevoking: boolean;
+}
+
+export class Lessor {
+  /** Shortest TTL that the server grants. */
+  readonly minTtlSec: number;
+  private readonly leasesById = new Map<LeaseId, Lease>();
+  private readonly leasesByKey = new Map<Key, Lease>();
+  private primary = false;
+  private readonly queue = new LeaseQueue<Lease>();
+  /** Leases granted since apply last was followed by a call that knows the time. */
+  private fresh: Lease[] = [];
+  /** Long leases in the order their checkpoints are due: the interval is the same for all. */
+  private checkpoints: { readonly lease: Lease; readonly dueMs: number }[] = [];
+  private grantCount = 0;
+  private revokeCount = 0;
+  private renewCount = 0;
+
+  constructor(options: { readonly minTtlSec: number }) {
+    this.minTtlSec = options.minTtlSec;
+  }
+
+  // ---- metrics ----
+
+  get size(): number {
+    return this.leasesById.size;
+  }
+
+  get grantedTotal(): number {
+    return this.grantCount;
+  }
+
+  get revokedTotal(): number {
+    return this.revokeCount;
+  }
+
+  get renewedTotal(): number {
+    return this.renewCount;
+  }
+
+  // ---- applied state ----
+
+  /**
+   * Creates a lease; returns its TTL in seconds.
+   *
+   * The server raises a short TTL to `minTtlSec` before it proposes the grant: doing so here would let members
+   * with different election timeouts disagree.
+   */
+  grant(id: LeaseId, ttlSec: number): number | MvccReason {
+    if (id === NO_LEASE) return 'lease-not-found';
+    if (ttlSec > MAX_LEASE_TTL_SEC) return 'lease-ttl-too-large';
+    if (this.leasesById.has(id)) return 'lease-exists';
+    const lease = this.add(id, Math.max(1, ttlSec), 0);
+    this.grantCount++;
+    return lease.ttlSec;
+  }
+
+  /** Ends a lease; returns the keys that hung on it, sorted, for the caller to delete. */
+  revoke(id: LeaseId): Key[] | MvccReason {
+    const lease = this.leasesById.get(id);
+    if (lease === undefined) return 'lease-not-found';
+    const keys = sortedKeys(lease);
+    for (const key of keys) this.leasesByKey.delete(key);
+    this.leasesById.delete(id);
+    this.queue.remove(lease);
+    this.revokeCount++;
+    return keys;
+  }
+
+  /** Hangs a key on a lease and takes it off the lease it hung on before. False when there is no such lease. */
+  attach(key: Key, id: LeaseId): boolean {
+    const lease = this.leasesById.get(id);
+    if (lease === undefined) return false;
+    const before = this.leasesByKey.get(key);
+    if (before === lease) return true;
+    if (before !== undefined) removeKey(before, key);
+    this.leasesByKey.set(key, lease);
+    addKey(lease, key);
+    return true;
+  }
+
+  /** Takes a key off its lease; no effect when it hangs on none. */
+  detach(key: Key): void {
+    const lease = this.leasesByKey.get(key);
+    if (lease === undefined) return;
+    this.leasesByKey.delete(key);
+    removeKey(lease, key);
+  }
+
+  /** Records how much time a lease has left, for the next leader; 0 for all of it. False when there is no such lease. */
+  checkpoint(id: LeaseId, remainingSec: number): boolean {
+    const lease = this.leasesById.get(id);
+    if (lease === undefined) return false;
+    lease.checkpointSec = Math.max(0, Math.min(remainingSec, lease.ttlSec));
+    return true;
+  }
+
+  exists(id: LeaseId): boolean {
+    return this.leasesById.has(id);
+  }
+
+  leaseOf(key: Key): LeaseId {
+    return this.leasesByKey.get(key)?.id ?? NO_LEASE;
+  }
+
+  /** Keys of a lease, sorted; none when there is no such lease. */
+  keysOf(id: LeaseId): Key[] {
+    const lease = this.leasesById.get(id);
+    return lease === undefined ? [] : sortedKeys(lease);
+  }
+
+  /** Whether a renewal must first clear a logged remaining time, which a new leader would believe. */
+  hasCheckpoint(id: LeaseId): boolean {
+    return (this.leasesById.get(id)?.checkpointSec ?? 0) > 0;
+  }
+
+  /** The stored form (leasepb.Lease) of a lease. Requires: it exists. */
+  row(id: LeaseId): Uint8Array {
+    const lease = this.leasesById.get(id);
+    invariant(lease !== undefined, 'row of a lease that does not exist');
+    return encodeLease({ ID: id, TTL: lease.ttlSec, RemainingTTL: lease.checkpointSec });
+  }
+
+  /** Adds a lease from its stored form. Throws: DecodeError. */
+  loadRow(bytes: Uint8Array): void {
+    const { ID, TTL, RemainingTTL } = decodeLease(bytes);
+    this.load(ID, TTL, RemainingTTL);
+  }
+
+  /** Adds a lease as it was stored; its keys are attached by whoever reads the keys. */
+  load(id: LeaseId, ttlSec: number, remainingSec: number): void {
+    invariant(id !== NO_LEASE && !this.leasesById.has(id), 'stored lease has no id or one in use');
+    this.add(id, Math.max(1, Math.min(ttlSec, MAX_LEASE_TTL_SEC)), Math.max(0, remainingSec));
+  }
+
+  /** Forgets all leases, before others are loaded. Whether this member is the leader stays. */
+  clear(): void {
+    this.queue.clear();
+    this.fresh = [];
+    this.checkpoints = [];
+    this.leasesById.clear();
+    this.leasesByKey.clear();
+  }
+
+  // ---- expiry, on the leader ----
+
+  get isPrimary(): boolean {
+    return this.primary;
+  }
+
+  /**
+   * This member became leader: every lease gets its full (or checkpointed) time from now, and `extendMs` on top, in
+   * which a former leader may still have answered renewals. Where more than EXPIRIES_PER_SEC leases would expire
+   * in one second, the surplus gets more time, so that they do not all have to be revoked at once.
+   */
+  promote(nowMs: number, extendMs: number): void {
+    this.demote();
+    this.primary = true;
+    const positions = this.startPositions();
+    for (const lease of this.leasesById.values()) {
+      const sec = timeLeftSec(lease);
+      const position = positions.get(sec) ?? sec * EXPIRIES_PER_SEC;
+      positions.set(sec, position + 1);
+      const spreadSec = Math.floor(position / EXPIRIES_PER_SEC);
+      this.queue.put(lease, nowMs + extendMs + spreadSec * 1000);
+      this.scheduleCheckpoint(lease, nowMs);
+    }
+  }
+
+  /** This member is not leader: nothing expires here any more. */
+  demote(): void {
+    this.primary = false;
+    this.fresh = [];
+    this.checkpoints = [];
+    this.queue.clear();
+    for (const lease of this.leasesById.values()) lease.isRevoking = false;
+  }
+
+  /**
+   * Restarts a lease's time. 'expired-pending': it was handed out for revocation, which is about to happen.
+   *
+   * A lease past its time but not handed out yet is renewed: the client is alive, and nobody was told otherwise. So
+   * renewals that waited while the process was stopped are not lost.
+   */
+  renew(id: LeaseId, nowMs: number): Renewal {
+    if (!this.primary) return 'not-primary';
+    this.adopt(nowMs);
+    const lease = this.leasesById.get(id);
+    if (lease === undefined) return 0;
+    if (lease.isRevoking) return 'expired-pending';
+    this.queue.put(lease, nowMs + lease.ttlSec * 1000);
+    this.renewCount++;
+    return lease.ttlSec;
+  }
+
+  timeToLive(id: LeaseId, nowMs: number): LeaseTime | undefined {
+    this.adopt(nowMs);
+    const lease = this.leasesById.get(id);
+    if (lease === undefined) return undefined;
+    const { ttlSec } = lease;
+    if (!this.primary) return { grantedSec: ttlSec, remainingSec: ttlSec };
+    const remainingSec = lease.isRevoking ? 0 : Math.floor((lease.dueMs - nowMs) / 1000);
+    return { grantedSec: ttlSec, remainingSec: Math.max(0, remainingSec) };
+  }
+
+  /** All ids, those that expire first in front; in no useful order on a member that is not the leader. */
+  leases(): LeaseId[] {
+    const ids: LeaseId[] = [];
+    if (!this.primary) {
+      for (const id of this.leasesById.keys()) ids.push(id);
+      return ids;
+    }
+    for (const lease of this.queue.sorted()) ids.push(lease.id);
+    for (const lease of this.fresh) if (this.isAlive(lease)) ids.push(lease.id);
+    return ids;
+  }
+
+  /** Hands out at most `max` leases whose time is up, for revocation. Each comes again later if it still exists. */
+  expired(nowMs: number, max: number): LeaseId[] {
+    const ids: LeaseId[] = [];
+    if (!this.primary) return ids;
+    this.adopt(nowMs);
+    while (ids.length < max) {
+      const lease = this.queue.first;
+      if (lease === undefined || lease.dueMs > nowMs) break;
+      lease.isRevoking = true;
+      this.queue.put(lease, nowMs + REVOKE_RETRY_MS);
+      ids.push(lease.id);
+    }
+    return ids;
+  }
+
+  /** The revocation of a lease handed out by `expired` failed: it is handed out again at once. */
+  revokeFailed(id: LeaseId, nowMs: number): void {
+    const lease = this.leasesById.get(id);
+    if (this.primary && lease?.isRevoking === true) this.queue.put(lease, nowMs);
+  }
+
+  /** Remaining times to log now, at most `max`; each lease comes again after the interval. */
+  dueCheckpoints(nowMs: number, max: number): Checkpoint[] {
+    this.adopt(nowMs);
+    const due: Checkpoint[] = [];
+    let taken = 0;
+    for (const { lease, dueMs } of this.checkpoints) {
+      if (dueMs > nowMs || due.length === max) break;
+      taken++;
+      if (!this.isAlive(lease) || lease.isRevoking) continue;
+      this.scheduleCheckpoint(lease, nowMs);
+      const remainingSec = Math.ceil((lease.dueMs - nowMs) / 1000);
+      if (remainingSec > 0 && remainingSec < timeLeftSec(lease)) {
+        due.push({ id: lease.id, remainingSec });
+      }
+    }
+    if (taken > 0) this.checkpoints = this.checkpoints.slice(taken);
+    return due;
+  }
+
+  // ----
+
+  private add(id: LeaseId, ttlSec: number, checkpointSec: number): Lease {
+    const lease: Lease = {
+      id,
+      ttlSec,
+      checkpointSec: Math.min(checkpointSec, ttlSec),
+      keys: undefined,
+      dueMs: 0,
+      queueIndex: -1,
+      isRevoking: false,
+    };
+    this.leasesById.set(id, lease);
+    if (this.primary) this.fresh.push(lease);
+    return lease;
+  }
+
+  /** Starts the time of leases granted by apply, which has no clock. */
+  private adopt(nowMs: number): void {
+    if (this.fresh.length === 0) return;
+    for (const lease of this.fresh) {
+      if (!this.isAlive(lease)) continue;
+      this.queue.put(lease, nowMs + timeLeftSec(lease) * 1000);
+      this.scheduleCheckpoint(lease, nowMs);
+    }
+    this.fresh = [];
+  }
+
+  private isAlive(lease: Lease): boolean {
+    return this.leasesById.get(lease.id) === lease;
+  }
+
+  private scheduleCheckpoint(lease: Lease, nowMs: number): void {
+    if (lease.ttlSec <= CHECKPOINT_INTERVAL_SEC) return;
+    this.checkpoints.push({ lease, dueMs: nowMs + CHECKPOINT_INTERVAL_SEC * 1000 });
+  }
+
+  /**
+   * For each number of seconds that some lease has left, the first free position on a time line of
+   * EXPIRIES_PER_SEC positions a second, given that every lease takes one and none comes before its time.
+   */
+  private startPositions(): Map<number, number> {
+    const counts = new Map<number, number>();
+    for (const lease of this.leasesById.values()) {
+      const sec = timeLeftSec(lease);
+      counts.set(sec, (counts.get(sec) ?? 0) + 1);
+    }
+    const positions = new Map<number, number>();
+    let free = 0;
+    for (const [sec, count] of [...counts].sort((a, b) => a[0] - b[0])) {
+      const position = Math.max(free, sec * EXPIRIES_PER_SEC);
+      positions.set(sec, position);
+      free = position + count;
+    }
+    return positions;
+  }
+}
+
+/** Seconds a lease gets when its time starts. */
+function timeLeftSec(lease: Lease): number {
+  return lease.checkpointSec > 0 ? lease.checkpointSec : lease.ttlSec;
+}
+
+function addKey(lease: Lease, key: Key): void {
+  if (lease.keys === undefined) lease.keys = key;
+  else if (typeof lease.keys === 'string') lease.keys = new Set([lease.keys, key]);
+  else lease.keys.add(key);
+}
+
+function removeKey(lease: Lease, key: Key): void {
+  if (lease.keys === key) lease.keys = undefined;
+  else if (lease.keys instanceof Set) lease.keys.delete(key);
+}
+
+function sortedKeys(lease: Lease): Key[] {
+  if (lease.keys === undefined) return [];
+  if (typeof lease.keys === 'string') return [lease.keys];
+  return [...lease.keys].sort(compareKeys);
+}
+
+/** Byte order, which for latin1 strings is the order of `<`. */
+function compareKeys(a: Key, b: Key): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}
