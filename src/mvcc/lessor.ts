@@ -60,6 +60,7 @@ interface Lease {
 export class Lessor {
   /** Shortest TTL that the server grants. */
   readonly minTtlSec: number;
+  private readonly withCheckpoints: boolean;
   private readonly leasesById = new Map<LeaseId, Lease>();
   private readonly leasesByKey = new Map<Key, Lease>();
   private primary = false;
@@ -72,8 +73,13 @@ export class Lessor {
   private revokeCount = 0;
   private renewCount = 0;
 
-  constructor(options: { readonly minTtlSec: number }) {
+  constructor(options: {
+    readonly minTtlSec: number;
+    /** Whether somebody asks for `dueCheckpoints`. */
+    readonly withCheckpoints?: boolean;
+  }) {
     this.minTtlSec = options.minTtlSec;
+    this.withCheckpoints = options.withCheckpoints ?? false;
   }
 
   // ---- metrics ----
@@ -344,7 +350,7 @@ export class Lessor {
   }
 
   private scheduleCheckpoint(lease: Lease, nowMs: number): void {
-    if (lease.ttlSec <= CHECKPOINT_INTERVAL_SEC) return;
+    if (!this.withCheckpoints || lease.ttlSec <= CHECKPOINT_INTERVAL_SEC) return;
     this.checkpoints.push({ lease, dueMs: nowMs + CHECKPOINT_INTERVAL_SEC * 1000 });
   }
 
