@@ -36,7 +36,12 @@ export interface ConfState {
   readonly learners: readonly MemberId[];
 }
 
-export const ConfChangeType = { addVoter: 0, removeMember: 1, updateMember: 2, addLearner: 3 } as const;
+export const ConfChangeType = {
+  addVoter: 0,
+  removeMember: 1,
+  updateMember: 2,
+  addLearner: 3,
+} as const;
 export type ConfChangeType = (typeof ConfChangeType)[keyof typeof ConfChangeType];
 
 /** A single-step membership change. `context` is the member's own description (URLs etc.), opaque to raft. */
@@ -183,6 +188,11 @@ export interface RaftInitialState {
  *     durable on this member already;
  *  4. answer `readStates` once applied reaches their index.
  * Steps of consecutive Readies may overlap, but each kind of work keeps its order.
+ *
+ * While a write of a term or vote is under way, and while a snapshot is being installed, nothing is handed out that
+ * would need another write. A Ready with `snapshot` carries nothing else; until `snapshotInstalled()` only answers to
+ * heartbeats follow it. `messagesAfterSync` of a Ready without `mustSync` may be sent at once: the core keeps them
+ * back while an earlier write is under way.
  */
 export interface Ready {
   readonly softState: SoftState | null;
@@ -200,7 +210,9 @@ export interface Ready {
   readonly readStates: readonly ReadState[];
 }
 
-export type ProposeResult = 'ok' | 'no-leader' | 'transferring' | 'too-much-uncommitted' | 'removed';
+/** `conf-change-pending`: an earlier membership change, or the leader's first entry, is not applied yet; try again. */
+export type ProposeResult =
+  'ok' | 'no-leader' | 'transferring' | 'too-much-uncommitted' | 'removed' | 'conf-change-pending';
 
 export interface ProgressStatus {
   readonly match: Index;
@@ -227,7 +239,13 @@ export interface RaftStatus {
 
 /** The core as the member sees it. Everything is synchronous; nothing here performs I/O. */
 export interface RaftNode {
+  /**
+   * Advances the timers by one. An expired election timer only marks an election as due: it is held by the next
+   * tick or by `campaignIfDue()`, unless a message from a leader is stepped in between (R27).
+   */
   tick(): void;
+  /** Holds the election that is due, if any. For callers that have read all waiting input since the tick. */
+  campaignIfDue(): void;
   campaign(): void;
   /** Takes a message from another member. Malformed or foreign ones are dropped, never thrown on (R25, R26). */
   step(message: Message): void;
@@ -247,7 +265,10 @@ export interface RaftNode {
   reportSnapshot(id: MemberId, ok: boolean): void;
   hasReady(): boolean;
   ready(): Ready;
-  /** Entries up to (index, term) and everything before them are durable. Stale terms are ignored (C10). */
+  /**
+   * The write of a Ready with `mustSync` is durable: (index, term) of its last entry, or (0, hardState.term) when it
+   * had no entries. To be called for every such Ready, in order; nothing for the others. Stale terms are ignored (C10).
+   */
   synced(index: Index, term: Term): void;
   applied(index: Index): void;
   snapshotInstalled(meta: SnapshotMeta): void;

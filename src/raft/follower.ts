@@ -1,0 +1,121 @@
+import type { Raft } from './raft.js';
+import { entryBytes } from './raft-log.js';
+import { EntryType, MessageType, NONE } from './types.js';
+import type { Entry, Index, Message } from './types.js';
+
+/*
+ * What a follower does with its leader's messages, and what it passes on to the leader. The term has been settled
+ * by step.ts: every message here is from the leader of the current term.
+ */
+
+/** §5.3: takes the entries if the one before them matches, else says where the logs may meet. */
+export function handleAppend(r: Raft, m: Message): void {
+  const { log } = r;
+  if (r.tracker.conf.voters.length === 0) {
+    // The configuration of a cluster's first members is in no log entry: a newcomer needs a snapshot first.
+    reject(r, m, 0, 0);
+    return;
+  }
+  if (m.index < log.committed) {
+    acknowledge(r, m, log.committed);
+    return;
+  }
+  const ownTerm = log.termAt(m.index);
+  if (ownTerm === undefined || ownTerm !== m.logTerm) {
+    const hint = log.lastNotAfter(Math.min(m.index, log.lastIndex), m.logTerm);
+    reject(r, m, hint, log.termAt(hint) ?? 0);
+    return;
+  }
+  if (!log.merge(m.entries)) return;
+  const last = m.index + m.entries.length;
+  log.commitTo(Math.min(m.commit, last));
+  acknowledge(r, m, last);
+}
+
+export function handleHeartbeat(r: Raft, m: Message): void {
+  // A leader never tells more than this member acknowledged; a commit beyond the log is damage or an attack (C29).
+  if (m.commit <= r.log.lastIndex) r.log.commitTo(m.commit);
+  if (m.context === 0) return;
+  const answer = r.compose(MessageType.heartbeatResponse, m.from);
+  answer.context = m.context;
+  r.messages.push(answer);
+}
+
+/** Accepts a snapshot that is ahead of the log; the log begins anew right after it (R22). */
+export function handleSnapshot(r: Raft, m: Message): void {
+  const { log } = r;
+  const meta = m.snapshot;
+  // A second snapshot has to wait for the first one to be installed; the leader offers it again.
+  if (meta === null || r.pendingSnapshot !== null) return;
+  if (meta.index <= log.committed) {
+    acknowledge(r, m, log.committed);
+    return;
+  }
+  if (log.termAt(meta.index) === meta.term && r.tracker.conf.voters.length > 0) {
+    log.commitTo(meta.index);
+    acknowledge(r, m, log.committed);
+    return;
+  }
+  const { voters, learners } = meta.confState;
+  if (!voters.includes(r.id) && !learners.includes(r.id)) return;
+  log.restore(meta.index, meta.term);
+  r.tracker.setConf(meta.confState, log.lastIndex + 1);
+  r.pendingSnapshot = meta;
+  acknowledge(r, m, meta.index);
+}
+
+/** Sends what was proposed here to the leader, each membership change in a message of its own. */
+export function forwardProposals(r: Raft): void {
+  const entries = r.forwarded;
+  r.forwarded = [];
+  if (r.leader === NONE) return;
+  let start = 0;
+  let bytes = 0;
+  for (let i = 0; i < entries.length; i++) {
+    const e = entries[i];
+    if (e === undefined) continue;
+    const alone = e.type !== EntryType.normal || entries[start]?.type !== EntryType.normal;
+    if (i > start && (alone || bytes + entryBytes(e) > r.config.maxAppendBytes)) {
+      forward(r, entries.slice(start, i));
+      start = i;
+      bytes = 0;
+    }
+    bytes += entryBytes(e);
+  }
+  if (start < entries.length) forward(r, entries.slice(start));
+}
+
+function forward(r: Raft, entries: readonly Entry[]): void {
+  const m = r.compose(MessageType.propose, r.leader);
+  m.term = 0;
+  m.entries = entries;
+  r.messages.push(m);
+}
+
+function acknowledge(r: Raft, m: Message, index: Index): void {
+  const previous = r.afterSync[r.afterSync.length - 1];
+  if (
+    previous !== undefined &&
+    previous.type === MessageType.appendResponse &&
+    !previous.reject &&
+    previous.to === m.from &&
+    previous.term === r.term &&
+    previous.index <= index
+  ) {
+    // Several appends in one turn need one answer: the last covers the earlier ones.
+    previous.index = index;
+    return;
+  }
+  const answer = r.compose(MessageType.appendResponse, m.from);
+  answer.index = index;
+  r.afterSync.push(answer);
+}
+
+function reject(r: Raft, m: Message, hint: Index, hintTerm: number): void {
+  const answer = r.compose(MessageType.appendResponse, m.from);
+  answer.index = m.index;
+  answer.reject = true;
+  answer.rejectHint = hint;
+  answer.logTerm = hintTerm;
+  r.afterSync.push(answer);
+}

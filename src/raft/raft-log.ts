@@ -1,0 +1,328 @@
+import { invariant } from '../invariant.js';
+import { EntryType } from './types.js';
+import type { Entry, Index, RaftInitialState, Term } from './types.js';
+
+const NO_ENTRIES: readonly Entry[] = [];
+const RELEASED: Entry = { term: 0, index: 0, type: EntryType.normal, data: new Uint8Array(0) };
+/** Dead slots are tolerated up to here, so that small logs are not moved at every compaction. */
+const DEAD_SLOTS_MIN = 1024;
+/** What an entry costs beside its payload, in messages and in memory. */
+const ENTRY_OVERHEAD_BYTES = 24;
+
+export function entryBytes(entry: Entry): number {
+  return entry.data.length + ENTRY_OVERHEAD_BYTES;
+}
+
+/**
+ * The log from the last compaction to the last entry, in memory, and the marks along it:
+ *
+ *     compactedIndex <= applied <= applying <= committed <= lastIndex,  applying <= stable <= handedOut
+ *
+ * stable:    durable on this member.      handedOut: given to the member for writing.
+ * applying:  given out as committed.      applied:   in the state machine.
+ *
+ * Writes in flight never overlap: when entries are replaced whose write is under way, nothing more is handed out
+ * until that write is reported. A completion therefore names its write unambiguously by (index, term), and a late
+ * one for replaced entries cannot vouch for entries of a later write, even if those are equal again (C10).
+ */
+export class RaftLog {
+  /** Slots before `head` are dead; entries[head] has index compactedIndex + 1. */
+  private slots: Entry[];
+  private head = 0;
+  compactedIndex: Index;
+  compactedTerm: Term;
+  lastIndex: Index;
+  stable: Index;
+  handedOut: Index;
+  committed: Index;
+  applying: Index;
+  applied: Index;
+  /** Bytes of entries given out as committed and not yet reported applied. */
+  applyingBytes = 0;
+  /** Position of the last write under way when entries of it were replaced; term 0: none. */
+  private overwrittenIndex: Index = 0;
+  private overwrittenTerm: Term = 0;
+  /** Term of the entry at handedOut when it was handed out. */
+  private handedOutTerm: Term;
+
+  constructor(initial: RaftInitialState) {
+    const { compactedIndex, compactedTerm, entries, hardState, applied } = initial;
+    let term = compactedTerm;
+    for (let i = 0; i < entries.length; i++) {
+      const e = entries[i];
+      invariant(
+        e !== undefined && e.index === compactedIndex + 1 + i && e.term >= term,
+        `recovered log has a gap or a falling term at position ${i} after index ${compactedIndex}`,
+      );
+      term = e.term;
+    }
+    const last = compactedIndex + entries.length;
+    invariant(
+      hardState.commit <= last,
+      `recovered log ends at ${last}, before its commit index ${hardState.commit}: acknowledged entries are missing`,
+    );
+    invariant(
+      applied <= last,
+      `recovered log ends at ${last}, before the state machine's index ${applied}: acknowledged entries are missing`,
+    );
+    invariant(
+      applied >= compactedIndex,
+      `state machine at ${applied} is behind the log's start ${compactedIndex}`,
+    );
+    invariant(
+      hardState.term >= term,
+      `recovered term ${hardState.term} is lower than the log's last term ${term}`,
+    );
+    this.slots = entries.slice();
+    this.compactedIndex = compactedIndex;
+    this.compactedTerm = compactedTerm;
+    this.lastIndex = last;
+    this.stable = last;
+    this.handedOut = last;
+    this.handedOutTerm = term;
+    this.committed = Math.max(hardState.commit, applied);
+    this.applying = applied;
+    this.applied = applied;
+  }
+
+  /** Term at `index`; undefined when it is not known (any more, or yet), never a made-up 0 (C3). */
+  termAt(index: Index): Term | undefined {
+    if (index === this.compactedIndex) return this.compactedTerm;
+    if (index < this.compactedIndex || index > this.lastIndex) return undefined;
+    return this.slots[this.head + index - this.compactedIndex - 1]?.term;
+  }
+
+  lastTerm(): Term {
+    return this.termAt(this.lastIndex) ?? 0;
+  }
+
+  at(index: Index): Entry {
+    const e = this.slots[this.head + index - this.compactedIndex - 1];
+    invariant(e !== undefined && e.index === index, `entry ${index} is not in memory`);
+    return e;
+  }
+
+  /** Whether a log that ends in (index, term) holds at least as much as this one (§5.4.1). */
+  isUpToDate(index: Index, term: Term): boolean {
+    const own = this.lastTerm();
+    return term > own || (term === own && index >= this.lastIndex);
+  }
+
+  /** Entries from `from` to `to` or until `maxBytes` are reached, at least one if there is one. */
+  slice(from: Index, to: Index, maxBytes: number): readonly Entry[] {
+    if (from > to) return NO_ENTRIES;
+    invariant(
+      from > this.compactedIndex && to <= this.lastIndex,
+      `entries ${from}..${to} are not in memory`,
+    );
+    const start = this.head + from - this.compactedIndex - 1;
+    const end = start + to - from + 1;
+    let bytes = 0;
+    let stop = start;
+    for (; stop < end; stop++) {
+      bytes += entryBytes(this.slots[stop] ?? RELEASED);
+      if (bytes > maxBytes && stop > start) break;
+    }
+    return this.slots.slice(start, stop);
+  }
+
+  /** Appends an entry that follows the last one. */
+  push(entry: Entry): void {
+    this.slots.push(entry);
+    this.lastIndex = entry.index;
+  }
+
+  /**
+   * Adds a leader's entries; only a real conflict removes anything, so that a late message with a prefix of what is
+   * already there changes nothing (§5.3). Returns false, without effect, if they contradict a committed entry.
+   *
+   * Requires: entries are contiguous, and the one before the first is in the log.
+   */
+  merge(entries: readonly Entry[]): boolean {
+    let i = 0;
+    for (; i < entries.length; i++) {
+      const e = entries[i];
+      if (e === undefined) return false;
+      if (e.index > this.lastIndex) break;
+      if (e.index <= this.compactedIndex || this.termAt(e.index) === e.term) continue;
+      if (e.index <= this.committed) return false;
+      this.truncateFrom(e.index);
+      break;
+    }
+    for (; i < entries.length; i++) {
+      const e = entries[i];
+      if (e !== undefined) this.push(e);
+    }
+    return true;
+  }
+
+  /**
+   * The largest index <= `index` whose term is <= `term`: everything above it cannot match a log whose entry at
+   * `index` has `term` (R21). Just below the compaction point when even that has a higher term.
+   */
+  lastNotAfter(index: Index, term: Term): Index {
+    let low = this.compactedIndex;
+    let high = Math.min(index, this.lastIndex);
+    if (high < low) return high;
+    if (this.compactedTerm > term) return Math.max(0, low - 1);
+    while (low < high) {
+      const mid = Math.ceil((low + high) / 2);
+      if ((this.termAt(mid) ?? 0) <= term) low = mid;
+      else high = mid - 1;
+    }
+    return low;
+  }
+
+  commitTo(index: Index): void {
+    invariant(index <= this.lastIndex, `commit ${index} is beyond the log's end ${this.lastIndex}`);
+    if (index > this.committed) this.committed = index;
+  }
+
+  // Writing.
+
+  hasUnstable(): boolean {
+    return this.lastIndex > this.handedOut;
+  }
+
+  /** A write was handed out and has not been reported. */
+  isWriting(): boolean {
+    return this.handedOut > this.stable || this.overwrittenTerm !== 0;
+  }
+
+  /** Entries of a write under way were replaced; its completion must come first. */
+  isOverwriting(): boolean {
+    return this.overwrittenTerm !== 0;
+  }
+
+  /** Hands out what has to be written. */
+  takeUnstable(): readonly Entry[] {
+    if (this.lastIndex === this.handedOut) return NO_ENTRIES;
+    invariant(!this.isOverwriting(), 'writes of replaced entries overlap');
+    const entries = this.slice(this.handedOut + 1, this.lastIndex, Infinity);
+    this.handedOut = this.lastIndex;
+    this.handedOutTerm = this.lastTerm();
+    return entries;
+  }
+
+  /** Notes that the write ending in (index, term) is durable; returns whether `stable` moved. */
+  stableTo(index: Index, term: Term): boolean {
+    const before = this.stable;
+    if (
+      this.overwrittenTerm !== 0 &&
+      index === this.overwrittenIndex &&
+      term === this.overwrittenTerm
+    ) {
+      this.overwrittenTerm = 0;
+      this.stable = this.handedOut;
+    } else if (index > this.stable && index <= this.handedOut && this.termAt(index) === term) {
+      this.stable = index;
+    }
+    return this.stable > before;
+  }
+
+  // Applying.
+
+  hasCommitted(maxBytes: number): boolean {
+    return (
+      this.applying < this.committed && this.applying < this.stable && this.applyRoom(maxBytes)
+    );
+  }
+
+  /** Hands out durable committed entries, each once and in order, such that at most `maxBytes` are outstanding. */
+  takeCommitted(maxBytes: number): readonly Entry[] {
+    const to = Math.min(this.committed, this.stable);
+    if (this.applying >= to || !this.applyRoom(maxBytes)) return NO_ENTRIES;
+    const entries = this.slice(this.applying + 1, to, maxBytes - this.applyingBytes);
+    for (let i = 0; i < entries.length; i++)
+      this.applyingBytes += entryBytes(entries[i] ?? RELEASED);
+    this.applying += entries.length;
+    return entries;
+  }
+
+  appliedTo(index: Index): void {
+    invariant(
+      index >= this.applied && index <= this.applying,
+      `applied ${index} is not within ${this.applied}..${this.applying}, the entries handed out`,
+    );
+    for (let i = this.applied + 1; i <= index; i++) this.applyingBytes -= entryBytes(this.at(i));
+    this.applied = index;
+  }
+
+  /** Some committed entry that is not applied yet changes the membership (R16). */
+  hasUnappliedConfChange(): boolean {
+    for (let i = this.applied + 1; i <= this.committed; i++) {
+      if (this.at(i).type === EntryType.confChange) return true;
+    }
+    return false;
+  }
+
+  // Trimming.
+
+  /** Drops entries <= `index`. Cost: O(entries dropped), amortised. */
+  compactTo(index: Index): void {
+    if (index <= this.compactedIndex) return;
+    invariant(
+      index <= this.applied,
+      `compaction at ${index} is beyond the applied index ${this.applied}`,
+    );
+    const term = this.at(index).term;
+    const drop = index - this.compactedIndex;
+    // The payloads must go now even if their slots stay for a while.
+    this.slots.fill(RELEASED, this.head, this.head + drop);
+    this.head += drop;
+    this.compactedIndex = index;
+    this.compactedTerm = term;
+    if (this.head > DEAD_SLOTS_MIN && this.head > this.slots.length >> 1) {
+      this.slots = this.slots.slice(this.head);
+      this.head = 0;
+    }
+  }
+
+  /** Replaces everything by the point a snapshot stands at. The state machine gets there with `installed()`. */
+  restore(index: Index, term: Term): void {
+    invariant(
+      index > this.committed,
+      `snapshot ${index} is not ahead of the commit index ${this.committed}`,
+    );
+    this.noteOverwrite(0);
+    this.slots = [];
+    this.head = 0;
+    this.compactedIndex = index;
+    this.compactedTerm = term;
+    this.lastIndex = index;
+    this.stable = index;
+    this.handedOut = index;
+    this.handedOutTerm = term;
+    this.committed = index;
+  }
+
+  installed(): void {
+    this.applied = this.compactedIndex;
+    this.applying = this.compactedIndex;
+    this.applyingBytes = 0;
+  }
+
+  private applyRoom(maxBytes: number): boolean {
+    return this.applyingBytes === 0 || this.applyingBytes < maxBytes;
+  }
+
+  private truncateFrom(index: Index): void {
+    invariant(index > this.committed, `entry ${index} is committed and cannot be replaced`);
+    this.noteOverwrite(index - 1);
+    this.slots.length = this.head + index - this.compactedIndex - 1;
+    this.lastIndex = index - 1;
+    if (this.stable >= index) this.stable = index - 1;
+    if (this.handedOut >= index) {
+      this.handedOut = index - 1;
+      this.handedOutTerm = this.lastTerm();
+    }
+  }
+
+  /** Remembers the last write under way if it holds entries beyond `keep`. */
+  private noteOverwrite(keep: Index): void {
+    if (this.handedOut > this.stable && this.handedOut > keep && this.overwrittenTerm === 0) {
+      this.overwrittenIndex = this.handedOut;
+      this.overwrittenTerm = this.handedOutTerm;
+    }
+  }
+}
