@@ -1,0 +1,16 @@
+import type { Disk } from '../env/env.js';
+import { decodeSegmentHeader, listSegments } from './format.js';
+import type { WalIdentity } from './types.js';
+
+/**
+ * Whose log a directory holds, by the newest segment whose header can be read; undefined when there is none.
+ * Lets a member with data know who it is without trusting its flags.
+ */
+export function readIdentity(disk: Disk, dir: string): WalIdentity | undefined {
+  if (!disk.existsSync(dir)) return undefined;
+  for (const file of listSegments(disk.readdirSync(dir)).reverse()) {
+    const reading = decodeSegmentHeader(disk.readFileSync(`${dir}/${file.name}`));
+    if (reading.kind === 'ok') return reading.header.identity;
+  }
+  return undefined;
+}
