@@ -68,6 +68,8 @@ export interface MemberApi {
   propose(kind: CommandKind, request: Uint8Array, done: ReplyCallback): void;
   /** Runs `done(null)` when a read started now may be served from local state as linearizable. */
   linearizable(done: (error: RpcError | null) => void): void;
+  /** Runs `done` when local state may be read: at once, except while a received snapshot replaces it. */
+  whenReadable(done: () => void): void;
   /** Asks another member; the leader's own requests do not pass here. */
   peerRequest(
     to: MemberId,

@@ -1,0 +1,78 @@
+/**
+ * Writes protobuf fields into one growing buffer. For replies that are spliced from bytes already
+ * encoded (headers, rows, nested responses), where a generated encoder would decode first.
+ */
+export class FieldWriter {
+  private buffer: Buffer;
+  private position = 0;
+
+  constructor(sizeHint = 64) {
+    this.buffer = Buffer.allocUnsafe(sizeHint);
+  }
+
+  /** Bytes written so far. */
+  get length(): number {
+    return this.position;
+  }
+
+  private reserve(size: number): void {
+    const needed = this.position + size;
+    if (needed <= this.buffer.length) return;
+    const grown = Buffer.allocUnsafe(Math.max(needed, this.buffer.length * 2));
+    this.buffer.copy(grown, 0, 0, this.position);
+    this.buffer = grown;
+  }
+
+  private varint(value: number): void {
+    let v = value;
+    while (v >= 0x80) {
+      this.buffer[this.position++] = (v % 0x80) | 0x80;
+      v = Math.floor(v / 0x80);
+    }
+    this.buffer[this.position++] = v;
+  }
+
+  /** Bytes that are whole fields already. */
+  raw(bytes: Uint8Array): void {
+    this.reserve(bytes.length);
+    this.buffer.set(bytes, this.position);
+    this.position += bytes.length;
+  }
+
+  /** A length-delimited field; written even when empty. */
+  bytes(field: number, bytes: Uint8Array): void {
+    this.reserve(bytes.length + 12);
+    this.varint(field * 8 + 2);
+    this.varint(bytes.length);
+    this.buffer.set(bytes, this.position);
+    this.position += bytes.length;
+  }
+
+  /** A non-negative integer below 2^53; omitted when 0. */
+  number(field: number, value: number): void {
+    if (value === 0) return;
+    this.reserve(16);
+    this.varint(field * 8);
+    this.varint(value);
+  }
+
+  /** Omitted when false. */
+  bool(field: number, value: boolean): void {
+    this.number(field, value ? 1 : 0);
+  }
+
+  finish(): Uint8Array {
+    return this.buffer.subarray(0, this.position);
+  }
+}
+
+/** Bytes of a length-delimited field with content of `length` bytes and a field number below 16. */
+export function fieldSize(length: number): number {
+  return 1 + varintSize(length) + length;
+}
+
+export function varintSize(value: number): number {
+  let size = 1;
+  for (let v = value; v >= 0x80; v = Math.floor(v / 0x80)) size++;
+  return size;
+}

@@ -1,0 +1,150 @@
+import type { Env } from '../env/env.js';
+import type { ProposeResult } from '../raft/types.js';
+import type { RpcError } from '../rpc/service.js';
+import { errors } from './errors.js';
+import type { CommandKind, ReplyCallback } from './member-api.js';
+
+/**
+ * Commands on their way into the log, and who waits for them.
+ *
+ * A log entry's data is: kind u8 | origin u32 | sequence u32 | request bytes, unchanged. Origin is drawn at
+ * random for each boot, so that a member recognises its own commands when they are applied and never takes another's (or
+ * an earlier life's) for its own.
+ */
+export const ENVELOPE_BYTES = 9;
+
+interface Waiter {
+  readonly done: ReplyCallback;
+  readonly deadlineMs: number;
+  /** Term in which the command was handed to raft. */
+  readonly term: number;
+}
+
+interface Queued {
+  readonly data: Uint8Array;
+  readonly sequence: number;
+  readonly deadlineMs: number;
+  readonly done: ReplyCallback;
+}
+
+export class Proposals {
+  private readonly env: Env;
+  private readonly timeoutMs: number;
+  private readonly origin: number;
+  private sequence = 0;
+  /** Not yet accepted by raft, oldest first. */
+  private queue: Queued[] = [];
+  private queuedBytes = 0;
+  /** In the order they were handed to raft, which is the order of their deadlines and terms. */
+  private readonly waiters = new Map<number, Waiter>();
+  failed = 0;
+
+  constructor(env: Env, timeoutMs: number) {
+    this.env = env;
+    this.timeoutMs = timeoutMs;
+    this.origin = env.randomU32();
+  }
+
+  get pending(): number {
+    return this.queue.length + this.waiters.size;
+  }
+
+  get hasQueued(): boolean {
+    return this.queue.length > 0;
+  }
+
+  get bytesQueued(): number {
+    return this.queuedBytes;
+  }
+
+  /** Queues a command; `request` is copied. */
+  add(kind: CommandKind, request: Uint8Array, done: ReplyCallback): void {
+    const sequence = (this.sequence = (this.sequence + 1) >>> 0);
+    const data = Buffer.allocUnsafe(ENVELOPE_BYTES + request.length);
+    data[0] = kind;
+    data.writeUInt32BE(this.origin, 1);
+    data.writeUInt32BE(sequence, 5);
+    data.set(request, ENVELOPE_BYTES);
+    this.queuedBytes += data.length;
+    this.queue.push({
+      data,
+      sequence,
+      deadlineMs: this.env.clock.monoMs() + this.timeoutMs,
+      done,
+    });
+  }
+
+  /**
+   * Hands everything queued to `propose` in one call. While there is no leader, or leadership is being handed over, the queue
+   * waits; its deadlines go on.
+   */
+  submit(term: number, propose: (data: readonly Uint8Array[]) => ProposeResult): void {
+    if (this.queue.length === 0) return;
+    const batch = this.queue;
+    const data: Uint8Array[] = new Array<Uint8Array>(batch.length);
+    for (let i = 0; i < batch.length; i++) data[i] = (batch[i] as Queued).data;
+    const result = propose(data);
+    if (result === 'no-leader' || result === 'transferring') return;
+    this.queue = [];
+    this.queuedBytes = 0;
+    for (const q of batch) {
+      if (result === 'ok') {
+        this.waiters.set(q.sequence, { done: q.done, deadlineMs: q.deadlineMs, term });
+      } else {
+        this.failed++;
+        q.done(result === 'removed' ? errors.stopped : errors.tooManyRequests, null);
+      }
+    }
+  }
+
+  /** The waiter of a committed command if this member, in this life, proposed it. The waiter is removed. */
+  take(data: Uint8Array): ReplyCallback | undefined {
+    const b = data as Buffer;
+    if (b.readUInt32BE(1) !== this.origin) return undefined;
+    const sequence = b.readUInt32BE(5);
+    const waiter = this.waiters.get(sequence);
+    if (waiter === undefined) return undefined;
+    this.waiters.delete(sequence);
+    return waiter.done;
+  }
+
+  /** Fails what is past its deadline. Called on every tick. */
+  expire(nowMs: number): void {
+    for (const [sequence, waiter] of this.waiters) {
+      if (waiter.deadlineMs > nowMs) break;
+      this.waiters.delete(sequence);
+      this.failed++;
+      waiter.done(errors.timeout, null);
+    }
+    let late = 0;
+    for (const q of this.queue) {
+      if (q.deadlineMs > nowMs) break;
+      late++;
+      this.queuedBytes -= q.data.length;
+      this.failed++;
+      q.done(errors.deadlineExceeded, null);
+    }
+    if (late > 0) this.queue.splice(0, late);
+  }
+
+  /**
+   * A leader of `term` has an entry applied here: whatever was proposed in an earlier term and has not been applied by
+   * now is most likely lost, and waiting for the deadline would help nobody. The outcome stays unknown to the client.
+   */
+  termApplied(term: number): void {
+    for (const [sequence, waiter] of this.waiters) {
+      if (waiter.term >= term) break;
+      this.waiters.delete(sequence);
+      this.failed++;
+      waiter.done(errors.timeoutLeaderFailure, null);
+    }
+  }
+
+  failAll(error: RpcError): void {
+    const all = [...this.waiters.values()].map((w) => w.done).concat(this.queue.map((q) => q.done));
+    this.waiters.clear();
+    this.queue = [];
+    this.queuedBytes = 0;
+    for (const done of all) done(error, null);
+  }
+}

@@ -1,0 +1,31 @@
+import { encodeAuthStatusResponse } from '../../gen/rpc.js';
+import type { Method } from '../../rpc/service.js';
+import { errors } from '../errors.js';
+import type { Member } from '../member.js';
+
+/** The revision of an authentication store nothing was ever changed in. */
+const DISABLED_REVISION = 1;
+
+/** etcdserverpb.Auth as a server with authentication switched off answers it. */
+export function authService(member: Member): [string, Method][] {
+  return [
+    [
+      '/etcdserverpb.Auth/AuthStatus',
+      {
+        kind: 'unary',
+        handle: (_request, call) => {
+          member.linearizable((error) => {
+            if (error !== null) return call.fail(error);
+            call.reply(
+              encodeAuthStatusResponse({ header: member.header(), authRevision: DISABLED_REVISION }),
+            );
+          });
+        },
+      },
+    ],
+    [
+      '/etcdserverpb.Auth/Authenticate',
+      { kind: 'unary', handle: (_request, call) => call.fail(errors.authNotEnabled) },
+    ],
+  ];
+}

@@ -1,0 +1,20 @@
+import { DecodeError } from '../../rpc/proto-runtime.js';
+import { RpcError, Status } from '../../rpc/service.js';
+
+/** The refusal of a message that is not of its type: what grpc-go answers. */
+export function malformed(error: DecodeError): RpcError {
+  return new RpcError(Status.internal, `grpc: error unmarshalling request: ${error.message}`);
+}
+
+/**
+ * Runs `handle`, and hands the refusal to `fail` if it met a malformed message. Anything else thrown is a fault of
+ * ours and must not be hidden.
+ */
+export function refusingMalformed(handle: () => void, fail: (error: RpcError) => void): void {
+  try {
+    handle();
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    fail(malformed(error));
+  }
+}

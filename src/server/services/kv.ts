@@ -1,0 +1,123 @@
+import {
+  decodeCompactionRequest,
+  decodeDeleteRangeRequest,
+  decodePutRequest,
+  decodeRangeRequest,
+  decodeTxnRequest,
+  type RangeRequest,
+} from '../../gen/rpc.js';
+import type { Method, StreamCall, UnaryCall } from '../../rpc/service.js';
+import { intervalOf } from '../apply/interval.js';
+import { hasFilters } from '../apply/range.js';
+import type { StateMachine } from '../apply/state-machine.js';
+import { errors } from '../errors.js';
+import { CommandKind, type MemberApi } from '../member-api.js';
+import { checkDeleteRange, checkPut, checkRange, checkTxn, isReadOnly, isSerializable } from './kv-checks.js';
+import { refusingMalformed } from './decode.js';
+import { answerRange, answerRangeStream } from './range-read.js';
+
+export interface KvOptions {
+  readonly machine: StateMachine;
+  readonly maxTxnOps: number;
+  readonly maxRequestBytes: number;
+}
+
+/**
+ * etcdserverpb.KV. Reads wait for their consistency and are answered from the store; changes are checked and then
+ * proposed with the client's bytes unchanged; apply makes the response.
+ */
+export function kvService(api: MemberApi, options: KvOptions): [string, Method][] {
+  const { machine } = options;
+
+  function range(request: Uint8Array, call: UnaryCall): void {
+    const r = decodeRangeRequest(request);
+    const problem = checkRange(r);
+    if (problem !== null) return call.fail(problem);
+    // Keys are copied here: the request's bytes belong to the transport.
+    const interval = intervalOf(r.key, r.rangeEnd);
+    if (r.serializable) return api.whenReadable(() => answerRange(api, r, interval, call));
+    api.linearizable((error) => {
+      if (error !== null) call.fail(error);
+      else if (!call.cancelled) answerRange(api, r, interval, call);
+    });
+  }
+
+  function rangeStream(call: StreamCall): void {
+    call.onMessage((request) => {
+      refusingMalformed(
+        () => streamRange(decodeRangeRequest(Buffer.from(request)), call),
+        (error) => call.fail(error),
+      );
+    });
+  }
+
+  function streamRange(r: RangeRequest, call: StreamCall): void {
+    const problem = checkRange(r);
+    if (problem !== null) return call.fail(problem);
+    if (r.sortOrder === 2 || r.sortTarget !== 0) return call.fail(errors.rangeStreamSort);
+    if (hasFilters(r)) return call.fail(errors.rangeStreamFilters);
+    if (r.serializable) {
+      return api.whenReadable(() => answerRangeStream(api, r, options.maxRequestBytes, call));
+    }
+    api.linearizable((error) => {
+      if (error !== null) call.fail(error);
+      else answerRangeStream(api, r, options.maxRequestBytes, call);
+    });
+  }
+
+  function propose(kind: CommandKind, request: Uint8Array, call: UnaryCall): void {
+    api.propose(kind, request, (error, reply) => {
+      if (reply !== null) call.reply(reply);
+      else call.fail(error ?? errors.stopped);
+    });
+  }
+
+  function put(request: Uint8Array, call: UnaryCall): void {
+    const problem = checkPut(decodePutRequest(request));
+    if (problem !== null) return call.fail(problem);
+    propose(CommandKind.put, request, call);
+  }
+
+  function deleteRange(request: Uint8Array, call: UnaryCall): void {
+    const problem = checkDeleteRange(decodeDeleteRangeRequest(request));
+    if (problem !== null) return call.fail(problem);
+    propose(CommandKind.deleteRange, request, call);
+  }
+
+  function txn(request: Uint8Array, call: UnaryCall): void {
+    let r = decodeTxnRequest(request);
+    const problem = checkTxn(r, options.maxTxnOps);
+    if (problem !== null) return call.fail(problem);
+    if (!isReadOnly(r)) return propose(CommandKind.txn, request, call);
+    const answer = (): void => {
+      const refusal = machine.readOnlyTxn(r, api.term);
+      if (refusal === null) call.reply(machine.reply);
+      else call.fail(refusal);
+    };
+    // The request's bytes belong to the transport, and the answer may come later.
+    r = decodeTxnRequest(Buffer.from(request));
+    if (isSerializable(r)) return api.whenReadable(answer);
+    api.linearizable((error) => {
+      if (error === null) answer();
+      else call.fail(error);
+    });
+  }
+
+  function compact(request: Uint8Array, call: UnaryCall): void {
+    const r = decodeCompactionRequest(request);
+    api.propose(CommandKind.compact, request, (error, reply) => {
+      if (reply === null) return call.fail(error ?? errors.stopped);
+      if (!r.physical) return call.reply(reply);
+      api.store.whenCompacted(r.revision, () => call.reply(reply));
+    });
+  }
+
+  return [
+    ['/etcdserverpb.KV/Range', { kind: 'unary', handle: range }],
+    ['/etcdserverpb.KV/RangeStream', { kind: 'stream', streamType: 'server_stream', handle: rangeStream }],
+    ['/etcdserverpb.KV/Put', { kind: 'unary', handle: put }],
+    ['/etcdserverpb.KV/DeleteRange', { kind: 'unary', handle: deleteRange }],
+    ['/etcdserverpb.KV/Txn', { kind: 'unary', handle: txn }],
+    ['/etcdserverpb.KV/Compact', { kind: 'unary', handle: compact }],
+  ];
+}

@@ -1,0 +1,84 @@
+import {
+  decodeAlarmRequest,
+  decodeHashKVRequest,
+  encodeHashKVResponse,
+  encodeStatusResponse,
+} from '../../gen/rpc.js';
+import { NONE } from '../../raft/types.js';
+import { RpcError, Status, type Method, type UnaryCall } from '../../rpc/service.js';
+import { ETCD_CLUSTER_VERSION, ETCD_VERSION } from '../config/version.js';
+import { errorOf, errors } from '../errors.js';
+import { CommandKind } from '../member-api.js';
+import type { Member } from '../member.js';
+
+/** What Status reports as quota when none is set, as etcd does. */
+const NO_QUOTA = -1;
+const LAST_ALARM_ACTION = 2;
+const ALARM_NAMES = ['NONE', 'NOSPACE', 'CORRUPT'];
+
+const invalidAlarmAction = Object.freeze(
+  new RpcError(Status.invalidArgument, 'etcdserver: unknown alarm action'),
+);
+
+/** The parts of etcdserverpb.Maintenance that this release serves. */
+export function maintenanceService(member: Member): [string, Method][] {
+  function status(_request: Uint8Array, call: UnaryCall): void {
+    const problems: string[] = [];
+    if (member.leaderId === NONE) problems.push(errors.noLeader.message);
+    for (const a of member.machine.alarms.list(0)) {
+      problems.push(`memberID:${a.memberID} alarm:${ALARM_NAMES[a.alarm] ?? a.alarm} `);
+    }
+    call.reply(
+      encodeStatusResponse({
+        header: member.header(),
+        version: ETCD_VERSION,
+        dbSize: member.backend.sizeBytes(),
+        dbSizeInUse: member.backend.sizeInUseBytes(),
+        dbSizeQuota: Number.isFinite(member.quotaBytes) ? member.quotaBytes : NO_QUOTA,
+        leader: member.leaderId,
+        raftIndex: member.committedIndex,
+        raftTerm: member.term,
+        raftAppliedIndex: member.appliedIndex,
+        errors: problems,
+        isLearner: member.isLearner,
+        storageVersion: ETCD_CLUSTER_VERSION,
+        downgradeInfo: {},
+      }),
+    );
+  }
+
+  function alarm(request: Uint8Array, call: UnaryCall): void {
+    const { action } = decodeAlarmRequest(request);
+    // etcd crashes on an unknown action; refusing it is the one deliberate difference.
+    if (action < 0 || action > LAST_ALARM_ACTION) return call.fail(invalidAlarmAction);
+    member.propose(CommandKind.alarm, request, (error, reply) => {
+      if (reply !== null) call.reply(reply);
+      else call.fail(error ?? errors.stopped);
+    });
+  }
+
+  function hashKv(request: Uint8Array, call: UnaryCall): void {
+    const { revision } = decodeHashKVRequest(request);
+    member.store.hashKV(revision, (reason, result) => {
+      if (result === null) {
+        return call.fail(
+          typeof reason === 'string' ? errorOf(reason) : new RpcError(Status.internal, String(reason)),
+        );
+      }
+      call.reply(
+        encodeHashKVResponse({
+          header: member.header(),
+          hash: result.hash,
+          compactRevision: result.compactRevision,
+          hashRevision: result.hashRevision,
+        }),
+      );
+    });
+  }
+
+  return [
+    ['/etcdserverpb.Maintenance/Status', { kind: 'unary', handle: status }],
+    ['/etcdserverpb.Maintenance/Alarm', { kind: 'unary', handle: alarm }],
+    ['/etcdserverpb.Maintenance/HashKV', { kind: 'unary', handle: hashKv }],
+  ];
+}

@@ -1,0 +1,87 @@
+import { allMethods } from '../../gen/services.js';
+import { NONE } from '../../raft/types.js';
+import { DecodeError } from '../../rpc/proto-runtime.js';
+import type { CallContext, Method, RpcError, ServiceTable } from '../../rpc/service.js';
+import { errors, unimplemented } from '../errors.js';
+import type { Member } from '../member.js';
+import { authService } from './auth.js';
+import { clusterService } from './cluster.js';
+import { malformed } from './decode.js';
+import { healthService } from './health.js';
+import { kvService } from './kv.js';
+import { leaseService } from './lease.js';
+import { maintenanceService } from './maintenance.js';
+import { watchService } from './watch.js';
+
+/**
+ * All methods of the API on one member: those this release serves, behind the checks every call passes, and the rest,
+ * which say clearly that they are not there.
+ */
+export interface ServiceOptions {
+  readonly maxTxnOps: number;
+  readonly maxRequestBytes: number;
+  readonly watchProgressIntervalMs: number;
+}
+
+/** What a learner answers itself. */
+const LEARNER_METHODS = new Set(['/etcdserverpb.KV/Range', '/etcdserverpb.Maintenance/Status']);
+
+export function serviceTable(member: Member, options: ServiceOptions): ServiceTable {
+  const table = new Map<string, Method>();
+  for (const info of allMethods) {
+    const refusal = unimplemented(info.path);
+    table.set(
+      info.path,
+      info.type === 'unary'
+        ? { kind: 'unary', handle: (_request, call) => call.fail(refusal) }
+        : { kind: 'stream', streamType: info.type, handle: (call) => call.fail(refusal) },
+    );
+  }
+  const served = [
+    ...kvService(member, { machine: member.machine, ...options }),
+    ...watchService(member, {
+      progressIntervalMs: options.watchProgressIntervalMs,
+      maxRequestBytes: options.maxRequestBytes,
+    }),
+    ...leaseService(member),
+    ...maintenanceService(member),
+    ...clusterService(member),
+    ...authService(member),
+    ...healthService(),
+  ];
+  for (const [path, method] of served) table.set(path, guarded(member, path, method));
+  return table;
+}
+
+/** The checks that come before any handler: leader required, learner, malformed message. */
+function guarded(member: Member, path: string, method: Method): Method {
+  const allowedOnLearner = LEARNER_METHODS.has(path);
+  const refusal = (call: CallContext): RpcError | null => {
+    if (member.isLearner && !allowedOnLearner) return errors.notSupportedForLearner;
+    if (call.metadata('hasleader') === 'true' && member.leaderId === NONE) return errors.noLeader;
+    return null;
+  };
+  if (method.kind === 'stream') {
+    return {
+      ...method,
+      handle: (call) => {
+        const refused = refusal(call);
+        if (refused !== null) call.fail(refused);
+        else method.handle(call);
+      },
+    };
+  }
+  return {
+    kind: 'unary',
+    handle: (request, call) => {
+      const refused = refusal(call);
+      if (refused !== null) return call.fail(refused);
+      try {
+        method.handle(request, call);
+      } catch (error) {
+        if (!(error instanceof DecodeError)) throw error;
+        call.fail(malformed(error));
+      }
+    },
+  };
+}
