@@ -61,7 +61,9 @@ function memory(label: string): void {
   globalThis.gc?.();
   const { rss, heapUsed, arrayBuffers } = process.memoryUsage();
   const mb = (n: number): string => (n / 1e6).toFixed(0);
-  console.log(`  memory after ${label}: rss ${mb(rss)} MB, heap ${mb(heapUsed)} MB, buffers ${mb(arrayBuffers)} MB`);
+  console.log(
+    `  memory after ${label}: rss ${mb(rss)} MB, heap ${mb(heapUsed)} MB, buffers ${mb(arrayBuffers)} MB`,
+  );
 }
 
 function report(name: string, busyMs: number, count: number, elapsedMs?: number): void {
@@ -74,20 +76,31 @@ function keyName(i: number): string {
   return `/registry/pods/ns-${String(i % 97).padStart(3, '0')}/pod-${String(i).padStart(8, '0')}`;
 }
 
-async function load(store: Store, backend: Backend, count: number, name: (i: number) => string): Promise<void> {
+async function load(
+  store: Store,
+  backend: Backend,
+  count: number,
+  name: (i: number) => string,
+): Promise<void> {
   const value = Buffer.alloc(VALUE_BYTES + 4096);
   for (let i = 0; i < value.length; i++) value[i] = (i * 7919) >>> 3;
   const began = performance.now();
   let busy = 0;
   let stallMax = 0;
-  for (let i = 0; i < count; ) {
+  for (let i = 0; i < count;) {
     const keys: string[] = [];
-    for (let j = 0; j < PER_FLUSH; j++) keys.push(Buffer.from(name(i + j), 'latin1').toString('latin1'));
+    for (let j = 0; j < PER_FLUSH; j++)
+      keys.push(Buffer.from(name(i + j), 'latin1').toString('latin1'));
     const bytes = keys.map(bytesOf);
     const from = performance.now();
     for (let j = 0; j < PER_FLUSH && i < count; j++, i++) {
       const txn = store.begin();
-      txn.put(keys[j] as string, bytes[j] as Uint8Array, value.subarray(i % 4096, (i % 4096) + VALUE_BYTES), 0n);
+      txn.put(
+        keys[j] as string,
+        bytes[j] as Uint8Array,
+        value.subarray(i % 4096, (i % 4096) + VALUE_BYTES),
+        0n,
+      );
       txn.end();
     }
     backend.setApplied(i, 1);
@@ -127,10 +140,12 @@ try {
     }
     report('lookup + row, mostly not cached', performance.now() - from, 100_000);
     from = performance.now();
-    for (let i = 0; i < 1000; i++) store.count({ start: '/registry/', end: '/registry0' }, store.currentRevision);
+    for (let i = 0; i < 1000; i++)
+      store.count({ start: '/registry/', end: '/registry0' }, store.currentRevision);
     report('count at the newest revision', performance.now() - from, 1000);
     from = performance.now();
-    for (let i = 0; i < 10; i++) store.count({ start: '/registry/', end: null }, store.currentRevision - 1000);
+    for (let i = 0; i < 10; i++)
+      store.count({ start: '/registry/', end: null }, store.currentRevision - 1000);
     report('count 1000 revisions ago', performance.now() - from, 10);
     const listFrom = performance.now();
     let listed = 0;
@@ -139,7 +154,12 @@ try {
     let chunkMax = 0;
     for (;;) {
       const chunkFrom = performance.now();
-      const rows = store.list({ start: '/registry/', end: '/registry0' }, store.currentRevision, 1000, after);
+      const rows = store.list(
+        { start: '/registry/', end: '/registry0' },
+        store.currentRevision,
+        1000,
+        after,
+      );
       for (const { modRevision, sub } of rows) bytes += store.row(modRevision, sub).length;
       listed += rows.length;
       after = rows[rows.length - 1]?.key;
@@ -147,7 +167,11 @@ try {
       if (rows.length < 1000) break;
       await turn();
     }
-    report(`list of ${String(listed)} rows, ${(bytes / 1e6).toFixed(0)} MB`, performance.now() - listFrom, listed);
+    report(
+      `list of ${String(listed)} rows, ${(bytes / 1e6).toFixed(0)} MB`,
+      performance.now() - listFrom,
+      listed,
+    );
     console.log(`  longest chunk of 1000: ${chunkMax.toFixed(1)} ms`);
     memory('full list');
     await new Promise<void>((resolve) => backend.close(() => resolve()));

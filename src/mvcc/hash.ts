@@ -1,0 +1,62 @@
+import { crc32c } from '../crc32c.js';
+import { keyOf } from './key-value.js';
+import { decodeRevisionKey } from './revision.js';
+import type { Store } from './store.js';
+import type { MvccReason } from './types.js';
+
+/** HashKV's answer: equal on every member with the same history at the same two revisions. */
+export interface HashResult {
+  readonly hash: number;
+  /** -1 when the store was never compacted. */
+  readonly compactRevision: number;
+  readonly hashRevision: number;
+}
+
+const BUCKET_NAME = Buffer.from('key', 'latin1');
+
+/**
+ * CRC32C over the bucket's name and then key and value of every stored change up to a revision, in revision order.
+ *
+ * What compaction may have removed is left out whether it has been removed yet or not: a change at or
+ * below the compaction revision counts only if it is its key's row at the hashed revision. When no key exists at
+ * the hashed revision, it counts if it is its key's row at the compaction revision, which is what stays stored.
+ * Ref: etcd contract 6.4.
+ */
+export function hashKv(
+  store: Store,
+  revision: number,
+  done: (error: Error | MvccReason | null, result: HashResult | null) => void,
+): void {
+  const hashRevision = revision > 0 ? revision : store.currentRevision;
+  const refusal = store.checkRevision(hashRevision);
+  if (refusal !== null) {
+    done(refusal, null);
+    return;
+  }
+  const { compactRevision, index } = store;
+  const release = store.pin(hashRevision);
+  const isAnyLive = store.count({ start: '', end: null }, hashRevision) > 0;
+  const keptAt = isAnyLive ? hashRevision : compactRevision;
+  let hash = crc32c(BUCKET_NAME);
+  store.backend.whenWritten(() => {
+    store.backend.forEachRevision(
+      0,
+      hashRevision,
+      (revisionKey, payload) => {
+        const change = decodeRevisionKey(revisionKey);
+        if (change === null) return true;
+        const { main, sub, tombstone } = change;
+        if (main === compactRevision && tombstone) return true;
+        if (main <= compactRevision) {
+          if (tombstone || !index.isNewestAt(keyOf(payload), main, sub, keptAt)) return true;
+        }
+        hash = crc32c(payload, crc32c(revisionKey, hash));
+        return true;
+      },
+      (error) => {
+        release();
+        done(error, error === null ? { hash, compactRevision, hashRevision } : null);
+      },
+    );
+  });
+}

@@ -1,0 +1,311 @@
+import type { Done, Env } from '../env/env.js';
+import { Bucket, MetaKey } from './backend.js';
+import type { Backend } from './backend.js';
+import { Compaction } from './compaction.js';
+import { hashKv } from './hash.js';
+import type { HashResult } from './hash.js';
+import { readHistory } from './history.js';
+import type { HistoryResult } from './history.js';
+import { KeyIndex } from './key-index.js';
+import { createRevisionOf, keyOf, leaseOf, versionOf } from './key-value.js';
+import { decodeRevisionKey, encodeRevisionKey } from './revision.js';
+import type { Interval, Key, LeaseId, MvccReason, RowRef } from './types.js';
+import { ValueCache } from './value-cache.js';
+import { WriteTxn } from './write-txn.js';
+
+/**
+ * The multi-version store: every change of every key since the last compaction, readable at every revision
+ * since then.
+ *
+ * Promises: reads never wait and see exactly one revision; one writer (apply) makes revisions through `begin`;
+ * what is readable depends on the log alone, not on caches, pace of compaction or restarts. Does not: check
+ * leases or permissions, keep watchers, know the log. After opening, everything runs on the calling turn, except for
+ * `history`, `hashKV` and compaction, which work in slices.
+ *
+ * A read spread over several turns pins its revision, so that compaction removes nothing it needs:
+ *
+ *   const release = store.pin(revision); ... store.list(...) in several turns ...; release();
+ *
+ * Called by apply, the range and watch services, and maintenance.
+ */
+
+export type OnLease = (key: Key, lease: LeaseId) => void;
+
+export interface StoreOptions {
+  readonly backend: Backend;
+  readonly env: Env;
+  /** Called once per key that holds a lease, when the store has been read from the backend. */
+  readonly onLease: OnLease;
+  readonly compaction?: CompactionPace;
+}
+
+/** How fast compaction removes rows. */
+export interface CompactionPace {
+  /** Rows removed, or leaves visited, per slice. */
+  readonly sliceRows: number;
+  readonly pauseMs: number;
+}
+
+const PACE_DEFAULT: CompactionPace = { sliceRows: 1000, pauseMs: 10 };
+const FIRST_REVISION = 1;
+const NEVER_COMPACTED = -1;
+
+export class Store {
+  readonly env: Env;
+  readonly index = new KeyIndex();
+  readonly cache: ValueCache;
+  private backendValue: Backend;
+  private readonly onLease: OnLease;
+  private readonly txn: WriteTxn;
+  private compaction: Compaction;
+  private readonly pace: CompactionPace;
+
+  currentRevision = FIRST_REVISION;
+  /** Reads below it are refused; -1 when the store was never compacted. */
+  compactRevision = NEVER_COMPACTED;
+  /** Revisions below `compactRevision` have been removed up to here. */
+  finishedCompactRevision = NEVER_COMPACTED;
+
+  private readonly pins = new Map<number, number>();
+
+  /** Reads the backend and calls back with a store that answers. */
+  static open(
+    options: StoreOptions,
+    done: (error: Error | null, store: Store | null) => void,
+  ): void {
+    const store = new Store(options);
+    store.load((error) => {
+      done(error, error === null ? store : null);
+    });
+  }
+
+  private constructor(options: StoreOptions) {
+    this.env = options.env;
+    this.backendValue = options.backend;
+    this.onLease = options.onLease;
+    this.pace = options.compaction ?? PACE_DEFAULT;
+    this.cache = new ValueCache(options.backend.cacheBytes);
+    this.txn = new WriteTxn(this);
+    this.compaction = new Compaction(this, this.pace);
+  }
+
+  get backend(): Backend {
+    return this.backendValue;
+  }
+
+  /** Keys known, including deleted ones not yet removed by a compaction. */
+  get keysTotal(): number {
+    return this.index.size;
+  }
+
+  get liveKeys(): number {
+    return this.index.live;
+  }
+
+  // ---- reads ----
+
+  /** Why `revision` cannot be read, or null when it can. */
+  checkRevision(revision: number): MvccReason | null {
+    if (revision > this.currentRevision) return 'future-revision';
+    return revision < this.compactRevision ? 'compacted' : null;
+  }
+
+  /** Fills `out` with the key's row at the revision; false when it is absent there. */
+  lookup(key: Key, atRevision: number, out: RowRef): boolean {
+    return this.index.lookup(key, atRevision, out);
+  }
+
+  /**
+   * At most `limit` rows of the interval in key order, beginning behind `after` when given.
+   *
+   * Limits: one call runs to its end, so callers ask for about a thousand rows and continue behind the last key.
+   */
+  list(interval: Interval, atRevision: number, limit: number, after?: Key): RowRef[] {
+    return this.index.list(interval, atRevision, limit, after);
+  }
+
+  /** Keys in the interval. Cost: O(log n) at the newest revision, plus what changed since for older ones. */
+  count(interval: Interval, atRevision: number): number {
+    return this.index.count(interval, atRevision, atRevision >= this.currentRevision);
+  }
+
+  /**
+   * The encoded KeyValue of a row.
+   *
+   * Requires: the row is readable (from a lookup at a readable or pinned revision). The bytes stay valid.
+   */
+  row(main: number, sub: number): Uint8Array {
+    const row = this.rowIfPresent(main, sub);
+    if (row !== undefined) return row;
+    return this.env.fatal(
+      `the row of revision ${String(main)}.${String(sub)} is missing from the storage engine`,
+      'Stop this member, remove its data directory and let it rejoin; or restore it from a snapshot.',
+    );
+  }
+
+  /** As `row`, but undefined when compaction removed the row: for previous values in watch events. */
+  rowIfPresent(main: number, sub: number): Uint8Array | undefined {
+    return this.cache.find(main, sub) ?? this.backendValue.getRow(main, sub);
+  }
+
+  /** Keeps what is readable at `revision` until the returned function is called. */
+  pin(revision: number): () => void {
+    this.pins.set(revision, (this.pins.get(revision) ?? 0) + 1);
+    let released = false;
+    return () => {
+      if (released) return;
+      released = true;
+      const count = this.pins.get(revision) ?? 0;
+      if (count > 1) this.pins.set(revision, count - 1);
+      else this.pins.delete(revision);
+      this.compaction.onUnpinned();
+    };
+  }
+
+  isPinnedBelow(revision: number): boolean {
+    for (const pinned of this.pins.keys()) if (pinned < revision) return true;
+    return false;
+  }
+
+  /**
+   * Reads the events of the revisions [fromMain, toMain], whole revisions up to about `maxBytes`.
+   *
+   * `done` gets the events in order and the revision to continue at, or 'compacted'.
+   */
+  history(
+    fromMain: number,
+    toMain: number,
+    maxBytes: number,
+    done: (error: Error | null, result: HistoryResult) => void,
+  ): void {
+    readHistory(this, fromMain, toMain, maxBytes, done);
+  }
+
+  /** HashKV of the store at `revision` (0 or less: the newest). */
+  hashKV(
+    revision: number,
+    done: (error: Error | MvccReason | null, result: HashResult | null) => void,
+  ): void {
+    hashKv(this, revision, done);
+  }
+
+  // ---- writes, by apply only ----
+
+  /** Starts the changes of one log entry. Requires: the one before has ended. */
+  begin(): WriteTxn {
+    this.cache.trim(this.backendValue.writtenMain);
+    return this.txn.start();
+  }
+
+  /**
+   * Makes revisions below `revision` unreadable at once and removes them in the background.
+   *
+   * Returns: null, or why it was refused.
+   */
+  compact(revision: number): MvccReason | null {
+    if (revision <= this.compactRevision) return 'compacted';
+    if (revision > this.currentRevision) return 'future-revision';
+    this.compactRevision = revision;
+    this.backendValue.put(
+      Bucket.meta,
+      Buffer.from(MetaKey.scheduledCompact, 'latin1'),
+      encodeRevisionKey(revision, 0, false),
+    );
+    this.compaction.schedule();
+    return null;
+  }
+
+  /** Calls back when revisions below `revision` have been removed from the engine. */
+  whenCompacted(revision: number, done: () => void): void {
+    this.compaction.whenFinished(revision, done);
+  }
+
+  // ---- opening ----
+
+  /** Starts over on another backend, after a snapshot was installed. Open reads must have ended. */
+  restore(backend: Backend, done: Done): void {
+    this.compaction.stop();
+    this.compaction = new Compaction(this, this.pace);
+    this.pins.clear();
+    this.index.clear();
+    this.cache.clear();
+    this.backendValue = backend;
+    this.load(done);
+  }
+
+  private load(done: Done): void {
+    const scheduled = this.readMetaRevision(MetaKey.scheduledCompact);
+    const finished = this.readMetaRevision(MetaKey.finishedCompact);
+    this.compactRevision = Math.max(scheduled, finished);
+    this.finishedCompactRevision = finished;
+    const leases = new Map<Key, LeaseId>();
+    let last = 0;
+    let lastSub = 0;
+    let bytes = 0;
+    this.backendValue.forEach(
+      Bucket.key,
+      (revisionKey, payload) => {
+        const revision = decodeRevisionKey(revisionKey);
+        if (revision === null) this.damaged('a row of the key bucket has no revision as its key');
+        const { main, sub, tombstone } = revision;
+        this.checkGapless(main, sub, last, lastSub);
+        last = main;
+        lastSub = sub;
+        bytes += revisionKey.length + payload.length;
+        // `etcdutl snapshot restore --bump-revision` leaves an empty row to raise the revision.
+        if (payload.length === 0) return true;
+        const key = keyOf(payload);
+        if (tombstone) {
+          this.index.restoreTombstone(key, main, sub);
+          if (leases.size > 0) leases.delete(key);
+          return true;
+        }
+        this.index.restorePut(key, main, sub, createRevisionOf(payload), versionOf(payload));
+        const lease = leaseOf(payload);
+        if (lease !== 0n) leases.set(key, lease);
+        else if (leases.size > 0) leases.delete(key);
+        return true;
+      },
+      (error) => {
+        if (error !== null) {
+          done(error);
+          return;
+        }
+        this.currentRevision = Math.max(FIRST_REVISION, last, this.compactRevision);
+        this.backendValue.keyBytesInUse = bytes;
+        for (const [key, lease] of leases) this.onLease(key, lease);
+        if (this.finishedCompactRevision < this.compactRevision) this.compaction.schedule();
+        done(null);
+      },
+    );
+  }
+
+  /**
+   * Above the compaction revision every change has its row: a missing one means that the engine lost a batch
+   * and kept a later one.
+   */
+  private checkGapless(main: number, sub: number, last: number, lastSub: number): void {
+    if (main <= this.compactRevision) return;
+    const expected = main === last ? sub === lastSub + 1 : sub === 0;
+    const before = Math.max(last, this.compactRevision, FIRST_REVISION);
+    if (expected && (main === last || main === before + 1)) return;
+    this.damaged(
+      `rows between revision ${String(before)} and ${String(main)}.${String(sub)} are missing`,
+    );
+  }
+
+  private damaged(what: string): never {
+    return this.env.fatal(
+      `stored data is damaged: ${what}`,
+      'Stop this member, remove its data directory and let it rejoin; or restore it from a snapshot.',
+    );
+  }
+
+  private readMetaRevision(name: string): number {
+    const bytes = this.backendValue.get(Bucket.meta, Buffer.from(name, 'latin1'));
+    if (bytes === undefined) return NEVER_COMPACTED;
+    const revision = decodeRevisionKey(bytes);
+    if (revision === null) return this.damaged(`meta row ${name} holds no revision`);
+    return revision.main;
+  }
+}

@@ -1,0 +1,132 @@
+import type { Backend } from './backend.js';
+import { bytesOf, encodeDeleted, keyValueSizeMax, writeKeyValue } from './key-value.js';
+import type { KeyIndex } from './key-index.js';
+import type { Interval, Key, LeaseId, StoreEvent } from './types.js';
+import { CHECKSUM_BYTES } from './value-cache.js';
+import type { ValueCache } from './value-cache.js';
+
+const NO_VALUE = new Uint8Array(0);
+/** Keys of a range delete are collected in steps of this many. */
+const DELETE_STEP = 1024;
+
+/** What a write transaction works on; the store owns it. */
+export interface TxnTarget {
+  readonly index: KeyIndex;
+  readonly cache: ValueCache;
+  readonly backend: Backend;
+  currentRevision: number;
+}
+
+/**
+ * The changes of one log entry: one revision, as many subs as changes.
+ *
+ * Used synchronously by apply, which is the only writer. Changes are visible to reads at `revision` at once and
+ * become the current revision with `end`. The store hands out one object over and over.
+ */
+export class WriteTxn {
+  private readonly target: TxnTarget;
+  private events: StoreEvent[] = [];
+  private sub = 0;
+  private main = 0;
+
+  constructor(target: TxnTarget) {
+    this.target = target;
+  }
+
+  /** Called by the store only. */
+  start(): this {
+    this.main = this.target.currentRevision + 1;
+    this.sub = 0;
+    this.events = [];
+    return this;
+  }
+
+  /** The revision the changes get. */
+  get revision(): number {
+    return this.main;
+  }
+
+  get changed(): boolean {
+    return this.sub !== 0;
+  }
+
+  /** Requires: `keyBytes` are the bytes of `key`, and the lease is known to exist. */
+  put(key: Key, keyBytes: Uint8Array, value: Uint8Array, lease: LeaseId): void {
+    const { index, cache, backend } = this.target;
+    const main = this.main;
+    const sub = this.sub++;
+    index.put(key, main, sub);
+    const create = index.create;
+    const bytes = cache.reserve(keyValueSizeMax(keyBytes.length, value.length));
+    const start = cache.offset;
+    const payloadEnd = writeKeyValue(
+      bytes,
+      start,
+      keyBytes,
+      create,
+      main,
+      index.version,
+      value,
+      lease,
+    );
+    const end = payloadEnd + CHECKSUM_BYTES;
+    backend.putRow(main, sub, false, bytes, start, end);
+    cache.commit(main, sub, false, end);
+    this.events.push({
+      type: 'put',
+      key,
+      modRevision: main,
+      sub,
+      kv: bytes.subarray(start, payloadEnd),
+      isCreate: create === main,
+      prev: index.previousMain === 0 ? null : { main: index.previousMain, sub: index.previousSub },
+    });
+  }
+
+  /** Deletes the keys that exist in the interval, in key order; returns how many there were. */
+  deleteRange(interval: Interval): number {
+    const { index } = this.target;
+    let deleted = 0;
+    let after: Key | undefined;
+    for (;;) {
+      const rows = index.list(interval, this.main, DELETE_STEP, after);
+      for (const row of rows) this.deleteKey(row.key);
+      deleted += rows.length;
+      after = rows[rows.length - 1]?.key;
+      if (rows.length < DELETE_STEP) return deleted;
+    }
+  }
+
+  /** Deletes one key; false when it did not exist. */
+  deleteKey(key: Key): boolean {
+    const { index, cache, backend } = this.target;
+    const main = this.main;
+    const sub = this.sub;
+    if (!index.delete(key, main, sub)) return false;
+    this.sub++;
+    const keyBytes = bytesOf(key);
+    const bytes = cache.reserve(keyValueSizeMax(keyBytes.length, 0));
+    const start = cache.offset;
+    const end = writeKeyValue(bytes, start, keyBytes, 0, 0, 0, NO_VALUE, 0n) + CHECKSUM_BYTES;
+    backend.putRow(main, sub, true, bytes, start, end);
+    cache.commit(main, sub, true, end);
+    this.events.push({
+      type: 'delete',
+      key,
+      modRevision: main,
+      sub,
+      kv: encodeDeleted(keyBytes, main),
+      isCreate: false,
+      prev: { main: index.previousMain, sub: index.previousSub },
+    });
+    return true;
+  }
+
+  /** Publishes the revision and returns its events in order; without a change there is no revision and no event. */
+  end(): StoreEvent[] {
+    if (this.sub !== 0) this.target.currentRevision = this.main;
+    const events = this.events;
+    this.events = [];
+    return events;
+  }
+}
