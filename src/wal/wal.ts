@@ -117,6 +117,7 @@ export class Wal implements WalWriter {
   private snapshot: SnapshotMeta;
   private snapshotSeq: number;
   private writtenLast: number;
+  private sealedHardState: HardState;
 
   private spare: Spare | null = null;
   private isMakingSpare = false;
@@ -227,6 +228,7 @@ export class Wal implements WalWriter {
     this.appendedLast = start.lastIndex;
     this.writtenLast = start.lastIndex;
     this.hardState = start.hardState;
+    this.sealedHardState = start.hardState;
     this.snapshot = start.snapshot;
     this.snapshotSeq = start.snapshotSeq;
     this.terms = start.terms;
@@ -357,12 +359,9 @@ export class Wal implements WalWriter {
       if (firstIndex === 0 && entries.length > 0) firstIndex = entries[0]?.index ?? 0;
       lastIndex = queued.lastIndex;
     }
-    encoder.seal({
-      firstIndex,
-      lastIndex,
-      hardState: boundedCommit(this.hardState, lastIndex),
-      trailer: segment.header.trailer,
-    });
+    const hardState = boundedCommit(this.hardState, lastIndex);
+    encoder.seal({ firstIndex, lastIndex, hardState, trailer: segment.header.trailer });
+    this.sealedHardState = hardState;
     this.hardStateIsWritten = true;
     this.writtenLast = lastIndex;
     const bytes = encoder.bytes();
@@ -461,7 +460,7 @@ export class Wal implements WalWriter {
       sizeBytes: spare.sizeBytes,
       link: this.link,
       batch: this.batch,
-      hardState: boundedCommit(this.hardState, this.writtenLast),
+      hardState: this.sealedHardState,
       snapshot: this.snapshot,
     });
     const path = `${this.options.dir}/${segmentName(header.seq, header.firstIndex)}`;

@@ -1,0 +1,307 @@
+import { expect } from 'chai';
+import { WalDamaged, WalForeign, damageAdvice } from '../../src/wal/errors.js';
+import type { WalBatch, WalOptions } from '../../src/wal/types.js';
+import { Wal } from '../../src/wal/wal.js';
+import { MemoryDisk } from '../support/memory-disk.js';
+import { memoryEnv, seededU32 } from '../support/memory-env.js';
+import type { SteppedDisk } from './harness.js';
+import {
+  DIR,
+  LogModel,
+  appendAll,
+  batchOf,
+  closeLog,
+  entries,
+  entry,
+  freshLog,
+  modelPrint,
+  recoveryPrint,
+  snapshotAt,
+  walOptions,
+} from './harness.js';
+
+const SMALL = walOptions({ segmentBytes: 4096 });
+
+/** Every state the log passed through, by what recovery must show. */
+interface History {
+  readonly stepped: SteppedDisk;
+  readonly prints: string[];
+  readonly lastIndex: number;
+}
+
+function build(batches: readonly WalBatch[], options: WalOptions): History {
+  const { stepped, wal } = freshLog(options);
+  const model = new LogModel();
+  const prints = [modelPrint(model)];
+  for (const batch of batches) {
+    appendAll(stepped, wal, [batch]);
+    model.apply(batch);
+    prints.push(modelPrint(model));
+  }
+  closeLog(stepped, wal);
+  return { stepped, prints, lastIndex: model.lastIndex };
+}
+
+/** Synced batches that fill a little more than one segment of 4 KiB. */
+function smallHistory(): History {
+  return build(
+    [
+      batchOf({ entries: entries(1, 3, 1, 40), hardState: { term: 1, vote: 5n, commit: 0 } }),
+      batchOf({ entries: [entry(4, 1, 700)], hardState: { term: 1, vote: 5n, commit: 3 } }),
+      batchOf({ entries: entries(3, 6, 2, 30), hardState: { term: 2, vote: 7n, commit: 2 } }),
+      batchOf({ snapshot: snapshotAt(2, 1) }),
+      batchOf({ entries: [entry(7, 2, 600)] }),
+      batchOf({
+        entries: [entry(8, 2, 20), entry(9, 2, 0)],
+        hardState: { term: 2, vote: 7n, commit: 8 },
+      }),
+    ],
+    SMALL,
+  );
+}
+
+type Outcome = 'identical' | 'refused' | 'last batch dropped';
+
+/** Opens a copy of `disk` after `change`; anything but the three honest outcomes fails the test. */
+function outcomeOf(
+  history: History,
+  witnessIndex: number,
+  change: (disk: MemoryDisk) => void,
+  what: string,
+): Outcome {
+  const disk = history.stepped.disk.clone();
+  change(disk);
+  let print = '';
+  try {
+    const { recovery } = Wal.open(memoryEnv(disk), { ...SMALL, witnessIndex });
+    print = recoveryPrint(recovery);
+  } catch (error) {
+    if (error instanceof WalDamaged || error instanceof WalForeign) return 'refused';
+    throw error;
+  }
+  if (print === history.prints[history.prints.length - 1]) return 'identical';
+  expect(print, `${what}: silent loss`).to.equal(history.prints[history.prints.length - 2]);
+  return 'last batch dropped';
+}
+
+function segmentPaths(disk: MemoryDisk): string[] {
+  return disk
+    .readdirSync(DIR)
+    .filter((name) => name.endsWith('.wal'))
+    .map((name) => `${DIR}/${name}`);
+}
+
+function contentEnd(bytes: Uint8Array): number {
+  let end = bytes.length;
+  while (end > 0 && bytes[end - 1] === 0) end--;
+  return end;
+}
+
+describe('Wal against damage', () => {
+  it('survives or refuses the flip of any single bit, without a witness', function () {
+    this.timeout(60_000);
+    const history = smallHistory();
+    const tally = { identical: 0, refused: 0, 'last batch dropped': 0 };
+    for (const path of segmentPaths(history.stepped.disk)) {
+      const original = history.stepped.disk.readFileSync(path);
+      for (let at = 0; at < contentEnd(original); at++) {
+        for (let bit = 0; bit < 8; bit++) {
+          const outcome = outcomeOf(
+            history,
+            0,
+            (disk) => {
+              const bytes = original.slice();
+              bytes[at] = (bytes[at] ?? 0) ^ (1 << bit);
+              disk.tamper(path, bytes);
+            },
+            `${path} byte ${at} bit ${bit}`,
+          );
+          tally[outcome]++;
+        }
+      }
+    }
+    // A complete batch with a flipped bit can be told from a torn one, so nothing acknowledged is ever dropped.
+    expect(tally['last batch dropped']).to.equal(0);
+    expect(tally.refused).to.be.greaterThan(tally.identical);
+  });
+
+  it('survives or refuses any byte set to zero or to all ones, with a witness', function () {
+    this.timeout(60_000);
+    const history = smallHistory();
+    for (const path of segmentPaths(history.stepped.disk)) {
+      const original = history.stepped.disk.readFileSync(path);
+      for (let at = 0; at < contentEnd(original); at++) {
+        for (const value of [0, 255]) {
+          const change = (disk: MemoryDisk): void => {
+            const bytes = original.slice();
+            bytes[at] = value;
+            disk.tamper(path, bytes);
+          };
+          expect(outcomeOf(history, history.lastIndex, change, `${path} byte ${at}`)).to.not.equal(
+            'last batch dropped',
+          );
+        }
+      }
+    }
+  });
+
+  it('refuses a file cut short at any byte', () => {
+    const history = smallHistory();
+    for (const path of segmentPaths(history.stepped.disk)) {
+      const original = history.stepped.disk.readFileSync(path);
+      for (let size = 0; size < original.length; size += size < contentEnd(original) ? 1 : 97) {
+        const change = (disk: MemoryDisk): void => disk.tamper(path, original.slice(0, size));
+        expect(outcomeOf(history, 0, change, `${path} cut to ${size}`)).to.equal('refused');
+      }
+    }
+  });
+
+  it('takes zeros from any byte of the last batch on for a torn write, unless a witness knows better', () => {
+    const history = smallHistory();
+    const paths = segmentPaths(history.stepped.disk);
+    const path = paths[paths.length - 1] ?? '';
+    const original = history.stepped.disk.readFileSync(path);
+    const end = contentEnd(original);
+    const start = Math.floor((end - 1) / 512) * 512;
+    for (let at = start; at < end; at++) {
+      const change = (disk: MemoryDisk): void => {
+        const bytes = original.slice();
+        bytes.fill(0, at);
+        disk.tamper(path, bytes);
+      };
+      expect(outcomeOf(history, 0, change, `zeros from ${at}`)).to.equal('last batch dropped');
+      expect(outcomeOf(history, history.lastIndex, change, `zeros from ${at}`)).to.equal('refused');
+    }
+  });
+
+  it('refuses a log whose earlier sector is gone', () => {
+    const history = smallHistory();
+    const [path = ''] = segmentPaths(history.stepped.disk);
+    const original = history.stepped.disk.readFileSync(path);
+    for (let sector = 0; sector < contentEnd(original) - 512; sector += 512) {
+      const change = (disk: MemoryDisk): void => {
+        const bytes = original.slice();
+        bytes.fill(0, sector, sector + 512);
+        disk.tamper(path, bytes);
+      };
+      expect(outcomeOf(history, 0, change, `sector ${sector}`)).to.equal('refused');
+    }
+  });
+
+  it('refuses missing, swapped, renamed, stale and foreign segments', () => {
+    const { stepped, wal } = freshLog(SMALL);
+    for (let i = 0; i < 12; i++)
+      appendAll(stepped, wal, [batchOf({ entries: entries(2 * i + 1, 2 * i + 2, 1, 400) })]);
+    closeLog(stepped, wal);
+    const paths = segmentPaths(stepped.disk);
+    expect(paths.length).to.be.greaterThan(3);
+    const changes: Record<string, (disk: MemoryDisk) => void> = {};
+    paths.forEach((path, i) => {
+      changes[`removed ${i}`] = (disk) => disk.unlinkSync(path);
+      const next = paths[(i + 1) % paths.length] ?? '';
+      changes[`swapped ${i}`] = (disk) => {
+        const [a, b] = [disk.readFileSync(path), disk.readFileSync(next)];
+        disk.tamper(path, b);
+        disk.tamper(next, a);
+      };
+      changes[`copied over ${i}`] = (disk) => disk.tamper(next, disk.readFileSync(path));
+    });
+    changes['renamed'] = (disk) =>
+      disk.renameSync(paths[1] ?? '', `${DIR}/00000000000000ff-0000000000000001.wal`);
+    changes['foreign'] = (disk) => {
+      const other = freshLog(
+        walOptions({ segmentBytes: 4096, identity: { clusterId: 9n, memberId: 9n } }),
+        5,
+      );
+      disk.tamper(
+        paths[0] ?? '',
+        other.stepped.disk.readFileSync(`${DIR}/0000000000000001-0000000000000001.wal`),
+      );
+    };
+    for (const [what, change] of Object.entries(changes)) {
+      const disk = stepped.disk.clone();
+      change(disk);
+      let refusal: unknown;
+      try {
+        Wal.open(memoryEnv(disk), SMALL);
+      } catch (error) {
+        refusal = error;
+      }
+      expect(refusal instanceof WalDamaged || refusal instanceof WalForeign, what).to.equal(true);
+    }
+  });
+
+  it('refuses an older version of the newest segment when a witness knows of later entries', () => {
+    const { stepped, wal } = freshLog(SMALL);
+    appendAll(stepped, wal, [batchOf({ entries: entries(1, 2) })]);
+    const [path = ''] = segmentPaths(stepped.disk);
+    const old = stepped.disk.readFileSync(path);
+    appendAll(stepped, wal, [batchOf({ entries: entries(3, 4) })]);
+    stepped.disk.tamper(path, old);
+    expect(() => Wal.open(memoryEnv(stepped.disk), { ...SMALL, witnessIndex: 4 })).to.throw(
+      WalDamaged,
+      /ends with entry 2, but entry 4 is known to have been in it/,
+    );
+  });
+
+  it('is not fooled by values that look like parts of a log', () => {
+    const { stepped, env, wal } = freshLog(SMALL);
+    appendAll(stepped, wal, [batchOf({ entries: entries(1, 2) })]);
+    const [path = ''] = segmentPaths(stepped.disk);
+    const lookalike = stepped.disk.readFileSync(path).slice(512, 1024);
+    const size = lookalike.length;
+    wal.append(
+      batchOf({
+        entries: [3, 4, 5].map((index) => ({ ...entry(index, 1, size), data: lookalike })),
+      }),
+      true,
+      () => undefined,
+    );
+    stepped.disk.crash(() => false);
+    expect(Wal.open(env, SMALL).recovery.entries.length).to.equal(2);
+  });
+
+  it('says where the damage is, what is lost and what to do', () => {
+    const history = smallHistory();
+    const [path = ''] = segmentPaths(history.stepped.disk);
+    const bytes = history.stepped.disk.readFileSync(path);
+    bytes[1100] = (bytes[1100] ?? 0) ^ 1;
+    history.stepped.disk.tamper(path, bytes);
+    let damage: unknown;
+    try {
+      Wal.open(memoryEnv(history.stepped.disk), SMALL);
+    } catch (error) {
+      damage = error;
+    }
+    if (!(damage instanceof WalDamaged)) throw new Error('not refused');
+    expect(damage.path).to.equal(path);
+    expect(damage.offset).to.equal(1024);
+    expect(damage.firstLostIndex).to.equal(4);
+    expect(damage.message).to.match(/wrong checksum/);
+    expect(damageAdvice('/d', 1).join(' ')).to.match(/mainstay wal repair --data-dir \/d/);
+    expect(damageAdvice('/d', 3).join(' '))
+      .to.match(/Replace it/)
+      .and.not.match(/wal repair/);
+  });
+
+  it('refuses arbitrary bytes without failing otherwise', () => {
+    const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
+    const random = seededU32(seed);
+    const history = smallHistory();
+    const paths = segmentPaths(history.stepped.disk);
+    for (let i = 0; i < 2000; i++) {
+      const path = paths[random() % paths.length] ?? '';
+      const change = (disk: MemoryDisk): void => {
+        const bytes = disk.readFileSync(path);
+        const runs = 1 + (random() % 4);
+        for (let k = 0; k < runs; k++) {
+          const at = random() % bytes.length;
+          const length = 1 + (random() % 64);
+          for (let b = at; b < Math.min(bytes.length, at + length); b++) bytes[b] = random() & 0xff;
+        }
+        disk.tamper(path, bytes);
+      };
+      outcomeOf(history, history.lastIndex, change, `SEED=${seed} ${i}`);
+    }
+  });
+});
