@@ -244,7 +244,9 @@ export class RaftLog {
       index >= this.applied && index <= this.applying,
       `applied ${index} is not within ${this.applied}..${this.applying}, the entries handed out`,
     );
-    for (let i = this.applied + 1; i <= index; i++) this.applyingBytes -= entryBytes(this.at(i));
+    // Entries given out before a snapshot replaced the log may still be reported; nothing is known of them any more.
+    const from = Math.max(this.applied, this.compactedIndex) + 1;
+    for (let i = from; i <= index; i++) this.applyingBytes -= entryBytes(this.at(i));
     this.applied = index;
   }
 
