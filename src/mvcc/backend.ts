@@ -106,6 +106,7 @@ export class Backend {
   private sealed: Batch | null = null;
   private inFlight: Batch | null = null;
   private syncWaiters: Done[] = [];
+  private idle: (() => void)[] = [];
 
   private index = 0;
   private termValue = 0;
@@ -225,6 +226,11 @@ export class Backend {
     return this.read(rowKey(main, sub, false));
   }
 
+  /** As `get`, but only what the engine holds. */
+  getWritten(bucket: Bucket, key: Uint8Array): Uint8Array | undefined {
+    return this.read(fullKey(bucket, key));
+  }
+
   private read(full: Uint8Array): Uint8Array | undefined {
     const stored = this.engine.get(full);
     return stored === undefined ? undefined : this.verified(full, stored);
@@ -322,6 +328,9 @@ export class Backend {
     this.writtenIndex = Math.max(this.writtenIndex, batch.appliedIndex);
     if (batch.lastMain > this.writtenMain) this.writtenMain = batch.lastMain;
     if (synced !== null) this.durable = this.writtenIndex;
+    const idle = this.idle;
+    this.idle = [];
+    for (const look of idle) look();
     this.pump();
     for (const written of batch.written) written();
     if (synced !== null) for (const done of synced) done(null);
@@ -338,6 +347,12 @@ export class Backend {
     const last = this.sealed ?? this.inFlight;
     if (last === null) callback();
     else last.written.push(callback);
+  }
+
+  /** Runs `look` when the engine holds whole flushed batches and none is on its way; at once if so now. */
+  whenIdle(look: () => void): void {
+    if (this.inFlight === null) look();
+    else this.idle.push(look);
   }
 
   /** Makes everything flushed so far durable and raises `durableIndex`. */

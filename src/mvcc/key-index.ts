@@ -226,7 +226,7 @@ export class KeyIndex {
     return id !== 0 && arena.main(id) === main && arena.sub(id) === sub;
   }
 
-  /** At most `limit` rows of the interval at `revision` in key order, beginning behind `after` when given. */
+  /** At most `limit` rows (0: all) of the interval at `revision` in key order, beginning behind `after` when given. */
   list(interval: Interval, revision: number, limit: number, after: Key | undefined): RowRef[] {
     const rows: RowRef[] = [];
     const tree = this.tree;
@@ -235,7 +235,7 @@ export class KeyIndex {
     let more = tree.seek(resume ? after : interval.start);
     if (more && resume && tree.leaf.keys[tree.slot] === after) tree.slot++;
     let row: RowRef = emptyRow();
-    while (more && rows.length < limit) {
+    while (more) {
       const leaf = tree.leaf;
       const keys = leaf.keys;
       // One comparison tells for the whole leaf whether `end` is beyond it.

@@ -116,7 +116,7 @@ export class Store {
   }
 
   /**
-   * At most `limit` rows of the interval in key order, beginning behind `after` when given.
+   * At most `limit` rows (0: all) of the interval in key order, beginning behind `after` when given.
    *
    * Limits: one call runs to its end, so callers ask for about a thousand rows and continue behind the last key.
    */

@@ -20,11 +20,7 @@ export interface Interval {
 
 /** Reasons a store operation is refused; the server maps each to one client-visible error. */
 export type MvccReason =
-  | 'compacted'
-  | 'future-revision'
-  | 'lease-not-found'
-  | 'lease-exists'
-  | 'lease-ttl-too-large';
+  'compacted' | 'future-revision' | 'lease-not-found' | 'lease-exists' | 'lease-ttl-too-large';
 
 export class MvccError extends Error {
   readonly reason: MvccReason;
@@ -85,5 +81,22 @@ export interface Engine {
   close(done: Done): void;
 }
 
+/** A pull source of snapshot bytes. `next` yields null at the end; one call at a time. */
+export interface SnapshotSource {
+  next(done: (error: Error | null, chunk: Uint8Array | null) => void): void;
+  close(): void;
+}
+
+/** Where a received snapshot goes. `write` calls `done` when it can take more. */
+export interface SnapshotSink {
+  write(chunk: Uint8Array, done: Done): void;
+  /** All bytes arrived: verify, make durable. An error means the content is damaged and nothing was kept. */
+  finish(done: Done): void;
+  abort(): void;
+}
+
 /** Opens (or creates) the engine of a directory. */
-export type EngineFactory = (dir: string, done: (error: Error | null, engine: Engine | null) => void) => void;
+export type EngineFactory = (
+  dir: string,
+  done: (error: Error | null, engine: Engine | null) => void,
+) => void;

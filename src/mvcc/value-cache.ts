@@ -9,7 +9,9 @@
  * Called by store.ts and write-txn.ts.
  */
 
-const SLAB_BYTES = 1 << 20;
+const SLAB_BYTES_MAX = 1 << 20;
+/** A small budget gets small slabs, so that it still holds several. */
+const SLABS_MIN = 16;
 const FIRST_ROWS = 512;
 export const CHECKSUM_BYTES = 4;
 
@@ -64,12 +66,14 @@ export interface CachedRow {
 export class ValueCache {
   private readonly slabs: Slab[] = [];
   private readonly budgetBytes: number;
+  private readonly slabBytes: number;
   private slab: Slab;
   /** Bytes of slabs, full or not. */
   sizeBytes: number;
 
   constructor(budgetBytes: number) {
     this.budgetBytes = budgetBytes;
+    this.slabBytes = Math.min(SLAB_BYTES_MAX, Math.floor(budgetBytes / SLABS_MIN));
     this.slab = new Slab(0);
     this.sizeBytes = 0;
   }
@@ -77,7 +81,8 @@ export class ValueCache {
   /** The bytes to write the next row into, at `offset`; room for `sizeBytes` and a checksum is there. */
   reserve(sizeBytes: number): Buffer {
     const needed = sizeBytes + CHECKSUM_BYTES;
-    if (this.slab.used + needed > this.slab.bytes.length) this.open(Math.max(SLAB_BYTES, needed));
+    if (this.slab.used + needed > this.slab.bytes.length)
+      this.open(Math.max(this.slabBytes, needed));
     return this.slab.bytes;
   }
 
