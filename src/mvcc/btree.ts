@@ -218,11 +218,9 @@ export class BTree {
     parent.live.copyWithin(index + 1, index, parent.size);
     parent.newest.copyWithin(index + 1, index, parent.size);
     parent.size++;
-    // The moved slots' newest revision is not known exactly; an upper bound is as good for correctness.
-    parent.newest[index] = parent.newest[index - 1] as number;
-    parent.live[index] = liveBelow(node);
+    summarize(parent, index);
+    // The left one's newest revision may have moved; an upper bound is good enough, so it stays.
     parent.live[index - 1] = liveBelow(parent.children[index - 1] as Leaf | Inner);
-    if (!(node instanceof Leaf)) summarize(parent, index);
     this.at[depth] = index;
   }
 
