@@ -128,12 +128,12 @@ export class MetricsPage {
     this.counter(
       'etcd_server_slow_read_indexes_total',
       'Slow confirmations of leadership for reads.',
-      () => m.slowReadIndexes,
+      (s) => s.slowReadIndexes,
     );
     this.counter(
       'etcd_server_read_indexes_failed_total',
       'Failed confirmations of leadership for reads.',
-      () => m.readIndexesFailed,
+      (s) => s.readIndexesFailed,
     );
     this.counter(
       'etcd_server_health_success',
@@ -161,6 +161,19 @@ export class MetricsPage {
       if (s.clusterVersion === undefined) return;
       const minor = s.clusterVersion.split('.').slice(0, 2).join('.');
       out.push(`etcd_cluster_version{cluster_version="${minor}"} 1`);
+    });
+    const check = 'etcd_server_healthcheck';
+    this.add(check, 'gauge', 'Latest result of a check of /livez or /readyz.', (out) => {
+      for (const { probe, name, isOk } of m.checks.values()) {
+        out.push(`${check}{name="${name}",type="${probe}"} ${Number(isOk)}`);
+      }
+    });
+    const checks = 'etcd_server_healthchecks_total';
+    this.add(checks, 'counter', 'Results of the checks of /livez and /readyz.', (out) => {
+      for (const { probe, name, successes, errors } of m.checks.values()) {
+        out.push(`${checks}{name="${name}",status="success",type="${probe}"} ${successes}`);
+        out.push(`${checks}{name="${name}",status="error",type="${probe}"} ${errors}`);
+      }
     });
     const alarms = 'etcd_debugging_server_alarms';
     this.add(alarms, 'gauge', 'Raised alarms.', (out, s) => {
@@ -215,11 +228,6 @@ export class MetricsPage {
       'etcd_debugging_lease_renewed_total',
       'Renewals of leases.',
       (s) => s.leasesRenewed,
-    );
-    this.counter(
-      'etcd_debugging_server_lease_expired_total',
-      'Leases that expired.',
-      () => this.metrics.leasesExpired,
     );
   }
 

@@ -26,6 +26,8 @@ export interface MemberSample {
   readonly appliedIndex: number;
   readonly proposalsPending: number;
   readonly proposalsFailed: number;
+  readonly slowReadIndexes: number;
+  readonly readIndexesFailed: number;
   /** 0 when there is no quota. */
   readonly quotaBytes: number;
   readonly dbSizeBytes: number;
@@ -109,6 +111,21 @@ export class PeerCounters {
   readonly roundTrip = new PlainHistogram(ROUND_TRIP_BOUNDS_SECONDS);
 }
 
+/** Results of one check behind /livez or /readyz. */
+export class CheckCounters {
+  readonly probe: string;
+  readonly name: string;
+  successes = 0;
+  errors = 0;
+  /** Whether the latest run succeeded. */
+  isOk = false;
+
+  constructor(probe: string, name: string) {
+    this.probe = probe;
+    this.name = name;
+  }
+}
+
 export interface MetricsOptions {
   /** Every method of every service, served or not, so that all series exist from the start. */
   readonly methods: readonly MethodLabels[];
@@ -119,15 +136,14 @@ export interface MetricsOptions {
 export class MemberMetrics implements TransportObserver {
   readonly methods: readonly MethodCounters[];
   readonly peers = new Map<bigint, PeerCounters>();
+  /** Checks that ran at least once. */
+  readonly checks = new Map<string, CheckCounters>();
   readonly walFsync = new PlainHistogram(DISK_BOUNDS_SECONDS);
   readonly backendCommit = new PlainHistogram(DISK_BOUNDS_SECONDS);
   walWrittenBytes = 0;
   clientSentBytes = 0;
   clientReceivedBytes = 0;
   slowApplies = 0;
-  slowReadIndexes = 0;
-  readIndexesFailed = 0;
-  leasesExpired = 0;
   healthSuccesses = 0;
   healthFailures = 0;
   private readonly byPath = new Map<string, MethodCounters>();
@@ -177,6 +193,10 @@ export class MemberMetrics implements TransportObserver {
     this.backendCommit.observe(seconds);
   };
 
+  readonly onApplySlow = (): void => {
+    this.slowApplies++;
+  };
+
   /** The counters of the traffic with member `id`, created when first asked for. */
   peer(id: bigint): PeerCounters {
     let counters = this.peers.get(id);
@@ -185,5 +205,18 @@ export class MemberMetrics implements TransportObserver {
       this.peers.set(id, counters);
     }
     return counters;
+  }
+
+  /** Counts one run of the check `name` behind `probe`. */
+  healthCheck(probe: string, name: string, isOk: boolean): void {
+    const key = `${probe}/${name}`;
+    let counters = this.checks.get(key);
+    if (counters === undefined) {
+      counters = new CheckCounters(probe, name);
+      this.checks.set(key, counters);
+    }
+    counters.isOk = isOk;
+    if (isOk) counters.successes++;
+    else counters.errors++;
   }
 }

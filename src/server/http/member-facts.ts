@@ -1,0 +1,114 @@
+import type { Key } from '../../mvcc/types.js';
+import { AlarmType } from '../apply/alarms.js';
+import type { Member } from '../member.js';
+import type { MemberSample } from '../metrics.js';
+import type { HealthFacts } from './health.js';
+import type { ClusterFacts, HttpMember } from './listeners.js';
+
+const ALARM_NAMES: Readonly<Record<number, string>> = {
+  [AlarmType.noSpace]: 'NOSPACE',
+  [AlarmType.corrupt]: 'CORRUPT',
+};
+/** No key sorts before this one: keys are not empty. */
+const FIRST_KEY: Key = '\0';
+
+/** What a member tells its HTTP side. */
+export class MemberFacts implements HealthFacts, ClusterFacts {
+  private readonly member: Member;
+
+  constructor(member: Member) {
+    this.member = member;
+  }
+
+  get hasLeader(): boolean {
+    return this.member.leaderId !== 0n;
+  }
+
+  get isLearner(): boolean {
+    return this.member.isLearner;
+  }
+
+  get alarms(): readonly string[] {
+    return this.raised().map((alarm) => alarm.type);
+  }
+
+  get clusterId(): bigint {
+    return this.member.clusterId;
+  }
+
+  get clusterVersion(): string | undefined {
+    const version = this.member.machine.clusterVersion;
+    return version === '' ? undefined : version;
+  }
+
+  get members(): readonly HttpMember[] {
+    return this.member.machine.members.list().map((info) => ({
+      id: info.ID,
+      name: info.name,
+      peerUrls: info.peerURLs,
+      clientUrls: info.clientURLs,
+      isLearner: info.isLearner,
+    }));
+  }
+
+  read(isLinearizable: boolean, done: (error: Error | null) => void): void {
+    if (isLinearizable)
+      this.member.linearizable((error) => (error === null ? this.readOne(done) : done(error)));
+    else this.readOne(done);
+  }
+
+  /** For a scrape of the metrics. */
+  sample(): MemberSample {
+    const { member } = this;
+    const { store, hub, lessor } = member;
+    const proposals = member.proposalStats;
+    const reads = member.readStats;
+    return {
+      memberId: member.memberId,
+      hasLeader: this.hasLeader,
+      isLeader: member.isLeader,
+      isLearner: member.isLearner,
+      leaderChanges: member.leaderChanges,
+      committedIndex: member.committedIndex,
+      appliedIndex: member.appliedIndex,
+      proposalsPending: proposals.pending,
+      proposalsFailed: proposals.failed,
+      slowReadIndexes: reads.slow,
+      readIndexesFailed: reads.failed,
+      quotaBytes: Number.isFinite(member.quotaBytes) ? member.quotaBytes : 0,
+      dbSizeBytes: member.backend.sizeBytes(),
+      dbSizeInUseBytes: member.backend.sizeInUseBytes(),
+      clusterVersion: this.clusterVersion,
+      currentRevision: store.currentRevision,
+      compactRevision: store.compactRevision,
+      keysTotal: store.keysTotal,
+      watchers: hub.watcherCount,
+      watchStreams: hub.streamCount,
+      slowWatchers: hub.slowWatcherCount,
+      pendingEvents: hub.pendingEventCount,
+      eventsSent: hub.eventsSent,
+      leasesGranted: lessor.grantedTotal,
+      leasesRevoked: lessor.revokedTotal,
+      leasesRenewed: lessor.renewedTotal,
+      alarms: this.raised(),
+    };
+  }
+
+  private readOne(done: (error: Error | null) => void): void {
+    const { store } = this.member;
+    try {
+      const [first] = store.list({ start: FIRST_KEY, end: null }, store.currentRevision, 1);
+      if (first !== undefined) store.row(first.modRevision, first.sub);
+      done(null);
+    } catch (error) {
+      done(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  private raised(): { readonly memberId: bigint; readonly type: string }[] {
+    return this.member.machine.alarms.list(AlarmType.none).map(({ memberID, alarm }) => ({
+      memberId: memberID,
+      type: ALARM_NAMES[alarm] ?? 'UNKNOWN',
+    }));
+  }
+}
