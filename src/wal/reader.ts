@@ -80,6 +80,8 @@ export interface Scan {
   readonly damage: Damage | null;
   /** Highest entry index seen intact after the damage; 0 when there is none. */
   readonly highestAfterDamage: number;
+  /** First entry missing between the marker and what the log holds; 0 when it is whole. */
+  readonly firstMissing: number;
 }
 
 export function scanLog(disk: Disk, options: WalOptions): Scan {
@@ -169,6 +171,7 @@ class Scanner {
       torn: this.torn,
       damage: this.damage,
       highestAfterDamage: this.highestAfterDamage,
+      firstMissing: this.base > this.snapshot.index ? this.snapshot.index + 1 : 0,
     };
   }
 

@@ -19,14 +19,12 @@ import { invariant } from '../invariant.js';
 import type { HardState, SnapshotMeta } from '../raft/types.js';
 import { BatchEncoder, SEAL_BOUND, entriesBound, snapshotBound } from './encoder.js';
 import { WalDamaged } from './errors.js';
-import type { SegmentHeader } from './format.js';
 import {
   END_RESERVE_BYTES,
   NO_HARD_STATE,
   NO_SNAPSHOT,
   SPARE_NAME,
   TORN_TAIL_NAME,
-  TRAILER_BYTES,
   alignSector,
   encodeSegmentHeader,
   listSegments,
@@ -35,6 +33,8 @@ import {
 } from './format.js';
 import type { Scan } from './reader.js';
 import { scanLog } from './reader.js';
+import type { OpenSegment } from './segment.js';
+import { createSegmentSync, newHeader, removeSpare } from './segment.js';
 import { TermRuns } from './term-runs.js';
 import type { WalBatch, WalOptions, WalRecovery, WalWriter } from './types.js';
 
@@ -53,12 +53,6 @@ interface QueuedBatch {
   readonly restart: boolean;
   /** Last index of the log after the batch. */
   readonly lastIndex: number;
-}
-
-interface OpenSegment {
-  readonly header: SegmentHeader;
-  readonly path: string;
-  readonly file: DiskFile;
 }
 
 interface KnownSegment {
@@ -143,8 +137,7 @@ export class Wal implements WalWriter {
     invariant(!Wal.exists(env, dir), `there is a write-ahead log in ${dir} already`);
     disk.mkdirSync(dir);
     disk.syncDirSync(dirname(dir));
-    removeSpare(env, dir);
-    const header = newHeader(env, options, {
+    const header = newHeader(env, options.identity, {
       seq: 1,
       firstIndex: 1,
       sizeBytes: alignSector(Math.min(options.segmentBytes, FIRST_SEGMENT_BYTES)),
@@ -153,15 +146,10 @@ export class Wal implements WalWriter {
       hardState: NO_HARD_STATE,
       snapshot: NO_SNAPSHOT,
     });
-    const path = `${dir}/${segmentName(1, 1)}`;
-    const file = disk.createSync(`${dir}/${SPARE_NAME}`, header.sizeBytes);
-    file.writeSync(encodeSegmentHeader(header), 0);
-    file.datasyncSync();
-    disk.renameSync(`${dir}/${SPARE_NAME}`, path);
-    disk.syncDirSync(dir);
+    const segment = createSegmentSync(env, dir, header);
     return new Wal(env, options, {
-      segment: { header, path, file },
-      segments: [{ seq: 1, firstIndex: 1, path, sizeBytes: header.sizeBytes }],
+      segment,
+      segments: [{ seq: 1, firstIndex: 1, path: segment.path, sizeBytes: header.sizeBytes }],
       position: segmentHeaderBytes(NO_SNAPSHOT),
       link: 0,
       batch: 0,
@@ -454,7 +442,7 @@ export class Wal implements WalWriter {
    */
   private installSpare(spare: Spare, bound: number): void {
     const { disk } = this.env;
-    const header = newHeader(this.env, this.options, {
+    const header = newHeader(this.env, this.options.identity, {
       seq: this.segment.header.seq + 1,
       firstIndex: this.writtenLast + 1,
       sizeBytes: spare.sizeBytes,
@@ -557,24 +545,10 @@ export class Wal implements WalWriter {
   }
 }
 
-type HeaderFields = Omit<SegmentHeader, 'identity' | 'salt' | 'trailer'>;
-
-function newHeader(env: Env, options: WalOptions, fields: HeaderFields): SegmentHeader {
-  const trailer = new Uint8Array(TRAILER_BYTES);
-  // Two bits set in every byte at least, so that damage to one bit cannot make a byte zero.
-  for (let i = 0; i < TRAILER_BYTES; i++) trailer[i] = (env.randomU32() & 0xff) | 0x81;
-  return { identity: options.identity, salt: env.randomU32(), trailer, ...fields };
-}
-
 /** A hard state may run ahead of the entries on disk (a snapshot's, before its marker); a seal names only what it seals. */
 function boundedCommit(hardState: HardState, lastIndex: number): HardState {
   if (hardState.commit <= lastIndex) return hardState;
   return { term: hardState.term, vote: hardState.vote, commit: lastIndex };
-}
-
-function removeSpare(env: Env, dir: string): void {
-  const path = `${dir}/${SPARE_NAME}`;
-  if (env.disk.existsSync(path)) env.disk.unlinkSync(path);
 }
 
 function cutTornTail(env: Env, dir: string, file: DiskFile, scan: Scan): void {

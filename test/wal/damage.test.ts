@@ -188,6 +188,28 @@ describe('Wal against damage', () => {
     }
   });
 
+  it('refuses a segment that lost any whole sector of any batch but the last', () => {
+    const options = walOptions({ segmentBytes: 16384 });
+    const { stepped, wal } = freshLog(options);
+    const ends: number[] = [];
+    const [path = ''] = segmentPaths(stepped.disk);
+    for (let i = 0; i < 8; i++) {
+      appendAll(stepped, wal, [batchOf({ entries: [entry(i + 1, 1, 60 + 150 * i)] })]);
+      ends.push(contentEnd(stepped.disk.readFileSync(path)));
+    }
+    const original = stepped.disk.readFileSync(path);
+    const lastStart = Math.ceil((ends.at(-2) ?? 0) / 512) * 512;
+    for (let sector = 0; sector < (ends.at(-1) ?? 0); sector += 512) {
+      const disk = stepped.disk.clone();
+      const bytes = original.slice();
+      bytes.fill(0, sector, sector + 512);
+      disk.tamper(path, bytes);
+      const open = (): unknown => Wal.open(memoryEnv(disk), options).recovery.entries.length;
+      if (sector < lastStart) expect(open, `sector ${sector}`).to.throw(WalDamaged);
+      else expect(open(), `sector ${sector}`).to.equal(7);
+    }
+  });
+
   it('refuses missing, swapped, renamed, stale and foreign segments', () => {
     const { stepped, wal } = freshLog(SMALL);
     for (let i = 0; i < 12; i++)
