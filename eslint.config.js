@@ -39,7 +39,6 @@ const plainRules = {
   'no-self-compare': 'error',
   'no-template-curly-in-string': 'error',
   'no-throw-literal': 'error',
-  'no-unmodified-loop-condition': 'error',
   'no-unsafe-finally': 'error',
   'no-useless-escape': 'error',
   'no-var': 'error',

@@ -21,7 +21,9 @@ export interface WorkerTask {
   /** Ends a closed loop after this many requests instead of after a time; 0 for none. */
   readonly requests: number;
   readonly firstSlot: number;
-  readonly slots: number;
+  /** This worker's number and how many there are. */
+  readonly index: number;
+  readonly workers: number;
   readonly seed: number;
 }
 
@@ -58,14 +60,15 @@ class Load {
   }
 
   async prepare(): Promise<void> {
-    const { ports, connections, inFlight, operation, firstSlot, slots, seed } = this.task;
+    const { ports, connections, inFlight, operation, firstSlot, index, workers, seed } = this.task;
+    const sequence = { next: index, step: workers };
     const opening = Array.from({ length: connections }, (_, i) =>
       Connection.open('127.0.0.1', ports[i % ports.length] ?? 0),
     );
     this.connections = await Promise.all(opening);
     for (let n = 0; n < inFlight; n++) {
       for (const connection of this.connections) {
-        const maker = makeRequests(operation, firstSlot + this.slots.length, slots, seed);
+        const maker = makeRequests(operation, firstSlot + this.slots.length, sequence, seed);
         this.slots.push(new Slot(this, connection, maker));
       }
     }

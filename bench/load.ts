@@ -37,7 +37,6 @@ export interface LoadResult {
  */
 export async function runLoad(plan: LoadPlan): Promise<LoadResult> {
   const workers = Math.min(plan.workers ?? 1, plan.connections);
-  const slots = plan.connections * plan.inFlight;
   let connectionsGiven = 0;
   const running = Array.from({ length: workers }, (_, i) => {
     const connections = Math.floor((plan.connections * (i + 1)) / workers) - connectionsGiven;
@@ -53,7 +52,8 @@ export async function runLoad(plan: LoadPlan): Promise<LoadResult> {
       durationMs: plan.durationMs ?? 2000,
       requests: Math.ceil((plan.requests ?? 0) / workers),
       firstSlot,
-      slots,
+      index: i,
+      workers,
       seed: plan.seed ?? 1,
     });
   });

@@ -2,6 +2,7 @@ import {
   CompareResult,
   CompareTarget,
   decodeTxnResponse,
+  encodeLeaseGrantRequest,
   encodePutRequest,
   encodeRangeRequest,
   encodeTxnRequest,
@@ -25,6 +26,8 @@ export type Operation =
       readonly countOnly?: boolean;
       readonly keysOnly?: boolean;
     }
+  /** Grants leases 1, 2, 3, ... of ten minutes. */
+  | { readonly kind: 'leaseGrant' }
   /** Compare-and-swap on a key that no other slot touches. */
   | { readonly kind: 'cas'; readonly valueBytes: number }
   /** `readShare` of the requests are linearizable reads of one key, the others puts. */
@@ -90,21 +93,30 @@ export function randomSource(seed: number): () => number {
   };
 }
 
-/** `slot` is unique among all slots of all workers; `slots` is how many there are. */
+/** Hands out 0, 1, 2, ... among all slots of all workers, each number once. */
+export interface Sequence {
+  next: number;
+  readonly step: number;
+}
+
+/** `slot` is unique among all slots of all workers. */
 export function makeRequests(
   operation: Operation,
   slot: number,
-  slots: number,
+  sequence: Sequence,
   seed: number,
 ): RequestMaker {
   const random = randomSource(seed + slot * 7919);
+  const nextInSequence = (): number => {
+    const n = sequence.next;
+    sequence.next += sequence.step;
+    return n;
+  };
   switch (operation.kind) {
     case 'put': {
       const { keys, valueBytes, sequential } = operation;
       const value = valueOf(valueBytes);
-      let turn = 0;
-      const pick = (): number =>
-        sequential === true ? (slot + slots * turn++) % keys : random() % keys;
+      const pick = (): number => (sequential === true ? nextInSequence() : random()) % keys;
       return blind(PATH.put, () => encodePutRequest({ key: keyBytes(pick()), value }));
     }
     case 'range':
@@ -113,7 +125,7 @@ export function makeRequests(
       const put = makeRequests(
         { kind: 'put', keys: operation.keys, valueBytes: operation.valueBytes },
         slot,
-        slots,
+        sequence,
         seed,
       );
       const read = rangeMaker({ keys: operation.keys, span: 1 }, random);
@@ -127,6 +139,10 @@ export function makeRequests(
       };
       return maker;
     }
+    case 'leaseGrant':
+      return blind(PATH.leaseGrant, () =>
+        encodeLeaseGrantRequest({ TTL: 600, ID: BigInt(1 + nextInSequence()) }),
+      );
     case 'cas':
       return casMaker(slot, valueOf(operation.valueBytes));
   }
