@@ -99,9 +99,8 @@ export class Proposals {
 
   /** The waiter of a committed command if this member, in this life, proposed it. The waiter is removed. */
   take(data: Uint8Array): ReplyCallback | undefined {
-    const b = data as Buffer;
-    if (b.readUInt32BE(1) !== this.origin) return undefined;
-    const sequence = b.readUInt32BE(5);
+    if (readU32(data, 1) !== this.origin) return undefined;
+    const sequence = readU32(data, 5);
     const waiter = this.waiters.get(sequence);
     if (waiter === undefined) return undefined;
     this.waiters.delete(sequence);
@@ -147,4 +146,14 @@ export class Proposals {
     this.queuedBytes = 0;
     for (const done of all) done(error, null);
   }
+}
+
+function readU32(bytes: Uint8Array, at: number): number {
+  return (
+    (((bytes[at] as number) << 24) |
+      ((bytes[at + 1] as number) << 16) |
+      ((bytes[at + 2] as number) << 8) |
+      (bytes[at + 3] as number)) >>>
+    0
+  );
 }

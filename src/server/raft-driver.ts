@@ -62,7 +62,7 @@ export interface DriverEvents {
 interface PendingSync {
   readonly index: number;
   readonly term: number;
-  messages: Message[];
+  readonly messages: readonly Message[];
 }
 
 export interface DriverParts {
@@ -230,29 +230,31 @@ export class RaftDriver {
   }
 
   private persist(rd: Ready): void {
-    const last = rd.entries.at(-1);
     if (!rd.mustSync) {
       // A commit index alone may be lost: it rides along with the next write.
-      if (rd.hardState !== null) this.wal.append({ hardState: rd.hardState, entries: [], snapshot: null }, false, ignore);
-      if (rd.messagesAfterSync.length === 0) return;
-      // Nothing new to write, but these may rest on writes that are still under way.
-      const inFlight = this.syncing.at(-1);
-      if (inFlight === undefined) this.send(rd.messagesAfterSync);
-      else inFlight.messages = inFlight.messages.concat(rd.messagesAfterSync);
+      if (rd.hardState !== null) {
+        this.wal.append({ hardState: rd.hardState, entries: [], snapshot: null }, false, ignore);
+      }
+      if (rd.messagesAfterSync.length > 0) this.send(rd.messagesAfterSync);
       return;
     }
+    const last = rd.entries.at(-1);
     this.syncing.push({
       index: last?.index ?? 0,
-      term: last?.term ?? 0,
-      messages: rd.messagesAfterSync.slice(),
+      term: last?.term ?? rd.hardState?.term ?? this.node.term,
+      messages: rd.messagesAfterSync,
     });
-    this.wal.append({ hardState: rd.hardState, entries: rd.entries, snapshot: null }, true, this.onSynced);
+    this.wal.append(
+      { hardState: rd.hardState, entries: rd.entries, snapshot: null },
+      true,
+      this.onSynced,
+    );
   }
 
   private readonly onSynced = (): void => {
     const done = this.syncing.shift();
     if (done === undefined || this.stopped) return;
-    if (done.index > 0) this.node.synced(done.index, done.term);
+    this.node.synced(done.index, done.term);
     if (done.messages.length > 0) this.send(done.messages);
     this.schedule();
   };

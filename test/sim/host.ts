@@ -1,0 +1,204 @@
+import type { Env } from '../../src/env/env.js';
+import type { MemberId, Message } from '../../src/raft/types.js';
+import { silentLogger } from '../../src/server/logger.js';
+import { Member, type Bootstrap } from '../../src/server/member.js';
+import { serviceTable } from '../../src/server/services/table.js';
+import type { ServiceTable } from '../../src/rpc/service.js';
+import { MemoryDisk } from '../support/memory-disk.js';
+import { memoryEngineFactory, MemoryDisk as EngineDisk } from '../support/memory-engine.js';
+import type { Checker } from './checker.js';
+import { SimTransport, type Network } from './network.js';
+import type { Random, Scheduler } from './scheduler.js';
+
+/** What one run draws for all its hosts, so that rare code runs often. */
+export interface Tuning {
+  readonly heartbeatMs: number;
+  readonly electionMs: number;
+  readonly snapshotCount: number;
+  readonly catchupEntries: number;
+  readonly segmentBytes: number;
+  readonly diskMeanMs: number;
+  readonly preVote: boolean;
+}
+
+export class SimFatal extends Error {
+  override name = 'SimFatal';
+}
+
+/**
+ * One machine of the simulated cluster: disks that outlast crashes, and the member process that may run on them.
+ * The process is the product's own Member; only its environment is simulated.
+ */
+export class Host {
+  readonly id: MemberId;
+  readonly name: string;
+  readonly disk: MemoryDisk;
+  member: Member | null = null;
+  table: ServiceTable | null = null;
+  /** Counts boots; work of an earlier boot never runs. */
+  private epoch = 0;
+  private pausedUntilResume: (() => void)[] | null = null;
+  private readonly engines = new Map<string, EngineDisk>();
+  private readonly scheduler: Scheduler;
+  private readonly random: Random;
+  private readonly network: Network;
+  private readonly checker: Checker;
+  private readonly tuning: Tuning;
+  private readonly bootstrap: Bootstrap;
+
+  constructor(parts: {
+    readonly id: MemberId;
+    readonly name: string;
+    readonly scheduler: Scheduler;
+    readonly random: Random;
+    readonly network: Network;
+    readonly checker: Checker;
+    readonly tuning: Tuning;
+    readonly bootstrap: Bootstrap;
+  }) {
+    this.id = parts.id;
+    this.name = parts.name;
+    this.scheduler = parts.scheduler;
+    this.random = parts.random;
+    this.network = parts.network;
+    this.checker = parts.checker;
+    this.tuning = parts.tuning;
+    this.bootstrap = parts.bootstrap;
+    this.disk = new MemoryDisk({
+      schedule: (operation, _bytes, run) => {
+        const slow = operation === 'datasync' || operation === 'create';
+        const delay = slow ? this.random.exponential(this.tuning.diskMeanMs) : 0.02;
+        this.scheduler.after(delay, this.inProcess(run));
+      },
+    });
+  }
+
+  get isRunning(): boolean {
+    return this.member !== null;
+  }
+
+  get isPaused(): boolean {
+    return this.pausedUntilResume !== null;
+  }
+
+  /** `callback` bound to the process that runs now: dropped after its end, postponed while it is paused. */
+  private inProcess(callback: () => void): () => void {
+    const epoch = this.epoch;
+    const run = (): void => {
+      if (epoch !== this.epoch) return;
+      if (this.pausedUntilResume !== null) this.pausedUntilResume.push(run);
+      else this.checker.guard(this.name, callback);
+    };
+    return run;
+  }
+
+  private env(): Env {
+    const { scheduler, random } = this;
+    return {
+      clock: { monoMs: () => scheduler.now, wallMs: () => scheduler.now },
+      disk: this.disk,
+      after: (delayMs, callback) => ({ cancel: scheduler.after(delayMs, this.inProcess(callback)) }),
+      defer: (callback) => void scheduler.after(0, this.inProcess(callback)),
+      randomU32: () => random.u32(),
+      fatal: (what, next, cause): never => {
+        throw new SimFatal(`${this.name}: ${what} (${next})`, { cause });
+      },
+    };
+  }
+
+  /** Boots a process on whatever the disks hold. */
+  start(): void {
+    if (this.member !== null) return;
+    this.epoch++;
+    const env = this.env();
+    const { tuning } = this;
+    const engineDefer = (callback: () => void): void => {
+      this.scheduler.after(0.01 + this.random.exponential(0.2), this.inProcess(callback));
+    };
+    Member.open(
+      {
+        env,
+        log: silentLogger,
+        name: this.name,
+        dataDir: '/data',
+        bootstrap: this.bootstrap,
+        clientUrls: [`http://${this.name}:2379`],
+        heartbeatMs: tuning.heartbeatMs,
+        electionMs: tuning.electionMs,
+        preVote: tuning.preVote,
+        snapshotCount: tuning.snapshotCount,
+        snapshotCatchupEntries: tuning.catchupEntries,
+        maxRequestBytes: 1_572_864,
+        quotaBytes: Infinity,
+        segmentBytes: tuning.segmentBytes,
+        noFsync: false,
+        leaseCheckpoint: false,
+        compaction: { sliceRows: 10, pauseMs: 5 },
+        openEngine: memoryEngineFactory(
+          { defer: engineDefer, randomU32: () => this.random.u32() },
+          this.engines,
+        ),
+        createTransport: (identity) =>
+          new SimTransport(
+            identity.memberId,
+            this.network,
+            (callback) => this.inProcess(callback)(),
+            (message: Message) => this.checker.onSend(this, message),
+          ),
+      },
+      (error, member) => {
+        if (member === null) {
+          this.checker.fail('start', `${this.name} does not start: ${String(error?.message)}`);
+          return;
+        }
+        this.member = member;
+        this.table = serviceTable(member, {
+          maxTxnOps: 128,
+          maxRequestBytes: 1_572_864,
+          watchProgressIntervalMs: 5000,
+        });
+        this.checker.onStart(this, member);
+        member.start(() => undefined);
+      },
+    );
+  }
+
+  /** Loses power: the process ends, and so does what was not synced (or any part of it). */
+  crash(): void {
+    this.stopProcess();
+    const keepRate = this.random.unit();
+    this.disk.crash(() => this.random.chance(keepRate));
+    for (const engine of this.engines.values()) engine.crash(() => this.random.u32());
+  }
+
+  /** The process is killed; what it wrote stays in the operating system's cache. */
+  kill(): void {
+    this.stopProcess();
+    this.disk.crash(() => true);
+  }
+
+  private stopProcess(): void {
+    this.epoch++;
+    this.pausedUntilResume = null;
+    this.checker.onStop(this);
+    this.member = null;
+    this.table = null;
+    this.network.detach(this.id);
+  }
+
+  pause(): void {
+    this.pausedUntilResume ??= [];
+  }
+
+  /** Everything that fell due meanwhile happens at once, in the order in which it fell due. */
+  resume(): void {
+    const due = this.pausedUntilResume ?? [];
+    this.pausedUntilResume = null;
+    for (const run of due) run();
+  }
+
+  /** Runs `callback` in the member's process. */
+  run(callback: () => void): void {
+    this.inProcess(callback)();
+  }
+}

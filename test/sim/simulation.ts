@@ -1,0 +1,259 @@
+import type { MemberId } from '../../src/raft/types.js';
+import { bootstrapClusterId, bootstrapMemberId } from '../../src/server/config/ids.js';
+import { Checker, type Violation } from './checker.js';
+import { Watcher, Writer, type Load } from './clients.js';
+import { Host, type Tuning } from './host.js';
+import { Network } from './network.js';
+import { Random, Scheduler } from './scheduler.js';
+
+/**
+ * One run: a cluster of whole members, clients and faults, all derived from one seed. First faults are on and safety
+ * is checked; then everything is healed and the cluster must come to agree on all that was acknowledged.
+ */
+export interface RunResult {
+  readonly seed: number;
+  readonly violation: Violation | null;
+  /** Equal for two runs of one seed. */
+  readonly trace: number;
+  readonly events: number;
+  readonly acknowledged: number;
+  readonly unknown: number;
+  readonly revisions: number;
+  readonly leaderChanges: number;
+  readonly crashes: number;
+  readonly watchEvents: number;
+  readonly platterChecks: number;
+}
+
+export interface RunOptions {
+  readonly seed: number;
+  readonly simulatedMs: number;
+  /** Called with the hosts before anything runs: plants a bug to prove that the checks can fail. */
+  readonly sabotage?: (hosts: readonly Host[]) => void;
+}
+
+const HEAL_MS = 25_000;
+const SETTLE_MS = 15_000;
+
+export function simulate(options: RunOptions): RunResult {
+  const { seed } = options;
+  const scheduler = new Scheduler();
+  const config = new Random(seed, 'config');
+  const checker = new Checker(scheduler, new Random(seed, 'checker'));
+  const network = new Network(scheduler, new Random(seed, 'network'));
+  const size = config.pick([1, 3, 3, 3, 3, 5]);
+  const heartbeatMs = config.pick([50, 100, 100, 200]);
+  const tuning: Tuning = {
+    heartbeatMs,
+    electionMs: heartbeatMs * 10,
+    snapshotCount: config.pick([5, 20, 100, 1000]),
+    catchupEntries: config.pick([1, 10, 50]),
+    segmentBytes: config.pick([8, 32, 64]) * 1024,
+    diskMeanMs: config.pick([0.1, 1, 5, 30]),
+    preVote: config.chance(0.9),
+  };
+  const peers = Array.from({ length: size }, (_, i) => `http://m${i}:2380`);
+  const ids = peers.map((url) => bootstrapMemberId([url], 'sim'));
+  const members = ids.map((id, i) => ({ id, peerURLs: [peers[i] ?? ''] }));
+  const clusterId = bootstrapClusterId([...ids].sort((a, b) => (a < b ? -1 : 1)));
+  const hosts = ids.map(
+    (id, i) =>
+      new Host({
+        id,
+        name: `m${i}`,
+        scheduler,
+        random: new Random(seed, `host${i}`),
+        network,
+        checker,
+        tuning,
+        bootstrap: { memberId: id, clusterId, members },
+      }),
+  );
+  options.sabotage?.(hosts);
+  for (const host of hosts) host.start();
+
+  const load: Load = {
+    scheduler,
+    random: new Random(seed, 'load'),
+    checker,
+    hosts,
+    floor: 1,
+    acknowledged: 0,
+    unknown: 0,
+    watchEvents: 0,
+  };
+  const writers = Array.from({ length: 1 + config.below(5) }, (_, i) => new Writer(load, `c${i}`));
+  const watchers = Array.from({ length: 1 + config.below(4) }, (_, i) => new Watcher(load, `w${i}`));
+  for (const w of writers) w.start();
+  for (const w of watchers) w.run();
+
+  const faults = new Faults(scheduler, new Random(seed, 'faults'), network, hosts, config);
+  const faultyMs = Math.max(0, options.simulatedMs - HEAL_MS);
+  faults.start(faultyMs);
+  runUntil(scheduler, checker, faultyMs);
+  faults.stop();
+  const deadline = Math.max(options.simulatedMs, faultyMs + HEAL_MS);
+  runUntil(scheduler, checker, deadline - SETTLE_MS);
+  for (const w of writers) w.stopped = true;
+  runUntil(scheduler, checker, deadline);
+  if (checker.violation === null) checkEnd(checker, hosts, watchers, load);
+  return {
+    seed,
+    violation: checker.violation,
+    trace: checker.trace,
+    events: scheduler.executed,
+    acknowledged: load.acknowledged,
+    unknown: load.unknown,
+    revisions: checker.maxRevision,
+    leaderChanges: checker.leaderChanges,
+    crashes: faults.crashes,
+    watchEvents: load.watchEvents,
+    platterChecks: checker.platterChecks,
+  };
+}
+
+/** Executes in steps, so that a run ends soon after its first violation. */
+function runUntil(scheduler: Scheduler, checker: Checker, untilMs: number): void {
+  while (scheduler.now < untilMs && checker.violation === null) {
+    scheduler.run(Math.min(untilMs, scheduler.now + 50));
+  }
+}
+
+/** After healing: a leader, equal states everywhere, nothing acknowledged lost, every watch complete (I25). */
+function checkEnd(
+  checker: Checker,
+  hosts: readonly Host[],
+  watchers: readonly Watcher[],
+  load: Load,
+): void {
+  const running = hosts.flatMap((h) => (h.member === null ? [] : [h.member]));
+  if (running.length !== hosts.length) return checker.fail('I25 liveness', 'a member did not come back');
+  if (!running.some((m) => m.isLeader)) return checker.fail('I25 liveness', 'no leader after healing');
+  for (const member of running) {
+    if (member.store.currentRevision < load.floor) {
+      checker.fail('nothing acknowledged is lost', `a member is at ${member.store.currentRevision}, ${load.floor} was acknowledged`);
+    }
+    const first = running[0];
+    if (first !== undefined && member.store.currentRevision !== first.store.currentRevision) {
+      checker.fail(
+        'I25 convergence',
+        `revisions ${member.store.currentRevision} and ${first.store.currentRevision} after healing (applied ${member.appliedIndex} and ${first.appliedIndex})`,
+      );
+    }
+    compareState(checker, member);
+  }
+  for (const [i, w] of watchers.entries()) {
+    if (!w.isCaughtUp) checker.fail('I25 watches complete', `watcher ${i} is behind after healing`);
+  }
+}
+
+function compareState(checker: Checker, member: NonNullable<Host['member']>): void {
+  const { store } = member;
+  const rows = store.list({ start: '', end: null }, store.currentRevision, 0);
+  const got = rows.map((r) => `${r.key}@${r.modRevision}`).join();
+  const want = checker
+    .stateAt(store.currentRevision, '', null)
+    .map((r) => `${r.key}@${r.mod}`)
+    .join();
+  if (got !== want) checker.fail('I9 equal states', `final keys ${got}, expected ${want}`);
+}
+
+/** Breaks hosts and links at random moments; always ready to mend everything. */
+class Faults {
+  crashes = 0;
+  private active = true;
+  private readonly scheduler: Scheduler;
+  private readonly random: Random;
+  private readonly network: Network;
+  private readonly hosts: readonly Host[];
+  private readonly crashEveryMs: number;
+  private readonly pauseEveryMs: number;
+  private readonly cutEveryMs: number;
+
+  constructor(
+    scheduler: Scheduler,
+    random: Random,
+    network: Network,
+    hosts: readonly Host[],
+    config: Random,
+  ) {
+    this.scheduler = scheduler;
+    this.random = random;
+    this.network = network;
+    this.hosts = hosts;
+    this.crashEveryMs = config.pick([2000, 5000, 15_000, Infinity]);
+    this.pauseEveryMs = config.pick([3000, 10_000, Infinity]);
+    this.cutEveryMs = config.pick([3000, 8000, Infinity]);
+    network.faults = {
+      dropRate: config.pick([0, 0.01, 0.1, 0.3]),
+      duplicateRate: config.pick([0, 0.05, 0.3]),
+      meanDelayMs: config.pick([0.2, 1, 5, 30]),
+      reorderRate: config.pick([0, 0.01, 0.1]),
+    };
+  }
+
+  start(_forMs: number): void {
+    this.repeat(this.crashEveryMs, () => this.crash());
+    this.repeat(this.pauseEveryMs, () => this.pauseOne());
+    this.repeat(this.cutEveryMs, () => this.partition());
+  }
+
+  private repeat(everyMs: number, act: () => void): void {
+    if (everyMs === Infinity) return;
+    this.scheduler.after(this.random.exponential(everyMs), () => {
+      if (!this.active) return;
+      act();
+      this.repeat(everyMs, act);
+    });
+  }
+
+  private crash(): void {
+    const host = this.random.pick(this.hosts);
+    if (!host.isRunning) return;
+    this.crashes++;
+    if (this.random.chance(0.7)) host.crash();
+    else host.kill();
+    this.scheduler.after(this.random.between(5, 5000), () => host.start());
+  }
+
+  private pauseOne(): void {
+    const host = this.random.pick(this.hosts);
+    if (!host.isRunning || host.isPaused) return;
+    host.pause();
+    this.scheduler.after(this.random.exponential(1500), () => host.resume());
+  }
+
+  private partition(): void {
+    const ids = this.hosts.map((h) => h.id);
+    const shape = this.random.below(3);
+    const cut = (from: MemberId, to: MemberId): void => this.network.cutLink(from, to);
+    if (shape === 0) {
+      const alone = this.random.pick(ids);
+      for (const id of ids) {
+        if (id === alone) continue;
+        cut(alone, id);
+        cut(id, alone);
+      }
+    } else if (shape === 1) {
+      const side = new Set(ids.filter(() => this.random.chance(0.5)));
+      for (const a of ids) {
+        for (const b of ids) if (side.has(a) !== side.has(b)) cut(a, b);
+      }
+    } else {
+      // One direction only.
+      cut(this.random.pick(ids), this.random.pick(ids));
+    }
+    this.scheduler.after(this.random.between(200, 6000), () => this.network.heal());
+  }
+
+  /** Mends everything for good. */
+  stop(): void {
+    this.active = false;
+    this.network.heal();
+    this.network.faults = { dropRate: 0, duplicateRate: 0, meanDelayMs: 1, reorderRate: 0 };
+    for (const host of this.hosts) {
+      if (host.isPaused) host.resume();
+      if (!host.isRunning) host.start();
+    }
+  }
+}
