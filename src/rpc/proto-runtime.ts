@@ -62,41 +62,37 @@ export class Reader {
 
   /** An int64 that counts something. */
   int(end: number): number {
-    if (this.pos < end) {
-      const b = this.buf[this.pos] as number;
-      if (b < 0x80) {
-        this.pos++;
-        return b;
-      }
-    }
+    const n = this.short(end);
+    if (n >= 0) return n;
     this.varint(end);
-    return safe(this.hi * TWO_32 + (this.lo >>> 0));
+    return this.hi === 0 ? this.lo >>> 0 : safe(this.hi * TWO_32 + (this.lo >>> 0));
   }
 
   /** A uint64 that counts something. */
   uint(end: number): number {
-    if (this.pos < end) {
-      const b = this.buf[this.pos] as number;
-      if (b < 0x80) {
-        this.pos++;
-        return b;
-      }
-    }
+    const n = this.short(end);
+    if (n >= 0) return n;
     this.varint(end);
-    return safe((this.hi >>> 0) * TWO_32 + (this.lo >>> 0));
+    return this.hi === 0 ? this.lo >>> 0 : safe((this.hi >>> 0) * TWO_32 + (this.lo >>> 0));
   }
 
   int32(end: number): number {
+    const n = this.short(end);
+    if (n >= 0) return n;
     this.varint(end);
     return this.lo;
   }
 
   uint32(end: number): number {
+    const n = this.short(end);
+    if (n >= 0) return n;
     this.varint(end);
     return this.lo >>> 0;
   }
 
   bool(end: number): boolean {
+    const n = this.short(end);
+    if (n >= 0) return n !== 0;
     this.varint(end);
     return this.lo !== 0 || this.hi !== 0;
   }
@@ -160,6 +156,30 @@ export class Reader {
       default:
         throw new DecodeError('invalid wire type');
     }
+  }
+
+  /** A varint of at most three bytes; -1, with nothing consumed, if it is longer or near the end. */
+  private short(end: number): number {
+    const buf = this.buf;
+    const pos = this.pos;
+    if (pos >= end) return -1;
+    let b = buf[pos] as number;
+    if (b < 0x80) {
+      this.pos = pos + 1;
+      return b;
+    }
+    if (pos + 2 >= end) return -1;
+    let n = b & 0x7f;
+    b = buf[pos + 1] as number;
+    n |= (b & 0x7f) << 7;
+    if (b < 0x80) {
+      this.pos = pos + 2;
+      return n;
+    }
+    b = buf[pos + 2] as number;
+    if (b >= 0x80) return -1;
+    this.pos = pos + 3;
+    return n | (b << 14);
   }
 
   private skipGroup(start: number, end: number, depth: number): void {

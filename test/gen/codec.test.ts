@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { MAX_DEPTH, DecodeError } from '../../src/rpc/proto-runtime.js';
 import {
   decodePutRequest,
+  decodePutResponse,
   decodeRangeRequest,
   decodeTxnRequest,
   decodeWatchProgressRequest,
@@ -231,6 +232,21 @@ describe('decoding', () => {
     const bytes = Buffer.concat([prefixed(2, prefixed(2, inner)), Buffer.from('bcd')]);
     expect(() => decodeTxnRequest(bytes)).to.throw(DecodeError);
   });
+
+  it('does not let an integer of an inner message borrow bytes that follow it', () => {
+    for (const bits of [8n, 15n, 22n, 29n, 36n, 50n]) {
+      const value = varint(1n << (bits - 1n));
+      for (const id of [1, 3, 4, 9, 5000]) {
+        const field = Buffer.concat([tag(id, 0), value]);
+        for (let cut = 1; cut < field.length; cut++) {
+          const length = field.length - cut;
+          const bytes = Buffer.concat([tag(1, 2), varint(BigInt(length)), field]);
+          const what = `${bytes.toString('hex')} cut by ${String(cut)}`;
+          expect(() => decodePutResponse(bytes), what).to.throw(DecodeError);
+        }
+      }
+    }
+  });
 });
 
 describe('hostile bytes', () => {
@@ -283,8 +299,8 @@ function tolerates(c: Codec, bytes: Uint8Array): void {
   }
 }
 
-function each(codecs: readonly Codec[], run: (c: Codec) => void): void {
-  for (const c of codecs) for (let n = 0; n < ROUNDS; n++) run(c);
+function each(list: readonly Codec[], run: (c: Codec) => void): void {
+  for (const c of list) for (let n = 0; n < ROUNDS; n++) run(c);
 }
 
 function hex(bytes: Uint8Array): string {
