@@ -228,9 +228,20 @@ describe('decoding', () => {
   });
 
   it('does not read past the end of an inner message', () => {
-    const inner = Uint8Array.of(0x0a, 0x03, 0x61);
-    const bytes = Buffer.concat([prefixed(2, prefixed(2, inner)), Buffer.from('bcd')]);
-    expect(() => decodeTxnRequest(bytes)).to.throw(DecodeError);
+    for (const length of [2, 3, 4]) {
+      const inner = Uint8Array.of(0x0a, length, 0x61);
+      const bytes = Buffer.concat([prefixed(2, prefixed(2, inner)), Buffer.from('bcd')]);
+      expect(() => decodeTxnRequest(bytes), 'a length').to.throw(DecodeError);
+      expect(() => decodeTxnRequest(inner), 'at the very end').to.throw(DecodeError);
+    }
+    for (const [wire, size] of [
+      [1, 8],
+      [5, 4],
+    ] as const) {
+      const inner = Buffer.concat([tag(9, wire), new Uint8Array(size - 1)]);
+      const bytes = Buffer.concat([prefixed(2, inner), new Uint8Array(8)]);
+      expect(() => decodeTxnRequest(bytes), 'a fixed size').to.throw(DecodeError);
+    }
   });
 
   it('does not let an integer of an inner message borrow bytes that follow it', () => {
