@@ -1,7 +1,7 @@
 import type { Raft } from './raft.js';
 import { entryBytes } from './raft-log.js';
 import { EntryType, MessageType, NONE } from './types.js';
-import type { Entry, Index, Message } from './types.js';
+import type { Entry, Index, MemberId, Message } from './types.js';
 
 /*
  * What a follower does with its leader's messages, and what it passes on to the leader. The term has been settled
@@ -12,8 +12,9 @@ import type { Entry, Index, Message } from './types.js';
 export function handleAppend(r: Raft, m: Message): void {
   const { log } = r;
   if (r.tracker.conf.voters.length === 0) {
-    // The configuration of a cluster's first members is in no log entry: a newcomer needs a snapshot first.
-    reject(r, m, 0, 0);
+    // The configuration of a cluster's first members is in no log entry: a newcomer needs a snapshot first. It says so
+    // by rejecting even the empty log.
+    reject(r, m.from, 0, 0, 0);
     return;
   }
   if (m.index < log.committed) {
@@ -23,7 +24,7 @@ export function handleAppend(r: Raft, m: Message): void {
   const ownTerm = log.termAt(m.index);
   if (ownTerm === undefined || ownTerm !== m.logTerm) {
     const hint = log.lastNotAfter(Math.min(m.index, log.lastIndex), m.logTerm);
-    reject(r, m, hint, log.termAt(hint) ?? 0);
+    reject(r, m.from, m.index, hint, log.termAt(hint) ?? 0);
     return;
   }
   if (!log.merge(m.entries)) return;
@@ -111,9 +112,9 @@ function acknowledge(r: Raft, m: Message, index: Index): void {
   r.afterSync.push(answer);
 }
 
-function reject(r: Raft, m: Message, hint: Index, hintTerm: number): void {
-  const answer = r.compose(MessageType.appendResponse, m.from);
-  answer.index = m.index;
+function reject(r: Raft, to: MemberId, index: Index, hint: Index, hintTerm: number): void {
+  const answer = r.compose(MessageType.appendResponse, to);
+  answer.index = index;
   answer.reject = true;
   answer.rejectHint = hint;
   answer.logTerm = hintTerm;

@@ -79,8 +79,8 @@ export function handleAppendResponse(r: Raft, p: Progress, m: Message): void {
   p.recentActive = true;
   if (m.reject) {
     if (m.index === 0) {
-      // Even the empty log does not match: a member without any configuration, which only a snapshot carries.
-      if (p.state === ProgressState.probe && p.next === 1) sendSnapshot(r, p);
+      // Even the empty log does not match: the member has no configuration at all, which only a snapshot carries.
+      if (p.state === ProgressState.probe && p.match === 0) sendSnapshot(r, p);
       return;
     }
     const hint = r.log.lastNotAfter(m.rejectHint, m.logTerm);
@@ -163,9 +163,12 @@ export function startTransfer(r: Raft, to: MemberId): void {
   // The transfer has one election timeout; proposals are refused meanwhile (C26).
   r.transferElapsed = 0;
   r.transferee = to;
+  if (p.match === r.log.lastIndex) {
+    maybeHandOver(r, p);
+    return;
+  }
   p.forceAppend = true;
   r.appendPending = true;
-  maybeHandOver(r, p);
 }
 
 /** After a change of membership: majorities may be smaller now, new members have to be contacted. */
@@ -189,10 +192,10 @@ export function flush(r: Raft): void {
   const heartbeat = beat || r.reads.roundPending;
   const round = heartbeat ? r.reads.startRound() : 0;
   if (heartbeat && r.tracker.isSoleVoter()) confirmReads(r);
-  const { lastIndex, committed } = r.log;
+  const { committed } = r.log;
   for (const p of r.tracker.peers) {
     if (beat) {
-      p.beatStuck = p.match < lastIndex && p.match === p.beatMatch;
+      p.beatStuck = p.match + 1 < p.next && p.match === p.beatMatch;
       p.beatMatch = p.match;
       p.beatPending = true;
     }

@@ -35,7 +35,7 @@ export class Progress {
   sentCommit: Index = 0;
   /** Highest read round the member acknowledged in this term. */
   ackedRound = 0;
-  /** Match at the last timed heartbeat, and whether it had stood still below the leader's last index. */
+  /** Match at the last timed heartbeat, and whether it had stood still since the one before with appends unanswered. */
   beatMatch: Index = 0;
   beatStuck = false;
   /** The last timed heartbeat has not been answered yet. */

@@ -143,6 +143,9 @@ export class Raft {
     if (term === this.term) return;
     this.term = term;
     this.vote = NONE;
+    // What was promised to an earlier term's leader or candidate rests on writes that were not handed out or whose
+    // entries may have been replaced since; sent now, it would be a promise that was never kept.
+    if (this.afterSync.length > 0) this.afterSync = [];
   }
 
   /** Everything that belongs to one role in one term, and to nothing longer. */

@@ -21,6 +21,7 @@ interface Faults {
   readonly slowDisk: number;
   readonly compact: number;
   readonly ticks: number;
+  readonly unrest: number;
 }
 
 /** Each run stresses some things and leaves others alone; a mixture of everything hides what only one of them shows. */
@@ -37,6 +38,7 @@ function drawFaults(random: Random, churn: boolean): Faults {
     slowDisk: some(900),
     compact: some(60),
     ticks: some(300),
+    unrest: some(60),
   };
 }
 
@@ -88,6 +90,12 @@ function oneStep(sim: Sim, faults: Faults): void {
     return;
   }
   if (random.chance(faults.compact)) return sim.checkpoint(node, random.below(10));
+  if (random.chance(faults.unrest)) {
+    // Members lose faith in their leader, and one of them acts on it.
+    for (const n of nodes) if (random.chance(500)) n.core?.forgetLeader();
+    if (random.chance(500)) node.core?.campaign();
+    return;
+  }
   if (random.chance(faults.ticks)) return sim.tick(node);
   switch (random.below(12)) {
     case 0:

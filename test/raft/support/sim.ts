@@ -8,6 +8,7 @@ import type {
   MemberId,
   Message,
   RaftConfig,
+  ProposeResult,
   Ready,
   SnapshotMeta,
 } from '../../../src/raft/types.js';
@@ -63,6 +64,8 @@ export interface SimNode {
   hash: number;
   seenTerm: number;
   seenCommit: number;
+  /** `index/term` of every entry that was ever durable here. */
+  readonly everDurable: Set<string>;
 }
 
 export class Violation extends Error {}
@@ -77,6 +80,20 @@ export interface SimOptions {
   readonly spares: number;
   readonly preVote: boolean;
   readonly churn: boolean;
+  /** Bounds in place of drawn ones. */
+  readonly limits?: Limits;
+  /** Every member draws the shortest election timeout. */
+  readonly fixedTimeouts?: boolean;
+  /** Sees every Ready taken and every message sent. */
+  readonly onReady?: (id: MemberId, ready: Ready) => void;
+  readonly onSend?: (message: Message) => void;
+}
+
+export interface Limits {
+  readonly append: number;
+  readonly inflight: number;
+  readonly committed: number;
+  readonly uncommitted: number;
 }
 
 export class Sim {
@@ -98,12 +115,7 @@ export class Sim {
   changesApplied = 0;
   crashes = 0;
   private readonly options: SimOptions;
-  private readonly limits: {
-    append: number;
-    inflight: number;
-    committed: number;
-    uncommitted: number;
-  };
+  private readonly limits: Limits;
   private boot = 1;
   private serial = 0;
   private readContext = 0;
@@ -114,7 +126,7 @@ export class Sim {
     this.options = options;
     this.random = new Random(options.seed);
     const r = this.random;
-    this.limits = {
+    this.limits = options.limits ?? {
       append: r.pick([1, 60, 200, 1 << 20]) ?? 1,
       inflight: r.pick([1, 2, 8, 256]) ?? 1,
       committed: r.pick([1, 100, 1 << 20]) ?? 1,
@@ -143,6 +155,7 @@ export class Sim {
         hash: 0,
         seenTerm: 0,
         seenCommit: 0,
+        everDurable: new Set(),
       };
       this.nodes.set(node.id, node);
       this.start(node);
@@ -179,7 +192,7 @@ export class Sim {
       maxUncommittedBytes: this.limits.uncommitted,
       maxCommittedBytesPerReady: this.limits.committed,
       incarnation: this.boot++,
-      random: (n) => this.random.below(n),
+      random: (n) => (this.options.fixedTimeouts === true ? 0 : this.random.below(n)),
     };
     node.core = new RawNode(config, {
       hardState: disk.hardState,
@@ -216,17 +229,18 @@ export class Sim {
     this.observe(node);
   }
 
-  propose(node: SimNode, count: number): void {
-    if (node.core === null) return;
+  propose(node: SimNode, count: number, size?: number): ProposeResult {
+    if (node.core === null) return 'no-leader';
     const data: Uint8Array[] = [];
     for (let i = 0; i < count; i++) {
       this.serial++;
-      const payload = new Uint8Array(4 + this.random.below(40));
+      const payload = new Uint8Array(size ?? 4 + this.random.below(40));
       new DataView(payload.buffer).setUint32(0, this.serial);
       data.push(payload);
     }
-    node.core.propose(data);
+    const result = node.core.propose(data);
     this.observe(node);
+    return result;
   }
 
   read(node: SimNode): number {
@@ -242,17 +256,19 @@ export class Sim {
     return this.reads.has(context);
   }
 
-  change(node: SimNode, change: ConfChange): void {
-    node.core?.proposeConfChange(change, encodeChange(change));
+  change(node: SimNode, change: ConfChange): ProposeResult {
+    const result = node.core?.proposeConfChange(change, encodeChange(change)) ?? 'no-leader';
     this.observe(node);
+    return result;
   }
 
   /** Takes one Ready and queues the work in it. */
-  takeReady(node: SimNode): boolean {
+  takeReady(node: SimNode): Ready | undefined {
     const { core } = node;
-    if (core === null || !core.hasReady()) return false;
+    if (core === null || !core.hasReady()) return undefined;
     const rd = core.ready();
     this.checkReady(node, rd);
+    this.options.onReady?.(node.id, rd);
     for (const m of rd.messages) this.send(node, m);
     if (rd.hardState !== null || rd.entries.length > 0 || rd.snapshot !== null) {
       const last = rd.entries[rd.entries.length - 1];
@@ -281,7 +297,7 @@ export class Sim {
       this.readsAnswered++;
     }
     this.observe(node);
-    return true;
+    return rd;
   }
 
   /** Completes the oldest write of a member. */
@@ -373,30 +389,48 @@ export class Sim {
     }
   }
 
+  /** Hands a message over although the network would not. */
+  inject(m: Message): void {
+    const node = this.nodes.get(m.to);
+    if (node === undefined) return;
+    node.core?.step(m);
+    this.observe(node);
+  }
+
   private receive(m: Message): void {
     const node = this.nodes.get(m.to);
     if (node?.core === null || node === undefined || this.cut.has(`${m.from}>${m.to}`)) return;
-    if (this.removed.has(m.from)) return;
+    // A transport refuses removed members once it knows of the removal.
+    if ((this.removed.get(m.from) ?? Infinity) <= node.applied) return;
     node.core.step(m);
     this.observe(node);
-    if (m.type === MessageType.snapshot && this.random.chance(700)) {
+    if (
+      m.type === MessageType.snapshot &&
+      this.options.limits === undefined &&
+      this.random.chance(700)
+    ) {
       this.nodes.get(m.from)?.core?.reportSnapshot(m.to, true);
     }
   }
 
-  /** Lets everything that is possible happen, in order, until nothing is left. */
-  settle(): void {
+  /** Lets everything that is possible among `ids` (everybody) happen, in order, until nothing is left. */
+  settle(ids?: readonly MemberId[]): void {
     for (let quiet = false; !quiet;) {
       quiet = true;
       for (const node of this.live()) {
-        while (this.takeReady(node)) quiet = false;
+        if (ids !== undefined && !ids.includes(node.id)) continue;
+        while (this.takeReady(node) !== undefined) quiet = false;
         while (this.finishWrite(node)) quiet = false;
         while (this.applyOne(node)) quiet = false;
       }
-      while (this.network.length > 0) {
-        quiet = false;
-        const batch = this.network.splice(0);
-        for (const m of batch) this.receive(m);
+      const batch = this.network.splice(0);
+      for (const m of batch) {
+        if (ids !== undefined && !ids.includes(m.to)) {
+          this.network.push(m);
+        } else {
+          quiet = false;
+          this.receive(m);
+        }
       }
     }
   }
@@ -427,21 +461,35 @@ export class Sim {
         `I5 ${node.id} acknowledged ${m.index} of another term`,
       );
     }
+    if (m.type === MessageType.appendResponse && !m.reject) {
+      // Even if this member has moved on: what it acknowledges to a leader, it held durably at some time.
+      const leader = this.nodes.get(m.to)?.core;
+      const meant =
+        leader?.role === Role.leader && leader.term === m.term ? leader.termAt(m.index) : undefined;
+      check(
+        meant === undefined ||
+          m.index <= disk.compactedIndex ||
+          node.everDurable.has(`${m.index}/${meant}`),
+        `I5 ${node.id} acknowledged ${meant}/${m.index}, which it never held`,
+      );
+    }
     if (m.type === MessageType.heartbeat || m.type === MessageType.append) {
       check(m.term > 0, 'append without a term');
     }
     if (m.type === MessageType.snapshot && m.snapshot !== null) {
       const term = node.core?.termAt(node.applied);
       // Like a real member: what is sent is the state machine as it is now, not as it was offered.
-      if (term !== undefined && node.applied >= m.snapshot.index) {
+      if (term !== undefined && node.applied > m.snapshot.index) {
         m = { ...m, snapshot: { index: node.applied, term, confState: node.conf } };
       }
     }
+    this.options.onSend?.(m);
     this.network.push(m);
   }
 
   private persist(node: SimNode, w: Write): void {
     const { disk } = node;
+    for (const e of w.entries) node.everDurable.add(`${e.index}/${e.term}`);
     const first = w.entries[0];
     if (first !== undefined) {
       const at = first.index - disk.compactedIndex - 1;
