@@ -1,0 +1,26 @@
+/** What the connections of one transport share. */
+import type { BlockPool } from './output.js';
+import type { Deadlines } from './deadlines.js';
+import type { HeadBuilder } from './request-head.js';
+import type { HttpRequestHandler } from './http-exchange.js';
+import type { Http2Connection } from './connection.js';
+import type { ServiceTable, TransportObserver, TransportOptions } from '../service.js';
+import type { TransportEnv } from '../transport.js';
+
+export interface ConnectionHost {
+  readonly table: ServiceTable;
+  /** Names of the table's services. */
+  readonly services: ReadonlySet<string>;
+  readonly limits: TransportOptions;
+  readonly env: TransportEnv;
+  readonly observer: TransportObserver | undefined;
+  readonly onHttpRequest: HttpRequestHandler | undefined;
+  readonly pool: BlockPool;
+  readonly deadlines: Deadlines;
+  readonly heads: HeadBuilder;
+  /** For decoding Huffman strings. */
+  readonly scratch: Buffer;
+  /** Calls `flush` on the connection when the events at hand have been handled. */
+  scheduleFlush(connection: Http2Connection): void;
+  onClosed(connection: Http2Connection): void;
+}

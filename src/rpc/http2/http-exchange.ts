@@ -1,0 +1,144 @@
+/** A request over HTTP/2 that is not gRPC, for instance of the JSON gateway: its body is gathered, then answered. */
+import { encodeFields } from './response-blocks.js';
+import { SendQueue } from './send-queue.js';
+import type { Http2Connection } from './connection.js';
+import type { Http2Stream } from './stream.js';
+
+/** A plain request, whole. Exactly one of `respond` and `begin` answers it; calls after the end are ignored. */
+export interface HttpRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly authority: string;
+  readonly peer: string;
+  readonly body: Uint8Array;
+  /** First value of a header (lower case), or undefined. */
+  header(name: string): string | undefined;
+  /** Answers with a whole body. Header names are lower case. */
+  respond(status: number, headers: readonly (readonly [string, string])[], body: Uint8Array): void;
+  /** Starts an answer whose body follows by `write`, until `end`. */
+  begin(status: number, headers: readonly (readonly [string, string])[]): void;
+  /** Returns false when too much is queued: stop until `onDrain`. */
+  write(bytes: Uint8Array): boolean;
+  end(): void;
+  onDrain(listener: () => void): void;
+  /** Called if the client goes away before the end. */
+  onCancel(listener: () => void): void;
+}
+
+export type HttpRequestHandler = (request: HttpRequest) => void;
+
+const HIGH_WATER_BYTES = 64 * 1024;
+const MIN_BODY_BYTES = 1024;
+const NO_BYTES = Buffer.alloc(0);
+
+export class HttpExchange implements HttpRequest {
+  private readonly connection: Http2Connection;
+  private readonly stream: Http2Stream;
+  private readonly handler: HttpRequestHandler;
+  private gathered: Buffer = NO_BYTES;
+  private filled = 0;
+
+  constructor(connection: Http2Connection, stream: Http2Stream, handler: HttpRequestHandler) {
+    this.connection = connection;
+    this.stream = stream;
+    this.handler = handler;
+  }
+
+  get method(): string {
+    return this.stream.head.method;
+  }
+
+  get path(): string {
+    return this.stream.head.path;
+  }
+
+  get authority(): string {
+    return this.stream.head.authority;
+  }
+
+  get peer(): string {
+    return this.connection.peer;
+  }
+
+  get body(): Uint8Array {
+    return this.gathered.subarray(0, this.filled);
+  }
+
+  get bufferedBytes(): number {
+    return this.gathered.length;
+  }
+
+  header(name: string): string | undefined {
+    for (const field of this.stream.head.fields) if (field.name === name) return field.value;
+    return undefined;
+  }
+
+  respond(status: number, headers: readonly (readonly [string, string])[], body: Uint8Array): void {
+    this.begin(status, [...headers, ['content-length', String(body.length)]]);
+    this.write(body);
+    this.end();
+  }
+
+  begin(status: number, headers: readonly (readonly [string, string])[]): void {
+    if (this.stream.ended || this.stream.headersSent) return;
+    const block = encodeFields([[':status', String(status)], ...headers]);
+    this.connection.sendHeaders(this.stream, block, false);
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.stream.ended) return false;
+    const queue = this.openQueue();
+    queue.push(bytes);
+    this.connection.startSending(this.stream);
+    if (queue.queuedBytes <= HIGH_WATER_BYTES) return true;
+    queue.wantsDrain = true;
+    return false;
+  }
+
+  end(): void {
+    if (this.stream.ended) return;
+    this.stream.ended = true;
+    this.openQueue().endsWithData = true;
+    this.connection.startSending(this.stream);
+  }
+
+  onDrain(listener: () => void): void {
+    this.stream.onDrain(listener);
+  }
+
+  onCancel(listener: () => void): void {
+    this.stream.onCancel(listener);
+  }
+
+  /** Body bytes from the client. */
+  onPayload(chunk: Buffer, start: number, end: number): void {
+    if (this.stream.ended) return;
+    const needed = this.filled + end - start;
+    if (needed > this.connection.maxReceiveBytes) {
+      this.respond(413, [], NO_BYTES);
+      return;
+    }
+    if (needed > this.gathered.length) {
+      const larger = Buffer.allocUnsafeSlow(
+        Math.max(needed, MIN_BODY_BYTES, this.gathered.length * 2),
+      );
+      this.gathered.copy(larger, 0, 0, this.filled);
+      this.gathered = larger;
+    }
+    chunk.copy(this.gathered, this.filled, start, end);
+    this.filled = needed;
+  }
+
+  /** The request is complete. */
+  onEnd(): void {
+    if (!this.stream.ended) this.handler(this);
+  }
+
+  private openQueue(): SendQueue {
+    const { stream, connection } = this;
+    stream.sending ??= new SendQueue(false, connection.nowMs, () =>
+      connection.startSending(stream),
+    );
+    return stream.sending;
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * gRPC over HTTP/2 on plain and TLS sockets, written for this server's handler table.
+ *
+ * Promises what `RpcTransport` says, for every client that speaks gRPC over HTTP/2; small replies that are given in
+ * one turn of the event loop share one write per connection; idle connections cost no timer and no buffer; whatever
+ * bytes arrive, memory stays within `limits.ts` and no other connection suffers.
+ * Does not listen (see `port-mux.ts`), does not compress replies, and knows nothing of the services it carries.
+ * The parts: `frame-reader` cuts frames, `connection` acts on them, `hpack-decoder` and `request-head` turn header
+ * blocks into requests, `stream` is the call a handler sees, `send-queue` and `output` carry what goes back.
+ */
+import type { Socket } from 'node:net';
+import { Http2Connection } from './connection.js';
+import { Deadlines } from './deadlines.js';
+import { MAX_STRING_BYTES } from './hpack-decoder.js';
+import { BlockPool } from './output.js';
+import { HeadBuilder } from './request-head.js';
+import { serviceNames } from '../transport.js';
+import type { Timer } from '../../env/env.js';
+import type {
+  RpcTransport,
+  ServiceTable,
+  TransportObserver,
+  TransportOptions,
+} from '../service.js';
+import type { TransportEnv, TransportSetup } from '../transport.js';
+import type { ConnectionHost } from './host.js';
+import type { HttpRequestHandler } from './http-exchange.js';
+
+export interface Http2Setup extends TransportSetup {
+  /** Answers requests over HTTP/2 that are not gRPC; without it they get 415. */
+  readonly onHttpRequest?: HttpRequestHandler;
+}
+
+const MAX_SWEEP_INTERVAL_MS = 1000;
+const MIN_SWEEP_INTERVAL_MS = 20;
+/** Connections looked at in one stretch. */
+const SWEEP_SLICE = 1000;
+
+export class Http2Transport implements RpcTransport, ConnectionHost {
+  readonly table: ServiceTable;
+  readonly services: ReadonlySet<string>;
+  readonly limits: TransportOptions;
+  readonly env: TransportEnv;
+  readonly observer: TransportObserver | undefined;
+  readonly onHttpRequest: HttpRequestHandler | undefined;
+  readonly pool = new BlockPool();
+  readonly deadlines: Deadlines;
+  readonly heads = new HeadBuilder();
+  readonly scratch = Buffer.allocUnsafeSlow(MAX_STRING_BYTES);
+  private readonly connections = new Set<Http2Connection>();
+  private dirty: Http2Connection[] = [];
+  private sweepTimer: Timer | undefined;
+  private readonly sweepIntervalMs: number;
+  private stopping = false;
+  private whenEmpty: (() => void) | undefined;
+
+  constructor(setup: Http2Setup) {
+    this.table = setup.table;
+    this.services = serviceNames(setup.table);
+    this.limits = setup.limits;
+    this.env = setup.env;
+    this.observer = setup.observer;
+    this.onHttpRequest = setup.onHttpRequest;
+    this.deadlines = new Deadlines(setup.env);
+    const { keepaliveIntervalMs, keepaliveTimeoutMs } = setup.limits;
+    const shortest = Math.min(keepaliveIntervalMs, keepaliveTimeoutMs) / 2;
+    this.sweepIntervalMs = Math.min(
+      MAX_SWEEP_INTERVAL_MS,
+      Math.max(MIN_SWEEP_INTERVAL_MS, shortest),
+    );
+  }
+
+  /** Connections open at the moment. */
+  get connectionCount(): number {
+    return this.connections.size;
+  }
+
+  accept(socket: Socket, head: Uint8Array): void {
+    if (this.stopping) {
+      socket.destroy();
+      return;
+    }
+    const connection = new Http2Connection(this, socket, this.env.clock.monoMs());
+    this.connections.add(connection);
+    if (this.sweepTimer === undefined) this.armSweep();
+    connection.start(head);
+  }
+
+  stop(graceMs: number, done: () => void): void {
+    this.stopping = true;
+    const timer = this.env.after(graceMs, () => {
+      for (const connection of this.connections) connection.destroy();
+    });
+    this.whenEmpty = (): void => {
+      this.whenEmpty = undefined;
+      timer.cancel();
+      this.sweepTimer?.cancel();
+      this.sweepTimer = undefined;
+      done();
+    };
+    if (this.connections.size === 0) {
+      this.whenEmpty();
+      return;
+    }
+    for (const connection of this.connections) connection.drain();
+  }
+
+  scheduleFlush(connection: Http2Connection): void {
+    if (this.dirty.length === 0) this.env.defer(this.flushDirty);
+    this.dirty.push(connection);
+  }
+
+  onClosed(connection: Http2Connection): void {
+    this.connections.delete(connection);
+    if (this.connections.size === 0) this.whenEmpty?.();
+  }
+
+  private readonly flushDirty = (): void => {
+    const connections = this.dirty;
+    this.dirty = [];
+    for (const connection of connections) connection.flush();
+  };
+
+  private armSweep(): void {
+    this.sweepTimer = this.env.after(this.sweepIntervalMs, () => {
+      this.sweep(this.connections.values());
+    });
+  }
+
+  private sweep(rest: IterableIterator<Http2Connection>): void {
+    const nowMs = this.env.clock.monoMs();
+    for (let count = 0; count < SWEEP_SLICE; count++) {
+      const next = rest.next();
+      if (next.done === true) {
+        this.sweepTimer = undefined;
+        if (this.connections.size > 0) this.armSweep();
+        return;
+      }
+      next.value.sweep(nowMs);
+    }
+    this.env.defer(() => this.sweep(rest));
+  }
+}

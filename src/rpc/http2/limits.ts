@@ -1,0 +1,63 @@
+/** Limits of one connection, and what happens at them. */
+
+/** Frame payloads this server accepts: the protocol's default and minimum. */
+export const MAX_FRAME_BYTES = 16_384;
+/** Receive window of a stream; a paused handler holds at most this much back. */
+export const STREAM_WINDOW_BYTES = 1024 * 1024;
+/** Receive window of a connection, opened again as bytes arrive. */
+export const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
+/** Compressed header block over all its frames; more ends the connection. */
+export const MAX_HEADER_BLOCK_BYTES = 32 * 1024;
+/** CONTINUATION frames of one block; more ends the connection. */
+export const MAX_CONTINUATIONS = 16;
+
+/** Resets by the client, and frames that change nothing: this many at once, refilled at a rate per second. */
+export const RESET_BURST = 1000;
+export const RESETS_PER_SECOND = 100;
+export const IDLE_FRAME_BURST = 1000;
+export const IDLE_FRAMES_PER_SECOND = 100;
+
+/** Control frames and trailers a client has not read: more ends the connection. */
+export const MAX_BACKLOG_BYTES = 4 * 1024 * 1024;
+/** Bytes of requests a connection may have incomplete or held back: the stream that exceeds it is refused. */
+export const MAX_RECEIVING_BYTES = 64 * 1024 * 1024;
+/** One stretch of writing queued data; other connections get their turn in between. */
+export const PUMP_SLICE_BYTES = 512 * 1024;
+
+/** Preface and each started frame or header block must be complete within this time. */
+export const FRAME_DEADLINE_MS = 10_000;
+/** A started request message must get on within this time. */
+export const REQUEST_STALL_MS = 30_000;
+/** Queued data must get on within this time. */
+export const SEND_STALL_MS = 60_000;
+/** After GOAWAY with an error, the client has this long to close its side. */
+export const CLOSE_LINGER_MS = 2000;
+
+/** A client may ping too often this many times before the connection is ended. */
+export const MAX_PING_STRIKES = 2;
+/** Smallest interval between pings of a client that has no call open. */
+export const IDLE_PING_INTERVAL_MS = 2 * 3600 * 1000;
+
+/** An allowance that refills with time. */
+export class Allowance {
+  private left: number;
+  private readonly burst: number;
+  private readonly perSecond: number;
+  private lastMs: number;
+
+  constructor(burst: number, perSecond: number, nowMs: number) {
+    this.burst = burst;
+    this.left = burst;
+    this.perSecond = perSecond;
+    this.lastMs = nowMs;
+  }
+
+  /** Uses one unit; false when none is left. */
+  take(nowMs: number): boolean {
+    this.left = Math.min(this.burst, this.left + ((nowMs - this.lastMs) * this.perSecond) / 1000);
+    this.lastMs = nowMs;
+    if (this.left < 1) return false;
+    this.left -= 1;
+    return true;
+  }
+}
