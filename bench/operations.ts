@@ -84,7 +84,7 @@ export function valueOf(bytes: number): Uint8Array {
 
 /** Small generator of unsigned 32-bit integers (xorshift). */
 export function randomSource(seed: number): () => number {
-  let state = seed | 0 || 1;
+  let state = seed === 0 ? 1 : seed | 0;
   return () => {
     state ^= state << 13;
     state ^= state >>> 17;
