@@ -9,7 +9,7 @@
  * Called by: src/gen/, and by the gateway, which parses request bodies with `parseJson`.
  * Ref: etcd contract 9.2.
  */
-import { DecodeError, tooDeep } from './proto-runtime.js';
+import { DecodeError, nearestSafe, tooDeep } from './proto-runtime.js';
 
 export type JsonValue = string | number | boolean | null | JsonValue[] | JsonObject;
 export interface JsonObject {
@@ -123,9 +123,7 @@ export function bigUintFromJson(j: unknown, field: string): bigint {
 }
 
 export function intFromJson(j: unknown, field: string): number {
-  const n = Number(bigIntFromJson(j, field));
-  if (!Number.isSafeInteger(n)) throw invalid(field, j);
-  return n;
+  return nearestSafe(Number(bigIntFromJson(j, field)));
 }
 
 export function uintFromJson(j: unknown, field: string): number {

@@ -60,12 +60,12 @@ export class Reader {
     return this.lo >>> 0;
   }
 
-  /** An int64 that counts something. */
+  /** An int64 that counts something; beyond the safe integers it becomes the nearest of them. */
   int(end: number): number {
     const n = this.short(end);
     if (n >= 0) return n;
     this.varint(end);
-    return this.hi === 0 ? this.lo >>> 0 : safe(this.hi * TWO_32 + (this.lo >>> 0));
+    return this.hi === 0 ? this.lo >>> 0 : nearestSafe(this.hi * TWO_32 + (this.lo >>> 0));
   }
 
   /** A uint64 that counts something. */
@@ -234,6 +234,12 @@ export class Reader {
     this.lo = lo;
     this.hi = hi;
   }
+}
+
+/** Clients say "no bound" with the largest int64, so a count too large to hold is not an error. */
+export function nearestSafe(n: number): number {
+  if (n > Number.MAX_SAFE_INTEGER) return Number.MAX_SAFE_INTEGER;
+  return n < Number.MIN_SAFE_INTEGER ? Number.MIN_SAFE_INTEGER : n;
 }
 
 function safe(n: number): number {

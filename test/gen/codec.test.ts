@@ -6,6 +6,7 @@ import {
   decodeRangeRequest,
   decodeTxnRequest,
   decodeWatchProgressRequest,
+  rangeRequestFromJson,
 } from '../../src/gen/rpc.js';
 import {
   encodeMemberInfo,
@@ -124,13 +125,17 @@ describe('64-bit fields', () => {
     expect(ids.sort()).to.deep.equal(IDS.sort());
   });
 
-  it('that count are refused beyond 2^53 - 1, in both directions from zero', () => {
+  it('that count become the nearest safe integer if signed, and are refused if unsigned', () => {
     const revision = (v: bigint): Uint8Array => Buffer.concat([tag(4, 0), varint(v)]);
-    expect(decodeRangeRequest(revision(2n ** 53n - 1n)).revision).to.equal(2 ** 53 - 1);
-    expect(decodeRangeRequest(revision(1n - 2n ** 53n)).revision).to.equal(1 - 2 ** 53);
-    for (const v of [2n ** 53n, -(2n ** 53n), 2n ** 63n - 1n, -(2n ** 63n)]) {
-      expect(() => decodeRangeRequest(revision(v)), String(v)).to.throw(DecodeError);
+    const most = 2 ** 53 - 1;
+    for (const v of [2n ** 53n - 1n, 2n ** 53n, 2n ** 60n + 1n, 2n ** 63n - 1n]) {
+      expect(decodeRangeRequest(revision(v)).revision, String(v)).to.equal(most);
+      expect(decodeRangeRequest(revision(-v)).revision, String(-v)).to.equal(-most);
+      expect(rangeRequestFromJson({ revision: String(v) }).revision, String(v)).to.equal(most);
+      expect(rangeRequestFromJson({ revision: String(-v) }).revision, String(-v)).to.equal(-most);
     }
+    expect(decodeRangeRequest(revision(-(2n ** 63n))).revision).to.equal(-most);
+    expect(decodeRangeRequest(revision(2n ** 53n - 2n)).revision).to.equal(most - 1);
     const index = (v: bigint): Uint8Array => Buffer.concat([tag(2, 0), varint(v)]);
     expect(decodeRaftEntry(index(2n ** 53n - 1n)).index).to.equal(2 ** 53 - 1);
     for (const v of [2n ** 53n, 2n ** 64n - 1n]) {
