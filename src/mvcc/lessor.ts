@@ -55,12 +55,14 @@ interface Lease {
   queueIndex: number;
   /** Handed out for revocation: it can no longer be renewed. */
   isRevoking: boolean;
+  /** Its remaining time was handed out to be logged. */
+  isCheckpointing: boolean;
 }
 
 export class Lessor {
   /** Shortest TTL that the server grants. */
   readonly minTtlSec: number;
-  private readonly withCheckpoints: boolean;
+  private withCheckpoints = false;
   private readonly leasesById = new Map<LeaseId, Lease>();
   private readonly leasesByKey = new Map<Key, Lease>();
   private primary = false;
@@ -73,13 +75,8 @@ export class Lessor {
   private revokeCount = 0;
   private renewCount = 0;
 
-  constructor(options: {
-    readonly minTtlSec: number;
-    /** Whether somebody asks for `dueCheckpoints`. */
-    readonly withCheckpoints?: boolean;
-  }) {
+  constructor(options: { readonly minTtlSec: number }) {
     this.minTtlSec = options.minTtlSec;
-    this.withCheckpoints = options.withCheckpoints ?? false;
   }
 
   // ---- metrics ----
@@ -154,6 +151,7 @@ export class Lessor {
     const lease = this.leasesById.get(id);
     if (lease === undefined) return false;
     lease.checkpointSec = Math.max(0, Math.min(remainingSec, lease.ttlSec));
+    lease.isCheckpointing = false;
     return true;
   }
 
@@ -171,9 +169,10 @@ export class Lessor {
     return lease === undefined ? [] : sortedKeys(lease);
   }
 
-  /** Whether a renewal must first clear a logged remaining time, which a new leader would believe. */
+  /** Whether a renewal must first clear a remaining time that is, or may soon be, logged: a new leader would believe it. */
   hasCheckpoint(id: LeaseId): boolean {
-    return (this.leasesById.get(id)?.checkpointSec ?? 0) > 0;
+    const lease = this.leasesById.get(id);
+    return lease !== undefined && (lease.checkpointSec > 0 || lease.isCheckpointing);
   }
 
   /** The stored form (leasepb.Lease) of a lease. Requires: it exists. */
@@ -235,7 +234,10 @@ export class Lessor {
     this.fresh = [];
     this.checkpoints = [];
     this.queue.clear();
-    for (const lease of this.leasesById.values()) lease.isRevoking = false;
+    for (const lease of this.leasesById.values()) {
+      lease.isRevoking = false;
+      lease.isCheckpointing = false;
+    }
   }
 
   /**
@@ -277,6 +279,13 @@ export class Lessor {
     return ids;
   }
 
+  /** Whether `expired` would hand out a lease now. */
+  hasExpired(nowMs: number): boolean {
+    this.adopt(nowMs);
+    const first = this.queue.first;
+    return first !== undefined && first.dueMs <= nowMs;
+  }
+
   /** Hands out at most `max` leases whose time is up, for revocation. Each comes again later if it still exists. */
   expired(nowMs: number, max: number): LeaseId[] {
     const ids: LeaseId[] = [];
@@ -298,6 +307,11 @@ export class Lessor {
     if (this.primary && lease?.isRevoking === true) this.queue.put(lease, nowMs);
   }
 
+  /** From now on leases are kept in line for `dueCheckpoints`; somebody must call it. */
+  keepCheckpoints(): void {
+    this.withCheckpoints = true;
+  }
+
   /** Remaining times to log now, at most `max`; each lease comes again after the interval. */
   dueCheckpoints(nowMs: number, max: number): Checkpoint[] {
     this.adopt(nowMs);
@@ -310,6 +324,7 @@ export class Lessor {
       this.scheduleCheckpoint(lease, nowMs);
       const remainingSec = Math.ceil((lease.dueMs - nowMs) / 1000);
       if (remainingSec > 0 && remainingSec < timeLeftSec(lease)) {
+        lease.isCheckpointing = true;
         due.push({ id: lease.id, remainingSec });
       }
     }
@@ -328,6 +343,7 @@ export class Lessor {
       dueMs: 0,
       queueIndex: -1,
       isRevoking: false,
+      isCheckpointing: false,
     };
     this.leasesById.set(id, lease);
     if (this.primary) this.fresh.push(lease);

@@ -71,6 +71,8 @@ export class WatchHub implements CatchUpHost {
   private parkedWatchers = 0;
   private sent = 0;
   private closed = false;
+  /** The store's content is being replaced. */
+  private suspended = false;
   private readonly turn = (): void => {
     this.turnScheduled = false;
     this.runTurn();
@@ -144,12 +146,19 @@ export class WatchHub implements CatchUpHost {
     this.wake();
   }
 
+  /** The store's content is about to be replaced: nothing is read from it, and nothing dispatched, before `restore`. */
+  suspend(): void {
+    this.suspended = true;
+    this.catchUp.reset();
+  }
+
   /**
    * The store's content was replaced by a snapshot's. Watchers go on from their own next revision, out of the new
    * history; those that wait for a revision still to come keep waiting.
    */
   restore(): void {
     const delivered = this.dispatched;
+    this.suspended = false;
     this.abandonDispatch();
     this.catchUp.reset();
     this.revision = this.source.currentRevision;
@@ -169,14 +178,22 @@ export class WatchHub implements CatchUpHost {
 
   openStream(sink: WatchSink, options: WatchStreamOptions): WatchStream {
     const stream = new WatchStream(this, sink, options);
-    this.streams.add(stream);
+    if (this.closed) {
+      stream.close();
+      this.env.defer(() => sink.stopped());
+    } else this.streams.add(stream);
     return stream;
   }
 
-  /** Stops all work; streams are the service's to end. */
+  /** Stops all work and has every stream ended. */
   close(): void {
+    if (this.closed) return;
     this.closed = true;
     this.catchUp.reset();
+    for (const stream of [...this.streams]) {
+      stream.close();
+      stream.sink.stopped();
+    }
   }
 
   // ---- for streams ----
@@ -250,7 +267,7 @@ export class WatchHub implements CatchUpHost {
   }
 
   wake(): void {
-    if (this.turnScheduled || this.closed) return;
+    if (this.turnScheduled || this.suspended || this.closed) return;
     this.turnScheduled = true;
     this.env.defer(this.turn);
   }
@@ -258,7 +275,7 @@ export class WatchHub implements CatchUpHost {
   // ---- turns ----
 
   private runTurn(): void {
-    if (this.closed) return;
+    if (this.closed || this.suspended) return;
     const { clock } = this.env;
     const startMs = clock.monoMs();
     let more = false;

@@ -16,6 +16,8 @@ export interface WatchSink {
    * stream then sends no events until `WatchStream.drained` is called.
    */
   write(message: Uint8Array): boolean;
+  /** The hub stopped; nothing more will be written. */
+  stopped(): void;
 }
 
 export interface WatchStreamOptions {

@@ -124,7 +124,10 @@ export class FakeSource implements WatchSource {
   answer: (run: () => void) => void = (run) => {
     run();
   };
-  private readonly live = new Map<string, { created: number; version: number; mod: number; sub: number }>();
+  private readonly live = new Map<
+    string,
+    { created: number; version: number; mod: number; sub: number }
+  >();
   private readonly rows = new Map<string, Uint8Array>();
 
   /** Commits one revision and returns its events. */

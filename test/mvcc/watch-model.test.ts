@@ -54,6 +54,7 @@ class Client {
           else if (this.room === 0) this.queuedWhileFull++;
           return this.room !== 0;
         },
+        stopped: () => undefined,
       },
       { progressIntervalMs: PROGRESS_MS, fragmentBytes: FRAGMENT_BYTES },
     );
@@ -236,7 +237,8 @@ class World {
     const client = this.clients[this.below(this.clients.length)];
     if (dice < 30) this.write();
     else if (dice < 55) this.env.turn();
-    else if (dice < 63) this.pendingReads.splice(this.below(this.pendingReads.length + 1), 1)[0]?.();
+    else if (dice < 63)
+      this.pendingReads.splice(this.below(this.pendingReads.length + 1), 1)[0]?.();
     else if (dice < 66) this.snapshot();
     else if (dice < 68) this.compact();
     else if (dice < 70) this.env.advance(this.below(2 * PROGRESS_MS));
@@ -257,7 +259,7 @@ class World {
   finish(): void {
     this.env.msPerLook = 0;
     for (const client of this.clients) this.drain(client);
-    for (let quiet = 0; quiet < 2; ) {
+    for (let quiet = 0; quiet < 2;) {
       this.env.settle();
       const read = this.pendingReads.shift();
       read?.();
@@ -305,6 +307,10 @@ class World {
 
   /** The store jumps ahead without the hub being told of each revision. */
   private snapshot(): void {
+    if (this.random() < 0.5) {
+      this.hub.suspend();
+      this.env.turn();
+    }
     const count = this.below(5);
     for (let i = 0; i < count; i++) this.source.commit(this.changes());
     if (this.random() < 0.3) this.compact();
