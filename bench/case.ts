@@ -47,6 +47,9 @@ export const SHAPES: Readonly<Record<string, Shape>> = {
   '1 x 1': [1, 1],
 };
 
+/** A load process that used more of its core than this may have been slower than the server. */
+const BUSY = 0.9;
+
 /** One group's run against one server. */
 export class Bench {
   readonly kind: Kind;
@@ -89,8 +92,14 @@ export class Bench {
   }
 
   /** A load of ours at one port or several; latencies come with it. */
-  load(plan: Omit<LoadPlan, 'durationMs'>): Promise<LoadResult> {
-    return runLoad({ durationMs: this.durationMs, warmupMs: 500, ...plan });
+  async load(plan: Omit<LoadPlan, 'durationMs'>): Promise<LoadResult> {
+    const result = await runLoad({ durationMs: this.durationMs, warmupMs: 500, ...plan });
+    if (result.busy > BUSY) {
+      console.log(
+        `  the load generator was busy ${(result.busy * 100).toFixed(0)} % of the time: the next number may be its own limit`,
+      );
+    }
+    return result;
   }
 
   async measureLoad(

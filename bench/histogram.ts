@@ -1,5 +1,5 @@
 /**
- * Counts of latencies in buckets whose width grows with the value, so that any percentile is within 1.6 %.
+ * Counts of latencies in buckets whose width grows with the value, so that any percentile is within 3.2 % of the exact one.
  * Unit: microseconds. Merging adds counts, so that workers' results combine exactly.
  */
 

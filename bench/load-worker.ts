@@ -32,6 +32,8 @@ export interface WorkerReport {
   readonly seconds: number;
   readonly receivedBytes: number;
   readonly latency: HistogramData;
+  /** Share of one core that this process used, 0 to 1: near 1, it was the bottleneck. */
+  readonly busy: number;
   /** First text of each kind of error, with its count. */
   readonly errors: readonly (readonly [string, number])[];
 }
@@ -53,6 +55,8 @@ class Load {
   private busy = 0;
   private beganMs = 0;
   private endedMs = 0;
+  /** Until measuring begins, the processor time used before; after its end, that used while measuring. */
+  private cpuUs = 0;
   private finished: (() => void) | null = null;
 
   constructor(task: WorkerTask) {
@@ -101,6 +105,7 @@ class Load {
         0,
       ),
       latency: this.latency.toData(),
+      busy: this.cpuUs / 1000 / (this.endedMs - this.beganMs),
       errors: [...this.errors],
     };
   }
@@ -158,19 +163,30 @@ class Load {
   private begin(): void {
     this.measuring = true;
     this.beganMs = performance.now();
+    this.cpuUs = -processorUs();
   }
 
   private stop(): void {
-    this.endedMs = performance.now();
+    this.endMeasuring();
     this.measuring = false;
     this.stopped = true;
     if (this.busy === 0) this.end();
   }
 
   private end(): void {
-    if (this.endedMs === 0) this.endedMs = performance.now();
+    if (this.endedMs === 0) this.endMeasuring();
     this.finished?.();
   }
+
+  private endMeasuring(): void {
+    this.endedMs = performance.now();
+    this.cpuUs += processorUs();
+  }
+}
+
+function processorUs(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system;
 }
 
 class Slot implements CallSink {

@@ -1,10 +1,14 @@
 import { fork } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Histogram } from './histogram.js';
 import type { WorkerReport, WorkerTask } from './load-worker.js';
 import type { Operation } from './operations.js';
 
 /** Drives one load from several processes with the same wire for every server, and adds up what they saw. */
+
+/** Half the cores, so that the server under load keeps the other half. */
+const WORKERS = Math.min(Math.max(Math.floor(availableParallelism() / 2), 1), 4);
 
 export interface LoadPlan {
   readonly ports: readonly number[];
@@ -28,6 +32,8 @@ export interface LoadResult {
   readonly seconds: number;
   readonly receivedBytes: number;
   readonly latency: Histogram;
+  /** Share of a core that the busiest load process used. */
+  readonly busy: number;
 }
 
 /**
@@ -36,7 +42,7 @@ export interface LoadResult {
  * Throws: when any request was answered with an error, so that no number is made of failures.
  */
 export async function runLoad(plan: LoadPlan): Promise<LoadResult> {
-  const workers = Math.min(plan.workers ?? 1, plan.connections);
+  const workers = Math.min(plan.workers ?? WORKERS, plan.connections);
   let connectionsGiven = 0;
   const running = Array.from({ length: workers }, (_, i) => {
     const connections = Math.floor((plan.connections * (i + 1)) / workers) - connectionsGiven;
@@ -68,19 +74,21 @@ function addUp(reports: readonly WorkerReport[]): LoadResult {
   let perSecond = 0;
   let seconds = 0;
   let receivedBytes = 0;
+  let busy = 0;
   for (const report of reports) {
     if (report.errors.length > 0) {
       const list = report.errors.map(([text, n]) => `${String(n)} x ${text}`);
       throw new Error(`requests failed: ${list.join('; ')}`);
     }
     latency.merge(report.latency);
+    busy = Math.max(busy, report.busy);
     done += report.done;
     perSecond += report.done / report.seconds;
     seconds = Math.max(seconds, report.seconds);
     receivedBytes += report.receivedBytes;
   }
   if (done === 0) throw new Error('no request was answered');
-  return { perSecond, done, seconds, receivedBytes, latency };
+  return { perSecond, done, seconds, receivedBytes, latency, busy };
 }
 
 interface Worker {

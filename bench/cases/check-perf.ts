@@ -13,7 +13,7 @@ export const checkPerf: CaseGroup = {
   rounds: 1,
   run: async (bench) => {
     const endpoints = bench.cluster.ports.map((port) => `127.0.0.1:${String(port)}`).join(',');
-    for (const load of ['s', 'm', 'l', 'xl']) {
+    for (const load of bench.quick ? ['s'] : ['s', 'm', 'l', 'xl']) {
       let text = '';
       await bench.measure(`check perf --load=${load}: writes`, RATE, async () => {
         text = await checkPerfOutput(endpoints, load);
