@@ -1,0 +1,48 @@
+import type { Env } from '../../env/env.js';
+import type { MemberId } from '../../raft/types.js';
+import type { PeerHandler } from './types.js';
+
+export interface PeerIdentity {
+  readonly clusterId: bigint;
+  readonly memberId: MemberId;
+  /** Random number of this process. */
+  readonly incarnation: number;
+}
+
+export type PeerLog = (
+  level: 'debug' | 'info' | 'warn' | 'error',
+  msg: string,
+  fields?: Record<string, unknown>,
+) => void;
+
+/** What the transport counts. */
+export interface PeerMetrics {
+  sent(to: MemberId, bytes: number): void;
+  received(from: MemberId, bytes: number): void;
+  sendFailure(to: MemberId): void;
+  receiveFailure(from: MemberId): void;
+  roundTrip(to: MemberId, seconds: number): void;
+  activePeer(id: MemberId, change: 1 | -1): void;
+}
+
+/** What the parts of the transport share. */
+export interface PeerContext {
+  readonly env: Env;
+  readonly identity: PeerIdentity;
+  readonly serverVersion: string;
+  readonly log: PeerLog;
+  readonly metrics: PeerMetrics;
+  readonly handler: PeerHandler;
+  /** A member refused us because we were removed; tells the handler the first time. */
+  removedFromCluster(): void;
+}
+
+/** An established connection says something at least this often, and is dead when it did not for the other time. */
+export const PING_INTERVAL_MS = 1000;
+export const DEAD_AFTER_MS = 5000;
+/** How long a connection may take from the first packet to the reply to its hello. */
+export const HANDSHAKE_TIMEOUT_MS = 5000;
+
+export function idText(id: bigint): string {
+  return id.toString(16);
+}

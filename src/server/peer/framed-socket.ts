@@ -1,0 +1,151 @@
+import type { Socket } from 'node:net';
+import type { Env, Timer } from '../../env/env.js';
+import type { Frame, FrameReader } from './frames.js';
+
+const LINGER_MS = 5000;
+
+export interface FramedSocketEvents {
+  onFrame(frame: Frame): void;
+  /** Bytes of any kind arrived. */
+  onBytes(count: number): void;
+  /** `onFrame` threw, or the bytes are no frames; the socket is destroyed and `onClosed` follows. */
+  onMalformed(error: Error): void;
+  /** Once. `byRemote`: the other side closed or reset it, rather than this one. */
+  onClosed(byRemote: boolean, error: Error | null): void;
+}
+
+/**
+ * A socket that carries frames in both directions.
+ *
+ * Owns the socket's events from construction on. Frames are delivered one at a time; `pause` stops delivery between
+ * two frames and, through TCP, the sender.
+ */
+export class FramedSocket {
+  readonly socket: Socket;
+  lastReadMs: number;
+  /** Writes the socket has not finished yet. */
+  pendingWrites = 0;
+  private readonly env: Env;
+  private readonly reader: FrameReader;
+  private readonly events: FramedSocketEvents;
+  private paused = false;
+  private isPumping = false;
+  private isDestroyed = false;
+  private isClosed = false;
+  private lastError: Error | null = null;
+  private linger: Timer | null = null;
+
+  constructor(env: Env, socket: Socket, reader: FrameReader, events: FramedSocketEvents) {
+    this.env = env;
+    this.socket = socket;
+    this.reader = reader;
+    this.events = events;
+    this.lastReadMs = env.clock.monoMs();
+    socket.on('data', (chunk: Buffer) => {
+      this.lastReadMs = env.clock.monoMs();
+      events.onBytes(chunk.length);
+      reader.push(chunk);
+      this.pump();
+    });
+    socket.on('error', (error) => (this.lastError = error));
+    socket.on('end', () => this.close(true));
+    socket.on('close', () => this.close(!this.isDestroyed));
+  }
+
+  get isPaused(): boolean {
+    return this.paused;
+  }
+
+  get isOpen(): boolean {
+    return !this.isClosed && !this.isDestroyed;
+  }
+
+  /** Bytes handed to `write` that the kernel has not taken. */
+  get queuedBytes(): number {
+    return this.socket.writableLength;
+  }
+
+  write(frame: Uint8Array): void {
+    if (!this.isOpen) return;
+    this.pendingWrites++;
+    this.socket.write(frame, this.onWritten);
+  }
+
+  private readonly onWritten = (): void => {
+    this.pendingWrites--;
+  };
+
+  /** Delivers what was received before this object took over, then what arrives. */
+  start(): void {
+    this.pump();
+    if (!this.paused && this.isOpen) this.socket.resume();
+  }
+
+  pause(): void {
+    this.paused = true;
+    this.socket.pause();
+  }
+
+  resume(): void {
+    if (!this.paused) return;
+    this.paused = false;
+    this.lastReadMs = this.env.clock.monoMs();
+    this.pump();
+    if (!this.paused && this.isOpen) this.socket.resume();
+  }
+
+  /** Sends what is queued and closes; the other side is given `LINGER_MS` to read it. */
+  end(lastFrame: Uint8Array): void {
+    if (!this.isOpen) return;
+    this.isDestroyed = true;
+    this.linger = this.env.after(LINGER_MS, () => this.socket.destroy());
+    this.socket.end(lastFrame);
+  }
+
+  destroy(): void {
+    this.isDestroyed = true;
+    this.socket.destroy();
+  }
+
+  /**
+   * Destroys the socket when nothing was read for `afterMs`. A process that was stopped for a while finds its
+   * timers due before it reads what arrived meanwhile, so it reads once more before it decides.
+   */
+  destroyIfSilent(afterMs: number, onDead: () => void): void {
+    const isSilent = (): boolean =>
+      this.isOpen && !this.paused && this.env.clock.monoMs() - this.lastReadMs > afterMs;
+    if (!isSilent()) return;
+    this.env.defer(() =>
+      this.env.defer(() => {
+        if (!isSilent()) return;
+        onDead();
+        this.destroy();
+      }),
+    );
+  }
+
+  private close(byRemote: boolean): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.linger?.cancel();
+    this.socket.destroy();
+    this.events.onClosed(byRemote, this.lastError);
+  }
+
+  private pump(): void {
+    if (this.isPumping) return;
+    this.isPumping = true;
+    try {
+      while (!this.paused && this.isOpen) {
+        const frame = this.reader.next();
+        if (frame === null) break;
+        this.events.onFrame(frame);
+      }
+    } catch (error) {
+      this.events.onMalformed(error instanceof Error ? error : new Error(String(error)));
+      this.destroy();
+    } finally {
+      this.isPumping = false;
+    }
+  }
+}

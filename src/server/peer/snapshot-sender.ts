@@ -1,0 +1,156 @@
+import { crc32c } from '../../crc32c.js';
+import type { Done } from '../../env/env.js';
+import type { Message } from '../../raft/types.js';
+import { encodeMessages } from './codec.js';
+import type { PeerContext } from './context.js';
+import { DEAD_AFTER_MS, idText } from './context.js';
+import type { DialAttempt } from './dial.js';
+import { dial } from './dial.js';
+import { FramedSocket } from './framed-socket.js';
+import type { Frame } from './frames.js';
+import { FRAME_HEADER_BYTES, FrameType, allocateFrame, makeFrame, sealFrame } from './frames.js';
+import type { PeerAddress, SnapshotSource } from './types.js';
+
+/** A chunk from the source is cut into frames of at most this size. */
+const CHUNK_FRAME_BYTES = 256 * 1024;
+/** No further chunk is asked for while more than this waits in the socket. */
+const SEND_WINDOW_BYTES = 1024 * 1024;
+const NO_BODY = new Uint8Array(0);
+
+/**
+ * Sends one snapshot on a connection of its own: begin, the receiver's consent, chunks as fast as it takes them, the
+ * end with length and checksum of the whole, and the receiver's verdict once it made everything durable.
+ */
+export class SnapshotSender {
+  private readonly context: PeerContext;
+  private readonly peer: PeerAddress;
+  private readonly message: Message;
+  private readonly source: SnapshotSource;
+  private readonly onFinished: Done;
+  private socket: FramedSocket | null = null;
+  private attempt: DialAttempt | null = null;
+  private urlNumber = 0;
+  private isFinished = false;
+  private isStreaming = false;
+  private isPulling = false;
+  private crc = 0;
+  private sentBytes = 0;
+
+  constructor(
+    context: PeerContext,
+    peer: PeerAddress,
+    message: Message,
+    source: SnapshotSource,
+    onFinished: Done,
+  ) {
+    this.context = context;
+    this.peer = peer;
+    this.message = message;
+    this.source = source;
+    this.onFinished = onFinished;
+  }
+
+  start(): void {
+    const url = this.peer.urls[this.urlNumber];
+    if (url === undefined) {
+      this.context.env.defer(() =>
+        this.finish(new Error(`member ${idText(this.peer.id)} has no peer URL`)),
+      );
+      return;
+    }
+    this.attempt = dial(
+      this.context,
+      url,
+      this.peer.id,
+      'snapshot',
+      (socket, reader) => {
+        this.attempt = null;
+        this.socket = new FramedSocket(this.context.env, socket, reader, {
+          onFrame: (frame) => this.onFrame(frame),
+          onBytes: (count) => this.context.metrics.received(this.peer.id, count),
+          onMalformed: (error) => this.finish(error),
+          onClosed: (_byRemote, error) =>
+            this.finish(error ?? new Error('the receiver closed the connection')),
+        });
+        this.socket.socket.on('drain', () => this.pull());
+        this.write(makeFrame(FrameType.snapshotBegin, encodeMessages([this.message])));
+        this.socket.start();
+      },
+      (failure) => {
+        this.attempt = null;
+        this.urlNumber++;
+        if (this.urlNumber < this.peer.urls.length) this.start();
+        else this.finish(failure.error);
+      },
+    );
+  }
+
+  /** Called about every second: keeps the connection talking and notices a dead one. */
+  tick(): void {
+    if (this.socket === null) return;
+    this.write(makeFrame(FrameType.ping, NO_BODY));
+    this.socket.destroyIfSilent(DEAD_AFTER_MS, () =>
+      this.finish(new Error('the receiver is silent')),
+    );
+  }
+
+  stop(): void {
+    this.finish(new Error('the transport is closed'));
+  }
+
+  private write(frame: Buffer): void {
+    this.context.metrics.sent(this.peer.id, frame.length);
+    this.socket?.write(frame);
+  }
+
+  private onFrame(frame: Frame): void {
+    if (frame.type === FrameType.snapshotAccept && !this.isStreaming) {
+      this.isStreaming = true;
+      this.pull();
+    } else if (frame.type === FrameType.snapshotResult) {
+      const text = frame.body.toString('utf8');
+      this.finish(text === '' ? null : new Error(text));
+    }
+  }
+
+  private pull(): void {
+    if (!this.isStreaming || this.isPulling || this.isFinished || this.socket === null) return;
+    if (this.socket.queuedBytes > SEND_WINDOW_BYTES) return; // 'drain' calls again.
+    this.isPulling = true;
+    this.source.next((error, chunk) => {
+      this.isPulling = false;
+      if (this.isFinished) return;
+      if (error !== null) return this.finish(error);
+      if (chunk === null) return this.writeEnd();
+      this.writeChunk(chunk);
+      // Not at once: a source that answers synchronously must not hold the event loop for the whole snapshot.
+      this.context.env.defer(() => this.pull());
+    });
+  }
+
+  private writeChunk(chunk: Uint8Array): void {
+    this.crc = crc32c(chunk, this.crc);
+    this.sentBytes += chunk.length;
+    for (let at = 0; at < chunk.length; at += CHUNK_FRAME_BYTES) {
+      this.write(makeFrame(FrameType.snapshotChunk, chunk.subarray(at, at + CHUNK_FRAME_BYTES)));
+    }
+  }
+
+  private writeEnd(): void {
+    this.isStreaming = false;
+    const frame = allocateFrame(12);
+    frame.writeDoubleLE(this.sentBytes, FRAME_HEADER_BYTES);
+    frame.writeUInt32LE(this.crc, FRAME_HEADER_BYTES + 8);
+    sealFrame(frame, FrameType.snapshotEnd);
+    this.write(frame);
+  }
+
+  private finish(error: Error | null): void {
+    if (this.isFinished) return;
+    this.isFinished = true;
+    this.attempt?.cancel();
+    this.socket?.destroy();
+    this.source.close();
+    this.onFinished(error);
+  }
+}

@@ -1,0 +1,275 @@
+/**
+ * The network between members, over TCP.
+ *
+ * Each member dials every other and sends its messages and requests on that connection; replies to requests come
+ * back on it, messages of the other side do not. A snapshot travels on a connection of its own. The same port answers
+ * HTTP/1.1, told apart by the first bytes.
+ *
+ * Promises: messages of one peer are handed over in the order sent; nothing is accepted before the caller named the
+ * right cluster, this member, and itself as a peer that is not removed; damaged or hostile bytes close their connection
+ * and do nothing else; memory per peer is bounded, what exceeds it is dropped and reported.
+ * Does not: encrypt, or deliver reliably. The consensus core repeats what it needs.
+ *
+ * Called by the member; `codec.ts` and `frames.ts` describe the bytes.
+ */
+import * as net from 'node:net';
+import type { Done, Env, Timer } from '../../env/env.js';
+import type { MemberId, Message } from '../../raft/types.js';
+import type { PeerContext, PeerIdentity, PeerLog, PeerMetrics } from './context.js';
+import { PING_INTERVAL_MS, idText } from './context.js';
+import type { UndecidedSocket } from './incoming.js';
+import { IncomingConnection, sniff } from './incoming.js';
+import { PeerLink } from './peer-link.js';
+import { SnapshotSender } from './snapshot-sender.js';
+import type {
+  PeerAddress,
+  PeerHandler,
+  PeerRequest,
+  PeerTransport,
+  SnapshotSource,
+} from './types.js';
+
+/** Connections that have not introduced themselves yet; further ones are closed at once. */
+const MAX_UNDECIDED = 256;
+/** Refusals remembered so that each is logged once. */
+const MAX_LOGGED_REFUSALS = 100;
+
+export interface TcpPeerTransportOptions {
+  readonly env: Env;
+  readonly identity: PeerIdentity;
+  /** Port 0 picks one; see `listenAddresses`. */
+  readonly listen: readonly { readonly host: string; readonly port: number }[];
+  readonly serverVersion: string;
+  readonly log: PeerLog;
+  /**
+   * Takes over a socket that speaks HTTP/1.1 and listens for its data before it returns, as the 'connection' event of
+   * a node:http server does. Without it such sockets are closed.
+   */
+  readonly onHttp?: (socket: net.Socket) => void;
+  readonly metrics?: PeerMetrics;
+}
+
+const NO_METRICS: PeerMetrics = {
+  sent: () => undefined,
+  received: () => undefined,
+  sendFailure: () => undefined,
+  receiveFailure: () => undefined,
+  roundTrip: () => undefined,
+  activePeer: () => undefined,
+};
+
+export class TcpPeerTransport implements PeerTransport {
+  private readonly options: TcpPeerTransportOptions;
+  private readonly env: Env;
+  private context: PeerContext | null = null;
+  private readonly servers: net.Server[] = [];
+  private readonly links = new Map<MemberId, PeerLink>();
+  private removed = new Set<MemberId>();
+  private readonly incoming = new Set<IncomingConnection>();
+  private readonly undecided = new Set<UndecidedSocket>();
+  private readonly sending = new Set<SnapshotSender>();
+  private readonly loggedRefusals = new Set<string>();
+  /** Filled and emptied by `send`: the messages for each peer. */
+  private readonly outbox = new Map<MemberId, Message[]>();
+  private ticker: Timer | null = null;
+  private isRemovalReported = false;
+  private isClosed = false;
+
+  constructor(options: TcpPeerTransportOptions) {
+    this.options = options;
+    this.env = options.env;
+  }
+
+  /** Where the transport listens, in the order of the `listen` option. */
+  get listenAddresses(): readonly net.AddressInfo[] {
+    const addresses: net.AddressInfo[] = [];
+    for (const server of this.servers) {
+      const address = server.address();
+      if (address !== null && typeof address !== 'string') addresses.push(address);
+    }
+    return addresses;
+  }
+
+  start(handler: PeerHandler, done: Done): void {
+    this.context = {
+      env: this.env,
+      identity: this.options.identity,
+      serverVersion: this.options.serverVersion,
+      log: this.options.log,
+      metrics: this.options.metrics ?? NO_METRICS,
+      handler,
+      removedFromCluster: () => {
+        if (this.isRemovalReported || this.isClosed) return;
+        this.isRemovalReported = true;
+        handler.onRemoved();
+      },
+    };
+    this.scheduleTick();
+    this.listenFrom(0, done);
+  }
+
+  setPeers(peers: readonly PeerAddress[], removed: readonly MemberId[]): void {
+    if (this.isClosed) return;
+    const context = this.started();
+    this.removed = new Set(removed);
+    const listed = new Set<MemberId>();
+    for (const address of peers) {
+      if (address.id === this.options.identity.memberId) continue;
+      listed.add(address.id);
+      const known = this.links.get(address.id);
+      if (known !== undefined && sameUrls(known.address.urls, address.urls)) continue;
+      known?.stop();
+      const link = new PeerLink(context, address);
+      this.links.set(address.id, link);
+      link.start();
+    }
+    for (const [id, link] of this.links) {
+      if (listed.has(id)) continue;
+      this.links.delete(id);
+      link.stop();
+    }
+    for (const connection of this.incoming) {
+      if (connection.from !== 0n && !listed.has(connection.from)) connection.destroy();
+    }
+  }
+
+  send(messages: readonly Message[]): void {
+    const outbox = this.outbox;
+    for (let i = 0; i < messages.length; i++) {
+      const m = messages[i] as Message;
+      const queued = outbox.get(m.to);
+      if (queued === undefined) outbox.set(m.to, [m]);
+      else queued.push(m);
+    }
+    for (const [to, queued] of outbox) this.links.get(to)?.send(queued);
+    outbox.clear();
+  }
+
+  sendSnapshot(message: Message, source: SnapshotSource, done: Done): void {
+    const link = this.links.get(message.to);
+    if (link === undefined || this.isClosed) {
+      source.close();
+      this.env.defer(() => done(new Error(`member ${idText(message.to)} is not a peer`)));
+      return;
+    }
+    const sender = new SnapshotSender(this.started(), link.address, message, source, (error) => {
+      this.sending.delete(sender);
+      done(error);
+    });
+    this.sending.add(sender);
+    sender.start();
+  }
+
+  request(
+    to: MemberId,
+    kind: PeerRequest,
+    body: Uint8Array,
+    timeoutMs: number,
+    done: (error: Error | null, body: Uint8Array | null) => void,
+  ): void {
+    const link = this.links.get(to);
+    if (link === undefined)
+      this.env.defer(() => done(new Error(`member ${idText(to)} is not a peer`), null));
+    else link.request(kind, body, timeoutMs, done);
+  }
+
+  connectedSince(id: MemberId): number | undefined {
+    return this.links.get(id)?.upSinceMs;
+  }
+
+  close(done: () => void): void {
+    this.isClosed = true;
+    this.ticker?.cancel();
+    // Sockets handed to `onHttp` may outlive this; the port itself is free at once.
+    for (const server of this.servers) server.close();
+    for (const link of this.links.values()) link.stop();
+    this.links.clear();
+    for (const sender of [...this.sending]) sender.stop();
+    for (const connection of [...this.incoming]) connection.destroy();
+    for (const socket of [...this.undecided]) socket.destroy();
+    this.env.defer(done);
+  }
+
+  private started(): PeerContext {
+    if (this.context === null) throw new Error('the peer transport is not started');
+    return this.context;
+  }
+
+  private listenFrom(i: number, done: Done): void {
+    const where = this.options.listen[i];
+    if (where === undefined || this.isClosed) return done(null);
+    const server = net.createServer({ noDelay: true }, (socket) => this.onSocket(socket));
+    const onError = (error: Error): void => done(error);
+    server.once('error', onError);
+    server.listen({ host: where.host, port: where.port }, () => {
+      server.removeListener('error', onError);
+      server.on('error', (error) => {
+        this.options.log('warn', 'accepting a peer connection failed', { error: error.message });
+      });
+      this.listenFrom(i + 1, done);
+    });
+    this.servers.push(server);
+  }
+
+  private onSocket(socket: net.Socket): void {
+    const context = this.context;
+    if (context === null || this.isClosed || this.undecided.size >= MAX_UNDECIDED) {
+      socket.destroy();
+      return;
+    }
+    const undecided = sniff(context, socket, {
+      onHttp: this.options.onHttp,
+      onPeer: (peerSocket, reader) => {
+        const connection = new IncomingConnection(
+          context,
+          { isPeer: (id) => this.links.has(id), wasRemoved: (id) => this.removed.has(id) },
+          peerSocket,
+          reader,
+          {
+            onAccepted: (accepted) => this.onAccepted(accepted),
+            onRefused: (from, reason) => this.onRefused(from, reason),
+            onClosed: (closed) => void this.incoming.delete(closed),
+          },
+        );
+        this.incoming.add(connection);
+        connection.start();
+      },
+      onDecided: () => void this.undecided.delete(undecided),
+    });
+    this.undecided.add(undecided);
+  }
+
+  private onAccepted(connection: IncomingConnection): void {
+    this.links.get(connection.from)?.wake();
+    if (connection.kind !== 'messages') return;
+    // A member has one such connection: an older one belongs to a process or a network path that is gone.
+    for (const other of this.incoming) {
+      const isOlder =
+        other !== connection && other.from === connection.from && other.kind === 'messages';
+      if (isOlder) other.destroy();
+    }
+  }
+
+  private onRefused(from: MemberId, reason: string): void {
+    const key = `${from}:${reason}`;
+    if (this.loggedRefusals.has(key)) return;
+    if (this.loggedRefusals.size >= MAX_LOGGED_REFUSALS) this.loggedRefusals.clear();
+    this.loggedRefusals.add(key);
+    this.options.log('warn', 'refused a peer connection', { peer: idText(from), reason });
+  }
+
+  private scheduleTick(): void {
+    if (this.isClosed) return;
+    this.ticker = this.env.after(PING_INTERVAL_MS, () => {
+      const nowMs = this.env.clock.monoMs();
+      for (const link of this.links.values()) link.tick(nowMs);
+      for (const connection of this.incoming) connection.tick();
+      for (const sender of this.sending) sender.tick();
+      this.scheduleTick();
+    });
+  }
+}
+
+function sameUrls(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((url, i) => url === b[i]);
+}
