@@ -1,4 +1,5 @@
 import {
+  decodeLeaseGrantRequest,
   decodeLeaseKeepAliveRequest,
   decodeLeaseRevokeRequest,
   decodeLeaseTimeToLiveRequest,
@@ -8,7 +9,7 @@ import {
 import { MAX_LEASE_TTL_SEC } from '../../mvcc/lessor.js';
 import type { LeaseId } from '../../mvcc/types.js';
 import { NO_LEASE } from '../../mvcc/types.js';
-import { allocate, DecodeError, MAX_DEPTH, Reader } from '../../rpc/proto-runtime.js';
+import { allocate } from '../../rpc/proto-runtime.js';
 import type { Method, RpcError, StreamCall, UnaryCall } from '../../rpc/service.js';
 import { errors } from '../errors.js';
 import type { MemberApi } from '../member-api.js';
@@ -26,11 +27,11 @@ export function leaseService(api: MemberApi): [string, Method][] {
   const leaderRequired = new LeaderRequired(api);
 
   function grant(request: Uint8Array, call: UnaryCall): void {
-    const { ttlSec, id } = decodeGrant(request);
-    if (ttlSec > MAX_LEASE_TTL_SEC) return call.fail(errors.leaseTtlTooLarge);
+    const { TTL, ID } = decodeLeaseGrantRequest(request);
+    if (TTL > MAX_LEASE_TTL_SEC) return call.fail(errors.leaseTtlTooLarge);
     const body = encodeLeaseGrantRequest({
-      TTL: Math.max(ttlSec, api.lessor.minTtlSec),
-      ID: id === NO_LEASE ? freeLeaseId(api) : id,
+      TTL: Math.max(TTL, api.lessor.minTtlSec),
+      ID: ID === NO_LEASE ? freeLeaseId(api) : ID,
     });
     propose(CommandKind.leaseGrant, body, call);
   }
@@ -197,25 +198,4 @@ function freeLeaseId(api: MemberApi): LeaseId {
     const id = (high << 32n) | BigInt(api.env.randomU32());
     if (id !== NO_LEASE && !api.lessor.exists(id)) return id;
   }
-}
-
-/**
- * Reads a LeaseGrantRequest whose TTL may be any int64: one that no lease can have is the client's mistake, with an
- * answer of its own, and not a malformed message.
- *
- * Throws: DecodeError.
- */
-function decodeGrant(request: Uint8Array): { ttlSec: number; id: LeaseId } {
-  const reader = new Reader(request, 0);
-  const end = request.length;
-  let ttlSec = 0;
-  let id = NO_LEASE;
-  while (reader.pos < end) {
-    const tag = reader.tag(end);
-    if (tag === 0x08) ttlSec = Number(reader.bigInt(end));
-    else if (tag === 0x10) id = reader.bigInt(end);
-    else if ((tag & 7) === 4) throw new DecodeError('group ends before it began');
-    else reader.skip(tag, end, MAX_DEPTH);
-  }
-  return { ttlSec, id };
 }
