@@ -88,6 +88,8 @@ export interface MemberOptions {
   /** Bytes; Infinity for none. */
   readonly quotaBytes: number;
   readonly segmentBytes: number;
+  /** Most bytes of entries in one message to a follower. */
+  readonly maxAppendBytes: number;
   readonly noFsync: boolean;
   readonly leaseCheckpoint: boolean;
   readonly compaction: CompactionPace;
@@ -104,7 +106,6 @@ export interface MemberOptions {
 }
 
 const REQUEST_TIMEOUT_BASE_MS = 5000;
-const MAX_APPEND_BYTES = 1024 * 1024;
 const MAX_INFLIGHT_MESSAGES = 512;
 const MAX_INFLIGHT_BYTES = 64 * 1024 * 1024;
 const MAX_UNCOMMITTED_BYTES = 256 * 1024 * 1024;
@@ -299,7 +300,7 @@ export class Member implements MemberApi {
         heartbeatTicks: 1,
         preVote: options.preVote,
         checkQuorum: true,
-        maxAppendBytes: MAX_APPEND_BYTES,
+        maxAppendBytes: options.maxAppendBytes,
         maxInflightMessages: MAX_INFLIGHT_MESSAGES,
         maxInflightBytes: MAX_INFLIGHT_BYTES,
         maxUncommittedBytes: MAX_UNCOMMITTED_BYTES,

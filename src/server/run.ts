@@ -34,6 +34,7 @@ export interface RunningServer {
 }
 
 const SEGMENT_BYTES = 64 * 1024 * 1024;
+const MAX_APPEND_BYTES = 1024 * 1024;
 /** What a request may exceed max-request-bytes by before the transport itself refuses it. */
 const GRPC_OVERHEAD_BYTES = 512 * 1024;
 const STOP_GRACE_MS = 2000;
@@ -111,6 +112,7 @@ async function openMember(
           maxRequestBytes: config.maxRequestBytes,
           quotaBytes: config.quotaBytes,
           segmentBytes: SEGMENT_BYTES,
+          maxAppendBytes: MAX_APPEND_BYTES,
           noFsync: config.unsafeNoFsync,
           leaseCheckpoint: config.featureGates.LeaseCheckpoint,
           compaction: { sliceRows: config.compactionBatchLimit, pauseMs: config.compactionSleepMs },

@@ -59,10 +59,14 @@ export class Checker {
   private readonly byKey = new Map<string, ModelChange[]>();
   /** Deletes by lease expiry or revoke, to be judged by the lease checker. */
   onRevision: ((revision: number, changes: readonly ModelChange[]) => void) | null = null;
+  /** Highest term each member has sent a message in: it must survive its crash. */
+  private readonly saidTerms = new Map<MemberId, number>();
   private readonly floors = new Map<MemberId, { term: number; commit: number; applied: number }>();
   leaderChanges = 0;
   commits = 0;
   platterChecks = 0;
+  /** Plants a bug in every member that starts; for proving that the checks can fail. */
+  sabotage: ((member: Member) => void) | null = null;
 
   constructor(scheduler: Scheduler, random: Random) {
     this.scheduler = scheduler;
@@ -91,6 +95,7 @@ export class Checker {
 
   onStart(host: Host, member: Member): void {
     this.fold(Number(BigInt.asUintN(31, host.id)));
+    this.sabotage?.(member);
     const { node, machine, hub } = member;
     const ready = node.ready.bind(node);
     node.ready = () => {
@@ -116,9 +121,9 @@ export class Checker {
       );
       setApplied(index, term);
     };
-    const floor = this.floors.get(host.id);
-    if (floor !== undefined && node.term < floor.term) {
-      this.fail('I7 monotonic', `${host.name} restarted with term ${node.term} after ${floor.term}`);
+    const said = this.saidTerms.get(host.id) ?? 0;
+    if (node.term < said) {
+      this.fail('I7 monotonic', `${host.name} restarted with term ${node.term} after speaking in ${said}`);
     }
     const applied = member.appliedIndex;
     const known = this.states.get(applied)?.split('/')[0];
@@ -257,6 +262,10 @@ export class Checker {
   /** I5: an acknowledgement must be covered by what would survive a power cut at this moment. */
   onSend(host: Host, m: Message): void {
     this.fold((m.type << 24) ^ m.term ^ (m.index << 4));
+    // A pre-vote asks about a term nobody has entered yet, and its answer echoes it.
+    if (m.type !== MessageType.preVote && m.type !== MessageType.preVoteResponse) {
+      this.saidTerms.set(host.id, Math.max(m.term, this.saidTerms.get(host.id) ?? 0));
+    }
     if (m.type === MessageType.appendResponse && !m.reject) {
       if (this.random.below(PLATTER_SAMPLE) === 0) this.checkPlatter(host, m);
     } else if (m.type === MessageType.voteResponse && !m.reject) {

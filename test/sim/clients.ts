@@ -88,10 +88,13 @@ export interface Load {
   floor: number;
   acknowledged: number;
   unknown: number;
+  /** Refusals by text. */
+  readonly refused: Map<string, number>;
   watchEvents: number;
 }
 
 const KEYS = 12;
+const MEAN_THINK_MS = 30;
 
 function keyName(random: Random): string {
   return random.chance(0.4) ? `hot${random.below(2)}` : `k${random.below(KEYS)}`;
@@ -117,7 +120,7 @@ export class Writer {
   private pause(): void {
     const { scheduler, random } = this.load;
     if (this.stopped) return;
-    scheduler.after(random.exponential(40), () => this.issue());
+    scheduler.after(random.exponential(MEAN_THINK_MS), () => this.issue());
   }
 
   private issue(): void {
@@ -147,6 +150,8 @@ export class Writer {
         onReply(reply, floor);
       } else if (error === null) {
         load.unknown++;
+      } else {
+        load.refused.set(error.message, (load.refused.get(error.message) ?? 0) + 1);
       }
       this.pause();
     });

@@ -17,6 +17,7 @@ export interface Tuning {
   readonly snapshotCount: number;
   readonly catchupEntries: number;
   readonly segmentBytes: number;
+  readonly maxAppendBytes: number;
   readonly diskMeanMs: number;
   readonly preVote: boolean;
 }
@@ -131,6 +132,7 @@ export class Host {
         maxRequestBytes: 1_572_864,
         quotaBytes: Infinity,
         segmentBytes: tuning.segmentBytes,
+        maxAppendBytes: tuning.maxAppendBytes,
         noFsync: false,
         leaseCheckpoint: false,
         compaction: { sliceRows: 10, pauseMs: 5 },

@@ -1,6 +1,6 @@
 import type { Done } from '../../src/env/env.js';
 import type { MemberId, Message } from '../../src/raft/types.js';
-import { decodeMessages, encodeMessages } from '../../src/server/peer/message-codec.js';
+import { decodeMessages, encodeMessages } from '../../src/server/peer/codec.js';
 import type {
   PeerAddress,
   PeerHandler,
@@ -96,6 +96,7 @@ export class Network {
 }
 
 const SNAPSHOT_CHUNK_DELAY_MS = 1;
+const SNAPSHOT_TIMEOUT_MS = 3000;
 
 export class SimTransport implements PeerTransport {
   private readonly id: MemberId;
@@ -154,21 +155,24 @@ export class SimTransport implements PeerTransport {
         }
         source.close();
         const header = encodeMessages([message]);
-        const outcome = (error: Error | null): void => {
-          const reported = this.network.deliver(message.to, this.id, () => done(error));
-          if (!reported) this.runInHost(() => done(new Error('link down')));
+        let ended = false;
+        const end = (outcome: Error | null): void => {
+          if (ended) return;
+          ended = true;
+          this.runInHost(() => done(outcome));
         };
-        let answered = false;
+        // A transfer or answer that is lost shows as a broken connection, sooner or later.
+        this.network.scheduler.after(SNAPSHOT_TIMEOUT_MS, () => end(new Error('connection lost')));
+        let taken = false;
         const sent = this.network.deliver(this.id, message.to, (endpoint) => {
-          if (answered) return;
-          answered = true;
-          receive(endpoint, this.id, header, chunks, outcome);
+          // A connection delivers once.
+          if (taken) return;
+          taken = true;
+          receive(endpoint, this.id, header, chunks, (outcome) => {
+            this.network.deliver(message.to, this.id, () => end(outcome));
+          });
         });
-        if (!sent) return done(new Error('link down'));
-        // A lost transfer shows as a broken connection.
-        this.network.scheduler.after(3000, () => {
-          if (!answered) this.runInHost(() => done(new Error('transfer lost')));
-        });
+        if (!sent) end(new Error('link down'));
       });
     };
     pull();

@@ -5,7 +5,8 @@
  *
  * A violation prints the seed, what was violated, and the one command that replays it.
  */
-import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { simulate, type RunResult } from './simulation.js';
 
 export interface Batch {
@@ -88,7 +89,7 @@ function merge(into: Totals, from: Totals): void {
   into.violations.push(...from.violations);
 }
 
-/** Spreads the seeds over worker threads. */
+/** Spreads the seeds over processes. */
 export async function runParallel(batch: Batch, workers: number): Promise<Totals> {
   const shares: number[][] = Array.from({ length: workers }, () => []);
   batch.seeds.forEach((seed, i) => shares[i % workers]?.push(seed));
@@ -97,14 +98,18 @@ export async function runParallel(batch: Batch, workers: number): Promise<Totals
     shares.map(
       (seeds) =>
         new Promise<void>((resolve, reject) => {
-          const worker = new Worker(new URL(import.meta.url), {
-            workerData: { seeds, simulatedMs: batch.simulatedMs } satisfies Batch,
+          const worker = fork(fileURLToPath(import.meta.url), ['--worker'], {
+            execArgv: ['--import', 'tsx'],
           });
           worker.once('message', (result: Totals) => {
             merge(totals, result);
             resolve();
           });
           worker.once('error', reject);
+          worker.once('exit', (code) => {
+            if (code !== 0) reject(new Error(`a simulator process ended with status ${code}`));
+          });
+          worker.send({ seeds, simulatedMs: batch.simulatedMs } satisfies Batch);
         }),
     ),
   );
@@ -145,5 +150,10 @@ async function main(): Promise<void> {
   if (totals.violations.length > 0) process.exitCode = 1;
 }
 
-if (!isMainThread) parentPort?.postMessage(runBatch(workerData as Batch));
-else if (process.argv[1]?.endsWith('sim/run.ts') === true) await main();
+if (process.argv.includes('--worker')) {
+  process.once('message', (batch: Batch) => {
+    process.send?.(runBatch(batch), () => process.disconnect());
+  });
+} else if (process.argv[1]?.endsWith('sim/run.ts') === true) {
+  await main();
+}

@@ -1,9 +1,10 @@
 import type { MemberId } from '../../src/raft/types.js';
+import type { Member } from '../../src/server/member.js';
 import { bootstrapClusterId, bootstrapMemberId } from '../../src/server/config/ids.js';
 import { Checker, type Violation } from './checker.js';
 import { Watcher, Writer, type Load } from './clients.js';
 import { Host, type Tuning } from './host.js';
-import { Network } from './network.js';
+import { Network, type NetworkFaults } from './network.js';
 import { Random, Scheduler } from './scheduler.js';
 
 /**
@@ -18,6 +19,7 @@ export interface RunResult {
   readonly events: number;
   readonly acknowledged: number;
   readonly unknown: number;
+  readonly refused: ReadonlyMap<string, number>;
   readonly revisions: number;
   readonly leaderChanges: number;
   readonly crashes: number;
@@ -28,8 +30,12 @@ export interface RunResult {
 export interface RunOptions {
   readonly seed: number;
   readonly simulatedMs: number;
-  /** Called with the hosts before anything runs: plants a bug to prove that the checks can fail. */
-  readonly sabotage?: (hosts: readonly Host[]) => void;
+  /** Fixes what the seed would otherwise draw. */
+  readonly size?: number;
+  readonly tuning?: Partial<Tuning>;
+  readonly faults?: Partial<FaultRates>;
+  /** Called with each member before it starts: plants a bug to prove that the checks can fail. */
+  readonly sabotage?: (member: Member) => void;
 }
 
 const HEAL_MS = 25_000;
@@ -41,7 +47,7 @@ export function simulate(options: RunOptions): RunResult {
   const config = new Random(seed, 'config');
   const checker = new Checker(scheduler, new Random(seed, 'checker'));
   const network = new Network(scheduler, new Random(seed, 'network'));
-  const size = config.pick([1, 3, 3, 3, 3, 5]);
+  const size = options.size ?? config.pick([1, 3, 3, 3, 3, 5]);
   const heartbeatMs = config.pick([50, 100, 100, 200]);
   const tuning: Tuning = {
     heartbeatMs,
@@ -49,8 +55,10 @@ export function simulate(options: RunOptions): RunResult {
     snapshotCount: config.pick([5, 20, 100, 1000]),
     catchupEntries: config.pick([1, 10, 50]),
     segmentBytes: config.pick([8, 32, 64]) * 1024,
+    maxAppendBytes: config.pick([1, 200, 1024 * 1024]),
     diskMeanMs: config.pick([0.1, 1, 5, 30]),
     preVote: config.chance(0.9),
+    ...options.tuning,
   };
   const peers = Array.from({ length: size }, (_, i) => `http://m${i}:2380`);
   const ids = peers.map((url) => bootstrapMemberId([url], 'sim'));
@@ -69,7 +77,7 @@ export function simulate(options: RunOptions): RunResult {
         bootstrap: { memberId: id, clusterId, members },
       }),
   );
-  options.sabotage?.(hosts);
+  if (options.sabotage !== undefined) checker.sabotage = options.sabotage;
   for (const host of hosts) host.start();
 
   const load: Load = {
@@ -80,16 +88,18 @@ export function simulate(options: RunOptions): RunResult {
     floor: 1,
     acknowledged: 0,
     unknown: 0,
+    refused: new Map(),
     watchEvents: 0,
   };
-  const writers = Array.from({ length: 1 + config.below(5) }, (_, i) => new Writer(load, `c${i}`));
+  const writers = Array.from({ length: 3 + config.below(6) }, (_, i) => new Writer(load, `c${i}`));
   const watchers = Array.from({ length: 1 + config.below(4) }, (_, i) => new Watcher(load, `w${i}`));
   for (const w of writers) w.start();
   for (const w of watchers) w.run();
 
-  const faults = new Faults(scheduler, new Random(seed, 'faults'), network, hosts, config);
+  const rates = { ...drawRates(config), ...options.faults };
+  const faults = new Faults(scheduler, new Random(seed, 'faults'), network, hosts, rates);
   const faultyMs = Math.max(0, options.simulatedMs - HEAL_MS);
-  faults.start(faultyMs);
+  faults.start();
   runUntil(scheduler, checker, faultyMs);
   faults.stop();
   const deadline = Math.max(options.simulatedMs, faultyMs + HEAL_MS);
@@ -104,6 +114,7 @@ export function simulate(options: RunOptions): RunResult {
     events: scheduler.executed,
     acknowledged: load.acknowledged,
     unknown: load.unknown,
+    refused: load.refused,
     revisions: checker.maxRevision,
     leaderChanges: checker.leaderChanges,
     crashes: faults.crashes,
@@ -158,6 +169,30 @@ function compareState(checker: Checker, member: NonNullable<Host['member']>): vo
   if (got !== want) checker.fail('I9 equal states', `final keys ${got}, expected ${want}`);
 }
 
+/** Mean times between faults; Infinity for never. */
+export interface FaultRates {
+  readonly crashEveryMs: number;
+  readonly maxDownMs: number;
+  readonly pauseEveryMs: number;
+  readonly cutEveryMs: number;
+  readonly network: NetworkFaults;
+}
+
+function drawRates(config: Random): FaultRates {
+  return {
+    crashEveryMs: config.pick([2000, 5000, 15_000, Infinity]),
+    maxDownMs: config.pick([500, 5000]),
+    pauseEveryMs: config.pick([3000, 10_000, Infinity]),
+    cutEveryMs: config.pick([3000, 8000, Infinity]),
+    network: {
+      dropRate: config.pick([0, 0.01, 0.1, 0.3]),
+      duplicateRate: config.pick([0, 0.05, 0.3]),
+      meanDelayMs: config.pick([0.2, 1, 5, 30]),
+      reorderRate: config.pick([0, 0.01, 0.1]),
+    },
+  };
+}
+
 /** Breaks hosts and links at random moments; always ready to mend everything. */
 class Faults {
   crashes = 0;
@@ -166,36 +201,27 @@ class Faults {
   private readonly random: Random;
   private readonly network: Network;
   private readonly hosts: readonly Host[];
-  private readonly crashEveryMs: number;
-  private readonly pauseEveryMs: number;
-  private readonly cutEveryMs: number;
+  private readonly rates: FaultRates;
 
   constructor(
     scheduler: Scheduler,
     random: Random,
     network: Network,
     hosts: readonly Host[],
-    config: Random,
+    rates: FaultRates,
   ) {
     this.scheduler = scheduler;
     this.random = random;
     this.network = network;
     this.hosts = hosts;
-    this.crashEveryMs = config.pick([2000, 5000, 15_000, Infinity]);
-    this.pauseEveryMs = config.pick([3000, 10_000, Infinity]);
-    this.cutEveryMs = config.pick([3000, 8000, Infinity]);
-    network.faults = {
-      dropRate: config.pick([0, 0.01, 0.1, 0.3]),
-      duplicateRate: config.pick([0, 0.05, 0.3]),
-      meanDelayMs: config.pick([0.2, 1, 5, 30]),
-      reorderRate: config.pick([0, 0.01, 0.1]),
-    };
+    this.rates = rates;
+    network.faults = rates.network;
   }
 
-  start(_forMs: number): void {
-    this.repeat(this.crashEveryMs, () => this.crash());
-    this.repeat(this.pauseEveryMs, () => this.pauseOne());
-    this.repeat(this.cutEveryMs, () => this.partition());
+  start(): void {
+    this.repeat(this.rates.crashEveryMs, () => this.crash());
+    this.repeat(this.rates.pauseEveryMs, () => this.pauseOne());
+    this.repeat(this.rates.cutEveryMs, () => this.partition());
   }
 
   private repeat(everyMs: number, act: () => void): void {
@@ -213,7 +239,7 @@ class Faults {
     this.crashes++;
     if (this.random.chance(0.7)) host.crash();
     else host.kill();
-    this.scheduler.after(this.random.between(5, 5000), () => host.start());
+    this.scheduler.after(this.random.between(5, this.rates.maxDownMs), () => host.start());
   }
 
   private pauseOne(): void {
