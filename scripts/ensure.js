@@ -22,10 +22,11 @@ import { delimiter, join, resolve } from 'node:path';
 const ROOT = resolve(import.meta.dirname, '..');
 const STAMP = join(ROOT, 'dist', '.built-from');
 /** What the build reads: any change of name, size or time means building again. */
-const BUILD_INPUTS = ['src', 'proto', 'scripts/gen.ts', 'scripts/gen', 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
+const BUILD_INPUTS = [
   'src',
   'proto',
-  'scripts',
+  'scripts/gen.ts',
+  'scripts/gen',
   'package.json',
   'tsconfig.json',
   'tsconfig.build.json',
