@@ -50,7 +50,7 @@ export function leaseService(api: MemberApi): [string, Method][] {
 
   function timeToLive(request: Uint8Array, call: UnaryCall): void {
     decodeLeaseTimeToLiveRequest(request);
-    askLeader(api, PeerRequest.leaseTimeToLive, request.slice(), (error, body) => {
+    askLeader(api, PeerRequest.leaseTimeToLive, Buffer.from(request), (error, body) => {
       if (body !== null) call.reply(withHeader(api, body));
       else call.fail(error ?? errors.stopped);
     });
@@ -135,7 +135,7 @@ class KeepAliveStream {
     decodeLeaseKeepAliveRequest(message);
     const place: Waiting = { answer: null };
     this.waiting.push(place);
-    askLeader(this.api, PeerRequest.leaseKeepAlive, message.slice(), (error, body) => {
+    askLeader(this.api, PeerRequest.leaseKeepAlive, Buffer.from(message), (error, body) => {
       if (body === null) return this.fail(error ?? errors.stopped);
       place.answer = body;
       this.flush();
