@@ -1,12 +1,8 @@
 import { crc32c } from '../crc32c.js';
 import type { Done, Env } from '../env/env.js';
-import {
-  readU64,
-  writeRevisionKey,
-  writeU64,
-  REVISION_BYTES,
-  TOMBSTONE_BYTES,
-} from './revision.js';
+import { encodeRevisionKey, readU64, writeU64 } from './revision.js';
+import { isBlockIntact } from './row-block.js';
+import { blockKey, KEY_BUCKET, RowLog } from './row-log.js';
 import type { Engine } from './types.js';
 
 /**
@@ -19,14 +15,14 @@ import type { Engine } from './types.js';
  * - Any engine error stops the process: the engine may drop what it acknowledged after a failed write.
  * - `sync` makes everything flushed durable; only then may the log release it.
  *
- * Rows of the key bucket are written through `putRow` by the store, which keeps them readable in its cache until
- * they are written; all other rows are overlaid here. Called by store.ts, compaction.ts, the lessor, auth, membership
+ * Rows of the key bucket are stored as blocks (row-log.ts); the store keeps them readable in its cache until they are
+ * written. All other rows are overlaid here. Called by store.ts, compaction.ts, the lessor, auth, membership
  * and apply.
  */
 
-/** One prefix byte per bucket. The key bucket comes first, so that fresh rows never overlap older files' ranges. */
+/** One prefix byte per bucket. */
 export const Bucket = {
-  key: 0x6b,
+  key: KEY_BUCKET,
   lease: 0x6c,
   meta: 0x6d,
   members: 0x6e,
@@ -118,14 +114,17 @@ export class Backend {
   private closing: Done | null = null;
   /** Rows of the key bucket up to this revision need no cache to be readable. */
   writtenMain = 0;
-  /** Bytes of the key bucket's live rows, as counted by the store. */
-  keyBytesInUse = 0;
+  /** The key bucket. */
+  readonly rows: RowLog;
+  /** Ends the block that the store is filling; set by the store. */
+  closeBlock: () => void = noBlock;
 
   /** Reads the applied index; the engine must be open. */
   constructor(options: BackendOptions) {
     this.engine = options.engine;
     this.env = options.env;
     this.cacheBytes = options.cacheBytes ?? CACHE_BYTES_DEFAULT;
+    this.rows = new RowLog(this);
     this.index = this.readMetaNumber(MetaKey.consistentIndex);
     this.termValue = this.readMetaNumber(MetaKey.term);
     this.confStateBytes =
@@ -138,7 +137,7 @@ export class Backend {
   private readMetaNumber(name: string): number {
     const bytes = this.get(Bucket.meta, asciiBytes(name));
     if (bytes === undefined) return 0;
-    if (bytes.length !== 8) this.corrupt(`meta row ${name} has ${bytes.length} bytes instead of 8`);
+    if (bytes.length !== 8) this.corrupt(`meta row ${name}`);
     return readU64(bytes, 0);
   }
 
@@ -194,36 +193,11 @@ export class Backend {
     this.open.put(fullKey(bucket, key), null);
   }
 
-  /**
-   * Adds a row of the key bucket whose payload and checksum lie in `bytes[start, end)`; the payload ends
-   * 4 bytes before `end` and this fills in the checksum.
-   *
-   * Requires: the caller keeps the row readable until it is written.
-   */
-  putRow(
-    main: number,
-    sub: number,
-    tombstone: boolean,
-    bytes: Buffer,
-    start: number,
-    end: number,
-  ): void {
-    const key = rowKey(main, sub, tombstone);
-    const crc = crc32c(bytes, crc32c(key), start, end - CRC_BYTES);
-    bytes[end - 4] = crc >>> 24;
-    bytes[end - 3] = crc >>> 16;
-    bytes[end - 2] = crc >>> 8;
-    bytes[end - 1] = crc;
-    this.open.rows.push({ key, value: bytes.subarray(start, end) });
-    this.open.lastMain = main;
-    const size = key.length + end - start;
-    this.open.bytes += size + ROW_OVERHEAD_BYTES;
-    this.keyBytesInUse += size;
-  }
-
-  /** Reads a written row of the key bucket from the engine. */
-  getRow(main: number, sub: number): Uint8Array | undefined {
-    return this.read(rowKey(main, sub, false));
+  /** Adds a block of the key bucket with rows up to `lastMain`. Called by the row log only. */
+  putBlock(key: Uint8Array, value: Uint8Array, lastMain: number): void {
+    this.open.rows.push({ key, value });
+    this.open.lastMain = lastMain;
+    this.open.bytes += key.length + value.length + ROW_OVERHEAD_BYTES;
   }
 
   /** As `get`, but only what the engine holds. */
@@ -236,15 +210,13 @@ export class Backend {
     return stored === undefined ? undefined : this.verified(full, stored);
   }
 
-  /** The payload of a stored row. A wrong checksum stops the process. */
-  verified(full: Uint8Array, stored: Uint8Array): Uint8Array {
-    const payload = verifiedPayload(full, stored);
-    if (payload === null) this.corrupt(`row ${hexOf(full)} does not match its checksum`);
-    return payload;
+  private verified(full: Uint8Array, stored: Uint8Array): Uint8Array {
+    return verifiedPayload(full, stored) ?? this.corrupt(`row ${hexOf(full)}`);
   }
 
-  private corrupt(what: string): never {
-    this.env.fatal(`stored data is damaged: ${what}`, WIPE_NEXT);
+  /** Stops the process because `what` does not match its checksum. */
+  corrupt(what: string): never {
+    return this.env.fatal(`stored data is damaged: ${what} does not match its checksum`, WIPE_NEXT);
   }
 
   // ---- writing ----
@@ -256,6 +228,7 @@ export class Backend {
 
   /** Seals the open batch. Requires: it holds the effects of whole log entries only. */
   flush(): void {
+    this.closeBlock();
     if (this.appliedChanged) {
       this.appliedChanged = false;
       this.putApplied(this.open);
@@ -273,13 +246,23 @@ export class Backend {
   }
 
   /**
-   * Removes rows of the key bucket and sets `meta`, apart from the open batch: for work that is not the effect
-   * of a log entry. Requires: the rows were written, and nobody reads them.
+   * Replaces and removes blocks of the key bucket and sets `meta`, apart from the open batch: for work that is not
+   * the effect of a log entry. Requires: the blocks were written, and nobody reads the rows taken out.
    */
-  maintain(removed: readonly Uint8Array[], meta: { name: string; value: Uint8Array } | null): void {
+  maintain(
+    puts: readonly PutRow[],
+    deletes: readonly Uint8Array[],
+    meta: { name: string; value: Uint8Array } | null,
+  ): void {
     const batch = new Batch();
-    for (const key of removed) batch.deletes.push(key);
-    batch.bytes = removed.length * (TOMBSTONE_BYTES + ROW_OVERHEAD_BYTES);
+    for (const row of puts) {
+      batch.rows.push(row);
+      batch.bytes += row.key.length + row.value.length + ROW_OVERHEAD_BYTES;
+    }
+    for (const key of deletes) {
+      batch.deletes.push(key);
+      batch.bytes += key.length + ROW_OVERHEAD_BYTES;
+    }
     if (meta !== null) batch.put(fullKey(Bucket.meta, asciiBytes(meta.name)), meta.value);
     // It completes no log entry; merging keeps the higher index.
     this.seal(batch);
@@ -338,6 +321,7 @@ export class Backend {
 
   /** Calls back when everything put so far has been flushed and written (not necessarily durable). */
   whenWritten(callback: () => void): void {
+    this.closeBlock();
     if (!this.open.isEmpty) this.open.written.push(callback);
     else this.whenFlushedWritten(callback);
   }
@@ -372,23 +356,31 @@ export class Backend {
     onRow: (key: Uint8Array, payload: Uint8Array) => boolean | undefined,
     done: Done,
   ): void {
-    this.scan(Uint8Array.of(bucket), Uint8Array.of(bucket + 1), onRow, done);
+    if (bucket === Bucket.key) {
+      this.rows.forEach(
+        0,
+        Infinity,
+        (main, sub, tombstone, payload) =>
+          onRow(encodeRevisionKey(main, sub, tombstone), payload) !== false,
+        done,
+      );
+      return;
+    }
+    this.scan(
+      Uint8Array.of(bucket),
+      Uint8Array.of(bucket + 1),
+      SCAN_ROWS,
+      (full, stored) => onRow(full.subarray(1), this.verified(full, stored)) !== false,
+      done,
+    );
   }
 
-  /** As `forEach`, for the revisions [fromMain, toMain] of the key bucket. */
-  forEachRevision(
-    fromMain: number,
-    toMain: number,
-    onRow: (key: Uint8Array, payload: Uint8Array) => boolean | undefined,
-    done: Done,
-  ): void {
-    this.scan(rowKey(fromMain, 0, false), rowKey(toMain + 1, 0, false), onRow, done);
-  }
-
-  private scan(
+  /** Shows stored rows of any bucket as they are, not verified, `step` at a time. */
+  scan(
     gte: Uint8Array,
     lt: Uint8Array,
-    onRow: (key: Uint8Array, payload: Uint8Array) => boolean | undefined,
+    step: number,
+    onStored: (full: Uint8Array, stored: Uint8Array) => boolean,
     done: Done,
   ): void {
     this.whenFlushedWritten(() => {
@@ -407,15 +399,15 @@ export class Backend {
           return;
         }
         // The engine reads ahead while these rows are looked at.
-        iterator.next(SCAN_ROWS, onRows);
+        iterator.next(step, onRows);
         for (const [full, stored] of rows) {
-          if (onRow(full.subarray(1), this.verified(full, stored)) === false) {
+          if (!onStored(full, stored)) {
             stop();
             return;
           }
         }
       };
-      iterator.next(SCAN_ROWS, onRows);
+      iterator.next(step, onRows);
     });
   }
 
@@ -428,14 +420,14 @@ export class Backend {
     return this.engine.sizeBytes();
   }
 
-  /** Bytes of rows that are not yet removable, approximate. */
+  /** Bytes of what is stored and not removed, approximate. */
   sizeInUseBytes(): number {
-    return this.keyBytesInUse;
+    return this.rows.bytes;
   }
 
   /** Lets the engine reclaim the space of removed revisions up to `main`, in the background. */
   reclaim(main: number): void {
-    this.engine.compactRange(Uint8Array.of(Bucket.key), rowKey(main + 1, 0, false), (error) => {
+    this.engine.compactRange(Uint8Array.of(Bucket.key), blockKey(main + 1, 0), (error) => {
       if (error !== null) this.failRead(error);
     });
   }
@@ -474,7 +466,7 @@ function engineBatch(batch: Batch): { puts: PutRow[]; deletes: Uint8Array[] } {
 }
 
 /** Payload followed by the checksum over key (with its prefix) and payload. */
-export function sealRow(full: Uint8Array, payload: Uint8Array): Uint8Array {
+function sealRow(full: Uint8Array, payload: Uint8Array): Uint8Array {
   const value = new Uint8Array(payload.length + CRC_BYTES);
   value.set(payload);
   const crc = crc32c(payload, crc32c(full));
@@ -486,7 +478,7 @@ export function sealRow(full: Uint8Array, payload: Uint8Array): Uint8Array {
 }
 
 /** The payload of a stored row, or null when its checksum does not match. */
-export function verifiedPayload(full: Uint8Array, stored: Uint8Array): Uint8Array | null {
+function verifiedPayload(full: Uint8Array, stored: Uint8Array): Uint8Array | null {
   const end = stored.length - CRC_BYTES;
   if (end < 0) return null;
   const expected =
@@ -498,12 +490,16 @@ export function verifiedPayload(full: Uint8Array, stored: Uint8Array): Uint8Arra
   return crc32c(stored, crc32c(full), 0, end) === expected ? stored.subarray(0, end) : null;
 }
 
-/** Prefix and revision key of a row of the key bucket. */
-export function rowKey(main: number, sub: number, tombstone: boolean): Uint8Array {
-  const key = Buffer.allocUnsafe(1 + (tombstone ? TOMBSTONE_BYTES : REVISION_BYTES));
-  key[0] = Bucket.key;
-  writeRevisionKey(key, 1, main, sub, tombstone);
-  return key;
+/** True when a stored row of any bucket is what was written under its key. */
+export function isIntact(full: Uint8Array, stored: Uint8Array): boolean {
+  return full[0] === Bucket.key
+    ? isBlockIntact(full, stored)
+    : verifiedPayload(full, stored) !== null;
+}
+
+/** Before a store fills blocks there are none to end. */
+function noBlock(): void {
+  return undefined;
 }
 
 function fullKey(bucket: Bucket, key: Uint8Array): Uint8Array {

@@ -1,15 +1,17 @@
-import { MetaKey, rowKey } from './backend.js';
+import { MetaKey } from './backend.js';
 import { CompactionCursor } from './key-index.js';
+import { keyOf } from './key-value.js';
 import { encodeRevisionKey } from './revision.js';
 import type { CompactionPace, Store } from './store.js';
 
 /**
- * Removes what a compaction made unreadable, first from the index and with it from the engine, in slices.
+ * Removes what a compaction made unreadable, first from the index, then from the row log, in slices.
  *
- * Begins once the compaction's record has reached the engine and no read is pinned below it. Rows go in an order
- * that leaves a correct store after a crash at any point: a tombstone is removed after everything it
- * hides. When a member restarts before the end, the index is rebuilt with what was left over and the pass runs
- * again. Several compactions in a row become passes one after the other, skipping those overtaken meanwhile.
+ * Begins once the compaction's record has reached the engine and no read is pinned below it. The index tells which
+ * blocks hold removed rows; those are then rewritten in revision order, so that a tombstone never goes before
+ * what it hides and a crash leaves a correct store at any point. When a member restarts before the end, the index is
+ * rebuilt with what was left over and the pass runs again. Several compactions in a row become passes one after the
+ * other, skipping those overtaken meanwhile.
  */
 export class Compaction {
   private readonly store: Store;
@@ -56,26 +58,44 @@ export class Compaction {
       this.waitingForPins = true;
       return;
     }
-    this.slice(new CompactionCursor(revision));
+    this.cutIndex(new CompactionCursor(revision));
   }
 
-  private slice(cursor: CompactionCursor): void {
+  private cutIndex(cursor: CompactionCursor): void {
+    if (this.stopped) return;
+    const { index, backend, env } = this.store;
+    const isDone = index.compactSlice(cursor, this.pace.sliceRows, (main, sub) => {
+      backend.rows.markRemovable(main, sub);
+    });
+    env.defer(() => {
+      if (isDone) this.removeRows(cursor.revision, 0);
+      else this.cutIndex(cursor);
+    });
+  }
+
+  private removeRows(revision: number, fromBlock: number): void {
     if (this.stopped) return;
     const { store, pace } = this;
-    const { backend, env } = store;
-    const removed: Uint8Array[] = [];
-    const isDone = store.index.compactSlice(cursor, pace.sliceRows, (main, sub, tombstone) => {
-      removed.push(rowKey(main, sub, tombstone));
-    });
+    const { backend, env, index } = store;
+    const { puts, deletes, nextBlock } = backend.rows.rewrite(
+      fromBlock,
+      pace.sliceRows,
+      (main, sub, tombstone, payload) => {
+        if (main > revision) return true;
+        if (tombstone && main < revision) return false;
+        return index.isNewestAt(keyOf(payload), main, sub, revision);
+      },
+    );
+    const isDone = nextBlock < 0;
     const finished = {
       name: MetaKey.finishedCompact,
-      value: encodeRevisionKey(cursor.revision, 0, false),
+      value: encodeRevisionKey(revision, 0, false),
     };
-    if (removed.length > 0 || isDone) backend.maintain(removed, isDone ? finished : null);
+    if (isDone) backend.rows.finishRewrite();
+    backend.maintain(puts, deletes, isDone ? finished : null);
     backend.whenFlushedWritten(() => {
-      if (isDone) this.finish(cursor.revision);
-      else if (removed.length === 0) env.defer(() => this.slice(cursor));
-      else env.after(pace.pauseMs, () => this.slice(cursor));
+      if (isDone) this.finish(revision);
+      else env.after(pace.pauseMs, () => this.removeRows(revision, nextBlock));
     });
   }
 

@@ -1,6 +1,6 @@
 import { crc32c } from '../crc32c.js';
 import type { Done } from '../env/env.js';
-import { Bucket, MetaKey, verifiedPayload } from './backend.js';
+import { Bucket, isIntact, MetaKey } from './backend.js';
 import type { Backend } from './backend.js';
 import { readU64, writeU64 } from './revision.js';
 import type { Engine, EngineIterator, SnapshotSink, SnapshotSource } from './types.js';
@@ -144,7 +144,7 @@ class RowStream implements SnapshotSource {
 
   private takeRow(): void {
     const [key, value] = this.rows[this.nextRow++] as [Uint8Array, Uint8Array];
-    this.backend.verified(key, value);
+    if (!isIntact(key, value)) this.backend.corrupt('a row that was to be sent');
     const head = Buffer.allocUnsafe(ROW_HEAD_BYTES);
     head.writeUInt32BE(key.length, 0);
     head.writeUInt32BE(value.length, 4);
@@ -226,7 +226,7 @@ class Installer implements SnapshotSink {
       if (end > bytes.length) break;
       const key = bytes.subarray(at + ROW_HEAD_BYTES, at + ROW_HEAD_BYTES + keyBytes);
       const value = bytes.subarray(at + ROW_HEAD_BYTES + keyBytes, end);
-      if (verifiedPayload(key, value) === null) return 'a row does not match its checksum';
+      if (!isIntact(key, value)) return 'a row does not match its checksum';
       this.crc = crc32c(bytes, this.crc, at, end);
       this.puts.push({ key: Uint8Array.from(key), value: Uint8Array.from(value) });
       this.putBytes += end - at;

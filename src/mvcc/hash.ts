@@ -1,6 +1,6 @@
 import { crc32c } from '../crc32c.js';
 import { keyOf } from './key-value.js';
-import { decodeRevisionKey } from './revision.js';
+import { TOMBSTONE_BYTES, writeRevisionKey } from './revision.js';
 import type { Store } from './store.js';
 import type { MvccReason } from './types.js';
 
@@ -37,20 +37,19 @@ export function hashKv(
   const release = store.pin(hashRevision);
   const isAnyLive = store.count({ start: '', end: null }, hashRevision) > 0;
   const keptAt = isAnyLive ? hashRevision : compactRevision;
+  const revisionKey = new Uint8Array(TOMBSTONE_BYTES);
   let hash = crc32c(BUCKET_NAME);
   store.backend.whenWritten(() => {
-    store.backend.forEachRevision(
+    store.backend.rows.forEach(
       0,
       hashRevision,
-      (revisionKey, payload) => {
-        const change = decodeRevisionKey(revisionKey);
-        if (change === null) return true;
-        const { main, sub, tombstone } = change;
+      (main, sub, tombstone, payload) => {
         if (main === compactRevision && tombstone) return true;
         if (main <= compactRevision) {
           if (tombstone || !index.isNewestAt(keyOf(payload), main, sub, keptAt)) return true;
         }
-        hash = crc32c(payload, crc32c(revisionKey, hash));
+        const keyEnd = writeRevisionKey(revisionKey, 0, main, sub, tombstone);
+        hash = crc32c(payload, crc32c(revisionKey, hash, 0, keyEnd));
         return true;
       },
       (error) => {

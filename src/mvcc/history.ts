@@ -1,5 +1,4 @@
 import { createRevisionOf, encodeDeleted, keyBytesOf, keyOf } from './key-value.js';
-import { decodeRevisionKey } from './revision.js';
 import type { Store } from './store.js';
 import type { StoreEvent } from './types.js';
 
@@ -73,16 +72,10 @@ export function readHistory(
     return;
   }
   const collector = new Collector(store, Math.min(end, cachedFrom - 1), maxBytes);
-  store.backend.forEachRevision(
+  store.backend.rows.forEach(
     fromMain,
     Math.min(end, cachedFrom - 1),
-    (revisionKey, payload) => {
-      const revision = decodeRevisionKey(revisionKey);
-      return (
-        revision === null ||
-        collector.take(revision.main, revision.sub, revision.tombstone, payload)
-      );
-    },
+    (main, sub, tombstone, payload) => collector.take(main, sub, tombstone, payload),
     (error) => {
       // A compaction during the reading may have removed rows under it.
       if (fromMain < store.compactRevision) done(error, 'compacted');

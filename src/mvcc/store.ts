@@ -84,7 +84,9 @@ export class Store {
     this.backendValue = options.backend;
     this.onLease = options.onLease;
     this.pace = options.compaction ?? PACE_DEFAULT;
-    this.cache = new ValueCache(options.backend.cacheBytes);
+    this.cache = new ValueCache(options.backend.cacheBytes, (block) => {
+      this.backendValue.rows.add(block);
+    });
     this.txn = new WriteTxn(this);
     this.compaction = new Compaction(this, this.pace);
   }
@@ -145,7 +147,7 @@ export class Store {
 
   /** As `row`, but undefined when compaction removed the row: for previous values in watch events. */
   rowIfPresent(main: number, sub: number): Uint8Array | undefined {
-    return this.cache.find(main, sub) ?? this.backendValue.getRow(main, sub);
+    return this.cache.find(main, sub) ?? this.backendValue.rows.get(main, sub);
   }
 
   /** Keeps what is readable at `revision` until the returned function is called. */
@@ -225,6 +227,7 @@ export class Store {
   /** Starts over on another backend, after a snapshot was installed. Open reads must have ended. */
   restore(backend: Backend, done: Done): void {
     this.compaction.stop();
+    this.backendValue.closeBlock = (): void => undefined;
     this.compaction = new Compaction(this, this.pace);
     this.pins.clear();
     this.index.clear();
@@ -241,17 +244,14 @@ export class Store {
     const leases = new Map<Key, LeaseId>();
     let last = 0;
     let lastSub = 0;
-    let bytes = 0;
-    this.backendValue.forEach(
-      Bucket.key,
-      (revisionKey, payload) => {
-        const revision = decodeRevisionKey(revisionKey);
-        if (revision === null) this.damaged('a row of the key bucket has no revision as its key');
-        const { main, sub, tombstone } = revision;
+    this.backendValue.closeBlock = (): void => {
+      this.cache.closeBlock();
+    };
+    this.backendValue.rows.load(
+      (main, sub, tombstone, payload) => {
         this.checkGapless(main, sub, last, lastSub);
         last = main;
         lastSub = sub;
-        bytes += revisionKey.length + payload.length;
         // `etcdutl snapshot restore --bump-revision` leaves an empty row to raise the revision.
         if (payload.length === 0) return true;
         const key = keyOf(payload);
@@ -272,7 +272,6 @@ export class Store {
           return;
         }
         this.currentRevision = Math.max(FIRST_REVISION, last, this.compactRevision);
-        this.backendValue.keyBytesInUse = bytes;
         for (const [key, lease] of leases) this.onLease(key, lease);
         if (this.finishedCompactRevision < this.compactRevision) this.compaction.schedule();
         done(null);

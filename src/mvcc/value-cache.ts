@@ -1,10 +1,19 @@
+import {
+  BLOCK_HEAD_BYTES,
+  CHECKSUM_BYTES,
+  finishRow,
+  isTombstoneAt,
+  payloadBytesAt,
+  ROW_HEAD_BYTES,
+} from './row-block.js';
+
 /**
- * Recent rows in large slabs, indexed by revision without an object per row.
+ * Recent rows in large slabs, indexed by revision without an object per row. Rows are laid out as the blocks that
+ * go to the engine, so that the bytes of a row are written once and serve the engine, reads and watchers.
  *
  * Rows are appended in revision order; a full slab is closed and the oldest slab is dropped as a whole once the
  * budget is exceeded and everything in it has reached the engine. A slab's bytes are never written twice, so a
- * view handed out stays valid for as long as somebody holds it. Each row is followed by its checksum, so that
- * the same bytes go to the engine.
+ * view handed out stays valid for as long as somebody holds it.
  *
  * Called by store.ts and write-txn.ts.
  */
@@ -13,15 +22,17 @@ const SLAB_BYTES_MAX = 1 << 20;
 /** A small budget gets small slabs, so that it still holds several. */
 const SLABS_MIN = 16;
 const FIRST_ROWS = 512;
-export const CHECKSUM_BYTES = 4;
+/** A block is closed when it has grown to this: about one block of the engine's own tables. */
+const BLOCK_BYTES = 4 << 10;
+/** Bytes a row's index entry takes, counted in the budget. */
+const ENTRY_BYTES = 16;
 
 class Slab {
   readonly bytes: Buffer;
-  /** Per row: main, sub, where it ends and whether it is a tombstone (start of row i = end of row i - 1). */
   mains = new Float64Array(FIRST_ROWS);
   subs = new Uint32Array(FIRST_ROWS);
-  /** End offset of the row's checksum times two, plus one for a tombstone. */
-  ends = new Float64Array(FIRST_ROWS);
+  /** Where each row's payload begins. */
+  starts = new Uint32Array(FIRST_ROWS);
   rows = 0;
   used = 0;
 
@@ -29,16 +40,13 @@ class Slab {
     this.bytes = Buffer.allocUnsafeSlow(sizeBytes);
   }
 
-  start(row: number): number {
-    return row === 0 ? 0 : Math.floor((this.ends[row - 1] as number) / 2);
+  get sizeBytes(): number {
+    return this.bytes.length + this.mains.length * ENTRY_BYTES;
   }
 
-  end(row: number): number {
-    return Math.floor((this.ends[row] as number) / 2) - CHECKSUM_BYTES;
-  }
-
-  isTombstone(row: number): boolean {
-    return (this.ends[row] as number) % 2 === 1;
+  payload(row: number): Uint8Array {
+    const start = this.starts[row] as number;
+    return this.bytes.subarray(start, start + payloadBytesAt(this.bytes, start));
   }
 
   /** The first row at or after (main, sub). */
@@ -63,53 +71,98 @@ export interface CachedRow {
   payload: Uint8Array;
 }
 
+/** A closed block: its rows are bytes[start, end) behind room for the head. */
+export interface ClosedBlock {
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly end: number;
+  readonly rows: number;
+  readonly firstMain: number;
+  readonly firstSub: number;
+  readonly lastMain: number;
+}
+
 export class ValueCache {
   private readonly slabs: Slab[] = [];
   private readonly budgetBytes: number;
   private readonly slabBytes: number;
+  private readonly onBlock: (block: ClosedBlock) => void;
   private slab: Slab;
-  /** Bytes of slabs, full or not. */
-  sizeBytes: number;
+  /** Bytes of slabs and their index, full or not. */
+  sizeBytes = 0;
 
-  constructor(budgetBytes: number) {
+  /** Where the open block begins in the current slab, and its first row's number; -1 when none is open. */
+  private blockStart = -1;
+  private blockRow = 0;
+
+  /** `onBlock` gets every block when it is closed, in order. */
+  constructor(budgetBytes: number, onBlock: (block: ClosedBlock) => void) {
     this.budgetBytes = budgetBytes;
     this.slabBytes = Math.min(SLAB_BYTES_MAX, Math.floor(budgetBytes / SLABS_MIN));
+    this.onBlock = onBlock;
     this.slab = new Slab(0);
-    this.sizeBytes = 0;
   }
 
-  /** The bytes to write the next row into, at `offset`; room for `sizeBytes` and a checksum is there. */
-  reserve(sizeBytes: number): Buffer {
-    const needed = sizeBytes + CHECKSUM_BYTES;
+  /** The bytes to write the next row's payload into at `payloadOffset`; room for `payloadMax` is there. */
+  reserve(payloadMax: number): Buffer {
+    const needed = BLOCK_HEAD_BYTES + ROW_HEAD_BYTES + payloadMax + CHECKSUM_BYTES;
     if (this.slab.used + needed > this.slab.bytes.length)
-      this.open(Math.max(this.slabBytes, needed));
+      this.openSlab(Math.max(this.slabBytes, needed));
+    if (this.blockStart < 0) {
+      this.blockStart = this.slab.used;
+      this.blockRow = this.slab.rows;
+      this.slab.used += BLOCK_HEAD_BYTES;
+    }
     return this.slab.bytes;
   }
 
-  get offset(): number {
-    return this.slab.used;
+  get payloadOffset(): number {
+    return this.slab.used + ROW_HEAD_BYTES;
   }
 
-  private open(sizeBytes: number): void {
+  private openSlab(sizeBytes: number): void {
+    this.closeBlock();
     this.slab = new Slab(sizeBytes);
     this.slabs.push(this.slab);
-    this.sizeBytes += sizeBytes;
+    this.sizeBytes += this.slab.sizeBytes;
   }
 
   /**
-   * Makes the bytes from `offset` to `end` (checksum included) the row of (main, sub).
+   * Makes the bytes from `payloadOffset` to `payloadEnd` the row of (main, sub).
    *
-   * Requires: (main, sub) above every row before.
+   * Requires: `reserve` before, and (main, sub) above every row before.
    */
-  commit(main: number, sub: number, tombstone: boolean, end: number): void {
+  commit(main: number, sub: number, tombstone: boolean, payloadEnd: number): void {
     const slab = this.slab;
     const row = slab.rows;
-    if (row === slab.mains.length) grow(slab);
+    if (row === slab.mains.length) {
+      this.sizeBytes -= slab.sizeBytes;
+      grow(slab);
+      this.sizeBytes += slab.sizeBytes;
+    }
     slab.mains[row] = main;
     slab.subs[row] = sub;
-    slab.ends[row] = end * 2 + (tombstone ? 1 : 0);
+    slab.starts[row] = slab.used + ROW_HEAD_BYTES;
     slab.rows = row + 1;
-    slab.used = end;
+    slab.used = finishRow(slab.bytes, slab.used, payloadEnd, main, sub, tombstone);
+    if (slab.used - this.blockStart >= BLOCK_BYTES) this.closeBlock();
+  }
+
+  /** Ends the open block, if there is one. */
+  closeBlock(): void {
+    if (this.blockStart < 0) return;
+    const slab = this.slab;
+    const block = {
+      bytes: slab.bytes,
+      start: this.blockStart,
+      end: slab.used,
+      rows: slab.rows - this.blockRow,
+      firstMain: slab.mains[this.blockRow] as number,
+      firstSub: slab.subs[this.blockRow] as number,
+      lastMain: slab.mains[slab.rows - 1] as number,
+    };
+    this.blockStart = -1;
+    if (block.rows > 0) this.onBlock(block);
   }
 
   /** Drops the oldest slabs over the budget, but none with a row above main revision `writtenMain`. */
@@ -118,7 +171,7 @@ export class ValueCache {
     while (this.sizeBytes > this.budgetBytes && dropped < this.slabs.length - 1) {
       const slab = this.slabs[dropped] as Slab;
       if ((slab.mains[slab.rows - 1] as number) > writtenMain) break;
-      this.sizeBytes -= slab.bytes.length;
+      this.sizeBytes -= slab.sizeBytes;
       dropped++;
     }
     if (dropped > 0) this.slabs.splice(0, dropped);
@@ -130,7 +183,7 @@ export class ValueCache {
     if (slab === undefined) return undefined;
     const row = slab.lowerBound(main, sub);
     if (row === slab.rows || slab.mains[row] !== main || slab.subs[row] !== sub) return undefined;
-    return slab.bytes.subarray(slab.start(row), slab.end(row));
+    return slab.payload(row);
   }
 
   /** The last slab that begins at or before (main, sub). */
@@ -163,8 +216,8 @@ export class ValueCache {
         const row = {
           main: slab.mains[i] as number,
           sub: slab.subs[i] as number,
-          tombstone: slab.isTombstone(i),
-          payload: slab.bytes.subarray(slab.start(i), slab.end(i)),
+          tombstone: isTombstoneAt(slab.bytes, slab.starts[i] as number),
+          payload: slab.payload(i),
         };
         if (!visit(row)) return;
       }
@@ -175,18 +228,17 @@ export class ValueCache {
     this.slabs.length = 0;
     this.slab = new Slab(0);
     this.sizeBytes = 0;
+    this.blockStart = -1;
   }
 }
 
 function grow(slab: Slab): void {
-  const rows = slab.rows * 2;
-  const mains = new Float64Array(rows);
-  const subs = new Uint32Array(rows);
-  const ends = new Float64Array(rows);
-  mains.set(slab.mains);
-  subs.set(slab.subs);
-  ends.set(slab.ends);
-  slab.mains = mains;
-  slab.subs = subs;
-  slab.ends = ends;
+  const capacity = slab.rows * 2;
+  const { mains, subs, starts } = slab;
+  slab.mains = new Float64Array(capacity);
+  slab.subs = new Uint32Array(capacity);
+  slab.starts = new Uint32Array(capacity);
+  slab.mains.set(mains);
+  slab.subs.set(subs);
+  slab.starts.set(starts);
 }

@@ -1,8 +1,6 @@
-import type { Backend } from './backend.js';
 import { bytesOf, encodeDeleted, keyValueSizeMax, writeKeyValue } from './key-value.js';
 import type { KeyIndex } from './key-index.js';
 import type { Interval, Key, LeaseId, StoreEvent } from './types.js';
-import { CHECKSUM_BYTES } from './value-cache.js';
 import type { ValueCache } from './value-cache.js';
 
 const NO_VALUE = new Uint8Array(0);
@@ -13,7 +11,6 @@ const DELETE_STEP = 1024;
 export interface TxnTarget {
   readonly index: KeyIndex;
   readonly cache: ValueCache;
-  readonly backend: Backend;
   currentRevision: number;
 }
 
@@ -52,13 +49,13 @@ export class WriteTxn {
 
   /** Requires: `keyBytes` are the bytes of `key`, and the lease is known to exist. */
   put(key: Key, keyBytes: Uint8Array, value: Uint8Array, lease: LeaseId): void {
-    const { index, cache, backend } = this.target;
+    const { index, cache } = this.target;
     const main = this.main;
     const sub = this.sub++;
     index.put(key, main, sub);
     const create = index.create;
     const bytes = cache.reserve(keyValueSizeMax(keyBytes.length, value.length));
-    const start = cache.offset;
+    const start = cache.payloadOffset;
     const payloadEnd = writeKeyValue(
       bytes,
       start,
@@ -69,9 +66,7 @@ export class WriteTxn {
       value,
       lease,
     );
-    const end = payloadEnd + CHECKSUM_BYTES;
-    backend.putRow(main, sub, false, bytes, start, end);
-    cache.commit(main, sub, false, end);
+    cache.commit(main, sub, false, payloadEnd);
     this.events.push({
       type: 'put',
       key,
@@ -99,17 +94,15 @@ export class WriteTxn {
 
   /** Deletes one key; false when it did not exist. */
   deleteKey(key: Key): boolean {
-    const { index, cache, backend } = this.target;
+    const { index, cache } = this.target;
     const main = this.main;
     const sub = this.sub;
     if (!index.delete(key, main, sub)) return false;
     this.sub++;
     const keyBytes = bytesOf(key);
     const bytes = cache.reserve(keyValueSizeMax(keyBytes.length, 0));
-    const start = cache.offset;
-    const end = writeKeyValue(bytes, start, keyBytes, 0, 0, 0, NO_VALUE, 0n) + CHECKSUM_BYTES;
-    backend.putRow(main, sub, true, bytes, start, end);
-    cache.commit(main, sub, true, end);
+    const payloadEnd = writeKeyValue(bytes, cache.payloadOffset, keyBytes, 0, 0, 0, NO_VALUE, 0n);
+    cache.commit(main, sub, true, payloadEnd);
     this.events.push({
       type: 'delete',
       key,

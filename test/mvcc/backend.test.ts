@@ -136,7 +136,7 @@ describe('Backend', () => {
               (error) => done(error, undefined),
             );
           });
-          backend.getWritten(key[0] as Bucket, key.subarray(1));
+          if (key[0] !== Bucket.key) backend.getWritten(key[0] as Bucket, key.subarray(1));
         };
         expect(readAll, `${Buffer.from(key).toString('latin1')} byte ${String(byte)}`).to.throw(
           Fatal,
@@ -158,14 +158,13 @@ describe('Backend', () => {
       txn.put('a', bytes('a'), bytes('1'), 0n);
       txn.put('b', bytes('b'), bytes('1'), 0n);
       txn.end();
+      backend.flush();
+      env.settle();
     }
-    backend.flush();
     sync(env, backend);
-    const rows = engine.keys().filter((key) => key[0] === Bucket.key);
-    expect(rows).to.have.length(10);
-    // A missing first change of a revision stands for its whole batch; batches are atomic.
-    rows.forEach((key, i) => {
-      if (i % 2 !== 0) return;
+    const blocks = engine.keys().filter((key) => key[0] === Bucket.key);
+    expect(blocks).to.have.length(5);
+    blocks.slice(0, 4).forEach((key, i) => {
       const copy = setup(disk);
       copy.engine.write({ puts: [], deletes: [key] }, false, () => undefined);
       copy.env.settle();
