@@ -1,18 +1,19 @@
 /**
  * The `mainstay` command. `server` takes etcd's flags and is parsed by the server's own flag table; everything
- * else is parsed by commander. Called by bin/mainstay.js.
+ * else is parsed by commander. Called by bin/mainstay.js. Each command is loaded only when it is run: `up` itself
+ * needs no server, and `--version` needs neither.
  */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { formatStartupError } from '../server/config/startup-error.js';
 import { ETCD_VERSION, mainstayVersion } from '../server/config/version.js';
-import { runServerCommand } from './server-command.js';
-import { runUpCommand } from './up/up-command.js';
-import { runWalRepair } from './wal-repair.js';
 
 /** Runs one command line (without the program's name) to its end and returns the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
   const [command, ...rest] = argv;
-  if (command === 'server') return runServerCommand(rest);
+  if (command === 'server') {
+    const { runServerCommand } = await import('./server-command.js');
+    return runServerCommand(rest);
+  }
   let code = 0;
   const program = buildProgram((result) => (code = result));
   if (argv.length === 0) {
@@ -61,6 +62,7 @@ function buildProgram(setCode: (code: number) => void): Command {
     .option('--keep', 'keep the temporary directory when the cluster stops', false)
     .exitOverride()
     .action(async (options: UpFlags) => {
+      const { runUpCommand } = await import('./up/up-command.js');
       setCode(await runUpCommand(options));
     });
   const wal = program.command('wal').description("Works on a stopped member's log.").exitOverride();
@@ -75,6 +77,7 @@ function buildProgram(setCode: (code: number) => void): Command {
     .option('--wal-dir <directory>', "the log's directory, if it is a separate one")
     .exitOverride()
     .action(async (options: { readonly dataDir: string; readonly walDir?: string }) => {
+      const { runWalRepair } = await import('./wal-repair.js');
       setCode(await runWalRepair(options));
     });
   return program;
