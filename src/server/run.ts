@@ -1,6 +1,7 @@
 import { createServer, type Server as HttpServer } from 'node:http';
 import type { Env } from '../env/env.js';
 import { createNodeEnv } from '../env/node.js';
+import { allMethods } from '../gen/services.js';
 import { openLevelEngine } from '../mvcc/level-engine.js';
 import { GrpcJsTransport } from '../rpc/grpc-js-server.js';
 import { listenMux, type MuxListener } from '../rpc/port-mux.js';
@@ -15,7 +16,12 @@ import type { ServerUrl } from './config/url.js';
 import { ETCD_VERSION } from './config/version.js';
 import { DataDir } from './data-dir.js';
 import type { Logger } from './logger.js';
+import { clientListener, metricsListener, peerListener, type ClusterFacts, type MonitoringParts } from './http/listeners.js';
+import { MemberFacts } from './http/member-facts.js';
 import { Member, type Bootstrap } from './member.js';
+import { MemberMetrics } from './metrics.js';
+import { MetricsPage } from './metrics-page.js';
+import { peerMetrics } from './peer-metrics.js';
 import { TcpPeerTransport } from './peer/tcp-transport.js';
 import { serviceTable } from './services/table.js';
 
@@ -51,10 +57,17 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
       log.flush();
     },
   });
+  const metrics = new MemberMetrics({
+    methods: allMethods,
+    isExtensive: config.metrics === 'extensive',
+  });
   const peerHttp = createServer();
-  const member = await openMember(env, config, log, peerHttp);
+  const member = await openMember(env, config, log, metrics, peerHttp);
+  const facts = new MemberFacts(member);
+  peerHttp.on('request', peerListener(facts));
+  const page = new MetricsPage(metrics, () => facts.sample());
   const compactor = new AutoCompactor(member, config.autoCompaction, log);
-  const ports = new ClientPorts(env, config, member);
+  const ports = new ClientPorts(env, config, member, facts, { health: facts, metrics, page });
   const stopMember = (): Promise<void> => new Promise((resolve) => member.stop(resolve));
   try {
     await startMember(member, config);
@@ -90,6 +103,7 @@ async function openMember(
   env: Env,
   config: ServerConfig,
   log: Logger,
+  metrics: MemberMetrics,
   peerHttp: HttpServer,
 ): Promise<Member> {
   const bootstrap = await describeCluster(env, config);
@@ -125,7 +139,10 @@ async function openMember(
               serverVersion: ETCD_VERSION,
               log: (level, msg, fields) => log[level](msg, fields),
               onHttp: (socket) => peerHttp.emit('connection', socket),
+              metrics: peerMetrics(metrics),
             }),
+          onWalSync: metrics.onWalSync,
+          onWalWrite: metrics.onWalWrite,
         },
         (error, member) => {
           if (member === null) reject(error ?? new Error('the member did not open'));
@@ -184,13 +201,22 @@ class ClientPorts {
   private readonly env: Env;
   private readonly config: ServerConfig;
   private readonly http: HttpServer;
+  private readonly metricsHttp: HttpServer;
   private readonly transport: RpcTransport;
   private readonly listeners: MuxListener[] = [];
 
-  constructor(env: Env, config: ServerConfig, member: Member) {
+  constructor(
+    env: Env,
+    config: ServerConfig,
+    member: Member,
+    cluster: ClusterFacts,
+    monitoring: MonitoringParts,
+  ) {
     this.env = env;
     this.config = config;
-    this.http = createServer();
+    const rules = { cors: config.cors, hostWhitelist: config.hostWhitelist };
+    this.http = createServer(clientListener(monitoring, cluster, rules));
+    this.metricsHttp = createServer(metricsListener(monitoring));
     const table = serviceTable(member, {
       maxTxnOps: config.maxTxnOps,
       maxRequestBytes: config.maxRequestBytes,
@@ -203,23 +229,33 @@ class ClientPorts {
       keepaliveIntervalMs: config.keepaliveIntervalMs,
       keepaliveTimeoutMs: config.keepaliveTimeoutMs,
     };
-    this.transport = new GrpcJsTransport({ table, limits, env });
+    this.transport = new GrpcJsTransport({ table, limits, env, observer: monitoring.metrics });
   }
 
   async listen(): Promise<void> {
     for (const url of this.config.listenClientUrls) await this.open(url, 'listen-client-urls');
+    for (const url of this.config.listenMetricsUrls) await this.openMetrics(url);
+  }
+
+  private openMetrics(url: ServerUrl): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const refuse = (error: Error): void => {
+        reject(listenFailure(url.text, 'listen-metrics-urls', error));
+      };
+      this.metricsHttp.once('error', refuse);
+      this.metricsHttp.listen(addressOf(url), () => {
+        this.metricsHttp.removeListener('error', refuse);
+        resolve();
+      });
+    });
   }
 
   private open(url: ServerUrl, flag: string): Promise<void> {
-    const listen =
-      url.scheme === 'unix' || url.scheme === 'unixs'
-        ? { path: url.host }
-        : { host: url.host, port: url.port };
     return new Promise((resolve, reject) => {
       listenMux(
         {
           env: this.env,
-          listen,
+          listen: addressOf(url),
           transport: this.transport,
           onHttp: (socket) => this.http.emit('connection', socket),
         },
@@ -238,6 +274,14 @@ class ClientPorts {
       this.listeners.map((listener) => new Promise<void>((resolve) => listener.close(resolve))),
     );
     this.http.closeAllConnections();
+    this.metricsHttp.close();
+    this.metricsHttp.closeAllConnections();
     await new Promise<void>((resolve) => this.transport.stop(STOP_GRACE_MS, resolve));
   }
+}
+
+function addressOf(url: ServerUrl): { path: string } | { host: string; port: number } {
+  return url.scheme === 'unix' || url.scheme === 'unixs'
+    ? { path: url.host }
+    : { host: url.host, port: url.port };
 }
