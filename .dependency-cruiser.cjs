@@ -63,7 +63,7 @@ module.exports = {
     only(
       'wal-knows-types-only',
       '^src/wal/',
-      ['^src/wal/', '^src/raft/types[.]ts$', '^src/env/env[.]ts$', `^${LEAVES}`],
+      ['^src/wal/', '^src/raft/types[.]ts$', '^src/env/env[.]ts$', `^${LEAVES}`, '^path$'],
       'The log stores entries; it does not know what they mean.',
     ),
     only(
@@ -76,6 +76,7 @@ module.exports = {
         '^src/env/env[.]ts$',
         `^${LEAVES}`,
         'node_modules/classic-level/',
+        '^path$',
       ],
       'The store knows no consensus and no network.',
     ),
