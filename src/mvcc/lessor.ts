@@ -217,14 +217,24 @@ export class Lessor {
   promote(nowMs: number, extendMs: number): void {
     this.demote();
     this.primary = true;
-    const positions = this.startPositions();
+    const bySec = new Map<number, Lease[]>();
     for (const lease of this.leasesById.values()) {
       const sec = timeLeftSec(lease);
-      const position = positions.get(sec) ?? sec * EXPIRIES_PER_SEC;
-      positions.set(sec, position + 1);
-      const spreadSec = Math.floor(position / EXPIRIES_PER_SEC);
-      this.queue.put(lease, nowMs + extendMs + spreadSec * 1000);
-      this.scheduleCheckpoint(lease, nowMs);
+      const leases = bySec.get(sec);
+      if (leases === undefined) bySec.set(sec, [lease]);
+      else leases.push(lease);
+    }
+    // Each lease takes one of EXPIRIES_PER_SEC places a second, the first free one not before its time.
+    let place = 0;
+    for (const sec of [...bySec.keys()].sort((a, b) => a - b)) {
+      const leases = bySec.get(sec) ?? [];
+      place = Math.max(place, sec * EXPIRIES_PER_SEC);
+      for (const lease of leases) {
+        lease.dueMs = nowMs + extendMs + Math.floor(place / EXPIRIES_PER_SEC) * 1000;
+        this.scheduleCheckpoint(lease, nowMs);
+        place++;
+      }
+      this.queue.fill(leases);
     }
   }
 
@@ -368,26 +378,6 @@ export class Lessor {
   private scheduleCheckpoint(lease: Lease, nowMs: number): void {
     if (!this.withCheckpoints || lease.ttlSec <= CHECKPOINT_INTERVAL_SEC) return;
     this.checkpoints.push({ lease, dueMs: nowMs + CHECKPOINT_INTERVAL_SEC * 1000 });
-  }
-
-  /**
-   * For each number of seconds that some lease has left, the first free position on a time line of
-   * EXPIRIES_PER_SEC positions a second, given that every lease takes one and none comes before its time.
-   */
-  private startPositions(): Map<number, number> {
-    const counts = new Map<number, number>();
-    for (const lease of this.leasesById.values()) {
-      const sec = timeLeftSec(lease);
-      counts.set(sec, (counts.get(sec) ?? 0) + 1);
-    }
-    const positions = new Map<number, number>();
-    let free = 0;
-    for (const [sec, count] of [...counts].sort((a, b) => a[0] - b[0])) {
-      const position = Math.max(free, sec * EXPIRIES_PER_SEC);
-      positions.set(sec, position);
-      free = position + count;
-    }
-    return positions;
   }
 }
 

@@ -346,9 +346,11 @@ describe('Lessor, expiry on the leader', () => {
 });
 
 describe('LeaseQueue', () => {
+  const due = fc.oneof(fc.nat(50), fc.constantFrom(2 ** 33 + 7, MAX_LEASE_TTL_SEC * 1000));
+
   it('is ordered whatever is put, moved and removed', () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.nat(15), fc.nat(50), fc.boolean())), (steps) => {
+      fc.property(fc.array(fc.tuple(fc.nat(15), due, fc.boolean())), (steps) => {
         const items = Array.from({ length: 16 }, () => ({ dueMs: 0, queueIndex: -1 }));
         const queue = new LeaseQueue<(typeof items)[number]>();
         for (const [index, dueMs, isPut] of steps) {
@@ -361,6 +363,12 @@ describe('LeaseQueue', () => {
           const first = Math.min(...queued.map((i) => i.dueMs));
           expect(queue.first?.dueMs ?? Infinity).equals(first);
         }
+        expect(queue.sorted().map((i) => i.dueMs)).deep.equals(
+          items
+            .filter((i) => i.queueIndex >= 0)
+            .map((i) => i.dueMs)
+            .sort((a, b) => a - b),
+        );
         const dues: number[] = [];
         for (let first = queue.first; first !== undefined; first = queue.first) {
           dues.push(first.dueMs);
