@@ -65,6 +65,32 @@ function proposeChange(sim: Sim, node: SimNode): void {
   sim.change(node, change);
 }
 
+/** Heals, cuts random directed links, or cuts a leader off in one direction or both. */
+function partition(sim: Sim): void {
+  const { random } = sim;
+  const nodes = sim.list();
+  sim.cut.clear();
+  if (random.chance(300)) return;
+  const leader = sim.leaderNode();
+  if (leader !== undefined && random.chance(500)) {
+    const ways = 1 + random.below(3);
+    for (const n of nodes) {
+      if ((ways & 1) !== 0) sim.cut.add(`${leader.id}>${n.id}`);
+      if ((ways & 2) !== 0) sim.cut.add(`${n.id}>${leader.id}`);
+    }
+    return;
+  }
+  for (const a of nodes) {
+    for (const b of nodes) if (random.chance(400)) sim.cut.add(`${a.id}>${b.id}`);
+  }
+}
+
+/** Some member, or one that believes to lead: those are where stale reads come from. */
+function anyOrLeader(sim: Sim, node: SimNode): SimNode {
+  if (sim.random.chance(500)) return node;
+  return sim.random.pick(sim.live().filter((n) => n.core?.role === Role.leader)) ?? node;
+}
+
 function oneStep(sim: Sim, faults: Faults): void {
   const { random } = sim;
   const nodes = sim.list();
@@ -76,12 +102,7 @@ function oneStep(sim: Sim, faults: Faults): void {
     return;
   }
   if (random.chance(faults.partition)) {
-    sim.cut.clear();
-    if (random.chance(600)) {
-      for (const a of nodes) {
-        for (const b of nodes) if (random.chance(400)) sim.cut.add(`${a.id}>${b.id}`);
-      }
-    }
+    partition(sim);
     return;
   }
   if (random.chance(faults.change)) return proposeChange(sim, node);
@@ -101,10 +122,10 @@ function oneStep(sim: Sim, faults: Faults): void {
     case 0:
       return sim.tick(node);
     case 1:
-      if (random.chance(300)) sim.propose(node, 1 + random.below(3));
+      if (random.chance(300)) sim.propose(anyOrLeader(sim, node), 1 + random.below(3));
       return;
     case 2:
-      if (random.chance(300)) sim.read(node);
+      if (random.chance(300)) sim.read(anyOrLeader(sim, node));
       return;
     case 3:
     case 4:

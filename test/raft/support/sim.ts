@@ -505,6 +505,10 @@ export class Sim {
       }
       disk.hardState = w.hardState;
     }
+    check(
+      disk.hardState.commit <= disk.compactedIndex + disk.entries.length,
+      `${node.id} persists commit ${disk.hardState.commit} beyond its log`,
+    );
     if (w.snapshot !== null) {
       const { index, term, confState } = w.snapshot;
       disk.entries = [];
