@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { TlsOptions } from 'node:tls';
 import { createNodeEnv } from '../../../src/env/node.js';
 import { GrpcJsTransport } from '../../../src/rpc/grpc-js-server.js';
+import { Http2Transport } from '../../../src/rpc/http2/http2-transport.js';
 import { listenMux, type MuxListener } from '../../../src/rpc/port-mux.js';
 import type {
   RpcTransport,
@@ -26,6 +27,7 @@ export const LIMITS: TransportOptions = {
 export type MakeTransport = (setup: TransportSetup) => RpcTransport;
 
 export const makeGrpcJs: MakeTransport = (setup) => new GrpcJsTransport(setup);
+export const makeHttp2: MakeTransport = (setup) => new Http2Transport(setup);
 
 export interface Running {
   readonly transport: RpcTransport;
@@ -118,4 +120,17 @@ export function unary(
       (error, reply) => resolve({ error, reply: reply ?? Buffer.alloc(0) }),
     );
   });
+}
+
+/** Resolves when `condition` holds; fails after `withinMs`. */
+export async function until(
+  condition: () => boolean,
+  what: string,
+  withinMs = 10_000,
+): Promise<void> {
+  const giveUp = Date.now() + withinMs;
+  while (!condition()) {
+    if (Date.now() > giveUp) throw new Error(`never happened: ${what}`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }
