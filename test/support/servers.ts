@@ -20,6 +20,8 @@ import {
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { EtcdClient } from '../../src/client/client.js';
+import { decodeMemberListResponse, encodeMemberListRequest } from '../../src/gen/rpc.js';
 
 export type ServerKind = 'mainstay' | 'etcd';
 
@@ -131,7 +133,8 @@ export class TestServer {
     const child = spawn(program, [...first, ...this.args], {
       cwd: ROOT,
       stdio: ['ignore', log, log],
-      env: { ...CLIENT_ENV, ETCD_UNSUPPORTED_ARCH: process.arch },
+      env:
+        this.kind === 'etcd' ? { ...CLIENT_ENV, ETCD_UNSUPPORTED_ARCH: process.arch } : CLIENT_ENV,
     });
     closeSync(log);
     this.child = child;
@@ -151,19 +154,27 @@ export class TestServer {
     });
   }
 
-  /** Throws: with the end of the log, when the process is gone or does not become healthy in time. */
+  /**
+   * Waits until the member answers linearizable reads and knows the names of all members.
+   *
+   * Throws: with the end of the log, when the process is gone or does not become healthy in time.
+   */
   async healthy(): Promise<void> {
-    await until(
-      `${this.name} (${this.kind}) is healthy`,
-      async () => {
-        if (this.child === undefined || !running.has(this.child)) throw new Error('it ended');
-        const answer = await fetch(`http://${this.endpoint}/health`).catch(() => null);
-        return answer?.ok === true ? true : null;
-      },
-      HEALTHY_WITHIN_MS,
-    ).catch((error: unknown) => {
-      throw new Error(`${String(error)}\n${this.logTail()}`);
-    });
+    const client = new EtcdClient(this.endpoint);
+    try {
+      await until(
+        `${this.name} (${this.kind}) is healthy`,
+        async () => {
+          if (this.child === undefined || !running.has(this.child)) throw new Error('it ended');
+          return (await isReady(client)) ? true : null;
+        },
+        HEALTHY_WITHIN_MS,
+      );
+    } catch (error) {
+      throw new Error(`${String(error)}\n${this.logTail()}`, { cause: error });
+    } finally {
+      client.close();
+    }
   }
 
   logTail(): string {
@@ -173,6 +184,18 @@ export class TestServer {
 
   private get logFile(): string {
     return join(this.dir, `${this.name}.log`);
+  }
+}
+
+async function isReady(client: EtcdClient): Promise<boolean> {
+  try {
+    await client.range({ key: Buffer.from('health') });
+    const request = encodeMemberListRequest({ linearizable: true });
+    const list = await client.unary('/etcdserverpb.Cluster/MemberList', request);
+    return decodeMemberListResponse(list).members.every((member) => member.name !== '');
+  } catch {
+    // Refused or not yet answered: asked again until the deadline.
+    return false;
   }
 }
 
