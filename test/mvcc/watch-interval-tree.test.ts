@@ -3,11 +3,12 @@ import fc from 'fast-check';
 import { IntervalTree } from '../../src/mvcc/interval-tree.js';
 import type { Key } from '../../src/mvcc/types.js';
 
-const key = fc.string({
-  minLength: 0,
-  maxLength: 3,
-  unit: fc.constantFrom('a', 'b', 'c', '\0', 'ÿ'),
-});
+const unit = fc.constantFrom('a', 'b', 'c', '\0', 'ÿ');
+// Few keys, so that intervals are found again and deleted.
+const key = fc.oneof(
+  { weight: 8, arbitrary: fc.string({ maxLength: 1, unit }) },
+  { weight: 1, arbitrary: fc.string({ maxLength: 3, unit }) },
+);
 
 const operation = fc.record({
   isSet: fc.boolean(),
@@ -34,32 +35,36 @@ function checkedHeight(node: Inside | undefined): number {
 describe('IntervalTree', () => {
   it('finds what a linear scan finds, and stays balanced', () => {
     fc.assert(
-      fc.property(fc.array(operation, { maxLength: 120 }), fc.array(key), (operations, probes) => {
-        const tree = new IntervalTree<string>();
-        const model = new Map<string, { start: Key; end: Key | null }>();
-        for (const { isSet, start, end } of operations) {
-          const name = JSON.stringify([start, end]);
-          if (isSet) {
-            tree.set(start, end, name);
-            model.set(name, { start, end });
-          } else {
-            tree.delete(start, end);
-            model.delete(name);
+      fc.property(
+        fc.array(operation, { minLength: 50, maxLength: 200 }),
+        fc.array(key),
+        (operations, probes) => {
+          const tree = new IntervalTree<string>();
+          const model = new Map<string, { start: Key; end: Key | null }>();
+          for (const { isSet, start, end } of operations) {
+            const name = JSON.stringify([start, end]);
+            if (isSet) {
+              tree.set(start, end, name);
+              model.set(name, { start, end });
+            } else {
+              tree.delete(start, end);
+              model.delete(name);
+            }
+            expect(tree.get(start, end)).equals(isSet ? name : undefined);
           }
-          expect(tree.get(start, end)).equals(isSet ? name : undefined);
-        }
-        expect(tree.size).equals(model.size);
-        checkedHeight((tree as unknown as { root: Inside | undefined }).root);
-        for (const probe of probes) {
-          const found: string[] = [];
-          tree.stab(probe, found);
-          const expected: string[] = [];
-          for (const [name, { start, end }] of model) {
-            if (start <= probe && (end === null || probe < end)) expected.push(name);
+          expect(tree.size).equals(model.size);
+          checkedHeight((tree as unknown as { root: Inside | undefined }).root);
+          for (const probe of probes) {
+            const found: string[] = [];
+            tree.stab(probe, found);
+            const expected: string[] = [];
+            for (const [name, { start, end }] of model) {
+              if (start <= probe && (end === null || probe < end)) expected.push(name);
+            }
+            expect(found.sort()).deep.equals(expected.sort());
           }
-          expect(found.sort()).deep.equals(expected.sort());
-        }
-      }),
+        },
+      ),
       { numRuns: 300 },
     );
   });

@@ -86,6 +86,18 @@ describe('LeaseRevoker', () => {
     expect([member.proposed.length, member.reads.length]).deep.equals([0, 0]);
   });
 
+  it('F1: takes up nothing on a confirmation of another term', () => {
+    member.lessor.grant(1n, 2);
+    member.holdReads = true;
+    member.env.advance(3_000);
+    member.term = 4;
+    member.reads.shift()?.(null);
+    expect(member.proposed.length).equals(0);
+    member.env.advance(500);
+    member.reads.shift()?.(null);
+    expect(member.proposed.length).equals(1);
+  });
+
   it('F1: drops what it took up when the term changes, even if it is leader again', () => {
     for (let id = 1n; id <= 40n; id++) member.lessor.grant(id, 2);
     member.env.advance(3_000);
