@@ -81,6 +81,8 @@ export interface MemberOptions {
   readonly heartbeatMs: number;
   readonly electionMs: number;
   readonly preVote: boolean;
+  /** Skips most of the wait for the first election (`--initial-election-tick-advance`). */
+  readonly advanceElection: boolean;
   /** Applied entries between two log markers, and entries kept behind the marker for slow followers. */
   readonly snapshotCount: number;
   readonly snapshotCatchupEntries: number;
@@ -111,6 +113,7 @@ const MAX_INFLIGHT_BYTES = 64 * 1024 * 1024;
 const MAX_UNCOMMITTED_BYTES = 256 * 1024 * 1024;
 const MAX_COMMITTED_BYTES_PER_READY = 1024 * 1024;
 const PUBLISH_RETRY_MS = 1000;
+const HEARD_WITHIN_TICKS = 3;
 /** Stands for the bootstrap itself, so that the first leader's term is 2, as etcd's is. */
 const BOOTSTRAP_TERM = 1;
 /** Room an entry's envelope and framing may add to a request that is exactly at the limit. */
@@ -327,6 +330,10 @@ export class Member implements MemberApi {
       applier: this.applier,
       events: this.events,
       tickMs: options.heartbeatMs,
+      // Time enough is left to hear from a leader that exists.
+      advanceTicks: options.advanceElection
+        ? Math.max(0, Math.round(options.electionMs / options.heartbeatMs) - HEARD_WITHIN_TICKS)
+        : 0,
     });
     this.revoker = new LeaseRevoker(this, { checkpoint: options.leaseCheckpoint });
     this.snapshots = new SnapshotKeeper({

@@ -75,6 +75,8 @@ export interface DriverParts {
   readonly applier: Applier;
   readonly events: DriverEvents;
   readonly tickMs: number;
+  /** Ticks of the first election timeout to skip: nobody can have been heard before the start. */
+  readonly advanceTicks: number;
 }
 
 export class RaftDriver {
@@ -87,6 +89,7 @@ export class RaftDriver {
   private readonly applier: Applier;
   private readonly events: DriverEvents;
   private readonly tickMs: number;
+  private readonly advanceTicks: number;
 
   private scheduled = false;
   private running = false;
@@ -114,12 +117,15 @@ export class RaftDriver {
     this.applier = parts.applier;
     this.events = parts.events;
     this.tickMs = parts.tickMs;
+    this.advanceTicks = parts.advanceTicks;
   }
 
   start(): void {
     this.nextTickMs = this.env.clock.monoMs() + this.tickMs;
     this.lastTickMs = this.env.clock.monoMs();
     this.configurationChanged();
+    if (this.isLoneVoter) this.node.campaign();
+    else for (let i = 0; i < this.advanceTicks; i++) this.node.tick();
     this.armTick();
     this.schedule();
   }

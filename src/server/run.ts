@@ -121,6 +121,7 @@ async function openMember(
           heartbeatMs: config.heartbeatMs,
           electionMs: config.electionMs,
           preVote: config.preVote,
+          advanceElection: config.initialElectionTickAdvance,
           snapshotCount: config.snapshotCount,
           snapshotCatchupEntries: config.snapshotCatchupEntries,
           maxRequestBytes: config.maxRequestBytes,

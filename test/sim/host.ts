@@ -20,6 +20,7 @@ export interface Tuning {
   readonly maxAppendBytes: number;
   readonly diskMeanMs: number;
   readonly preVote: boolean;
+  readonly advanceElection: boolean;
 }
 
 export class SimFatal extends Error {
@@ -127,6 +128,7 @@ export class Host {
         heartbeatMs: tuning.heartbeatMs,
         electionMs: tuning.electionMs,
         preVote: tuning.preVote,
+        advanceElection: tuning.advanceElection,
         snapshotCount: tuning.snapshotCount,
         snapshotCatchupEntries: tuning.catchupEntries,
         maxRequestBytes: 1_572_864,

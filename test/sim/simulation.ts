@@ -58,6 +58,7 @@ export function simulate(options: RunOptions): RunResult {
     maxAppendBytes: config.pick([1, 200, 1024 * 1024]),
     diskMeanMs: config.pick([0.1, 1, 5, 30]),
     preVote: config.chance(0.9),
+    advanceElection: config.chance(0.5),
     ...options.tuning,
   };
   const peers = Array.from({ length: size }, (_, i) => `http://m${i}:2380`);

@@ -107,6 +107,12 @@ export class FramedSocket {
     this.socket.destroy();
   }
 
+  /** As `destroy`, once what was written is on its way. */
+  destroySoon(): void {
+    this.isDestroyed = true;
+    this.socket.destroySoon();
+  }
+
   /**
    * Destroys the socket when nothing was read for `afterMs`. A process that was stopped for a while finds its
    * timers due before it reads what arrived meanwhile, so it reads once more before it decides.

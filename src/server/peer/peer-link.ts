@@ -93,7 +93,7 @@ export class PeerLink {
     this.retry?.cancel();
     const socket = this.socket;
     this.takeDown();
-    socket?.destroy();
+    socket?.destroySoon();
     this.failRequests(new Error('the transport is closed'));
   }
 

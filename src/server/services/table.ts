@@ -1,7 +1,7 @@
 import { allMethods } from '../../gen/services.js';
 import { NONE } from '../../raft/types.js';
 import { DecodeError } from '../../rpc/proto-runtime.js';
-import type { CallContext, Method, RpcError, ServiceTable } from '../../rpc/service.js';
+import type { CallContext, Method, RpcError, ServiceTable, StreamCall } from '../../rpc/service.js';
 import { errors, unimplemented } from '../errors.js';
 import type { Member } from '../member.js';
 import { authService } from './auth.js';
@@ -34,7 +34,7 @@ export function serviceTable(member: Member, options: ServiceOptions): ServiceTa
       info.path,
       info.type === 'unary'
         ? { kind: 'unary', handle: (_request, call) => call.fail(refusal) }
-        : { kind: 'stream', streamType: info.type, handle: (call) => call.fail(refusal) },
+        : { kind: 'stream', streamType: info.type, handle: (call: StreamCall) => call.fail(refusal) },
     );
   }
   const served = [
@@ -64,7 +64,7 @@ function guarded(member: Member, path: string, method: Method): Method {
   if (method.kind === 'stream') {
     return {
       ...method,
-      handle: (call) => {
+      handle: (call: StreamCall) => {
         const refused = refusal(call);
         if (refused !== null) call.fail(refused);
         else method.handle(call);
