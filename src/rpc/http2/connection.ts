@@ -875,7 +875,7 @@ export class Http2Connection implements FrameHandler {
   startSending(stream: Http2Stream): void {
     const { sending } = stream;
     if (sending === undefined || sending.isReady) return;
-    if (stream.sendWindow <= 0 && sending.queuedBytes > 0) return;
+    if (stream.sendWindow <= 0 && sending.queuedBytes > 0 && stream.headersSent) return;
     sending.isReady = true;
     this.ready.push(stream);
     this.touch();
@@ -961,7 +961,7 @@ export class Http2Connection implements FrameHandler {
     if (sending === undefined || this.streams.get(stream.id) !== stream) return 0;
     sending.isReady = false;
     stream.refill();
-    let count = Math.min(sending.queuedBytes, stream.sendWindow, this.peerMaxFrame);
+    let count = Math.max(0, Math.min(sending.queuedBytes, stream.sendWindow, this.peerMaxFrame));
     if (count > this.sendWindow) {
       count = this.sendWindow;
       if (count <= 0) {
