@@ -251,6 +251,20 @@ export class Lessor {
   }
 
   /**
+   * Starts the time of leases granted by apply, which has no clock. Everything here that is told the time does so;
+   * who knows of a grant may do so at once.
+   */
+  adopt(nowMs: number): void {
+    if (this.fresh.length === 0) return;
+    for (const lease of this.fresh) {
+      if (!this.isAlive(lease)) continue;
+      this.queue.put(lease, nowMs + timeLeftSec(lease) * 1000);
+      this.scheduleCheckpoint(lease, nowMs);
+    }
+    this.fresh = [];
+  }
+
+  /**
    * Restarts a lease's time. 'expired-pending': it was handed out for revocation, which is about to happen.
    *
    * A lease past its time but not handed out yet is renewed: the client is alive, and nobody was told otherwise. So
@@ -358,17 +372,6 @@ export class Lessor {
     this.leasesById.set(id, lease);
     if (this.primary) this.fresh.push(lease);
     return lease;
-  }
-
-  /** Starts the time of leases granted by apply, which has no clock. */
-  private adopt(nowMs: number): void {
-    if (this.fresh.length === 0) return;
-    for (const lease of this.fresh) {
-      if (!this.isAlive(lease)) continue;
-      this.queue.put(lease, nowMs + timeLeftSec(lease) * 1000);
-      this.scheduleCheckpoint(lease, nowMs);
-    }
-    this.fresh = [];
   }
 
   private isAlive(lease: Lease): boolean {

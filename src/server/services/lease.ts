@@ -33,16 +33,16 @@ export function leaseService(api: MemberApi): [string, Method][] {
       TTL: Math.max(TTL, api.lessor.minTtlSec),
       ID: ID === NO_LEASE ? freeLeaseId(api) : ID,
     });
-    propose(CommandKind.leaseGrant, body, call);
+    api.propose(CommandKind.leaseGrant, body, (error, reply) => {
+      api.lessor.adopt(api.env.clock.monoMs());
+      if (reply !== null) call.reply(reply);
+      else call.fail(error ?? errors.stopped);
+    });
   }
 
   function revoke(request: Uint8Array, call: UnaryCall): void {
     decodeLeaseRevokeRequest(request);
-    propose(CommandKind.leaseRevoke, request, call);
-  }
-
-  function propose(kind: CommandKind, request: Uint8Array, call: UnaryCall): void {
-    api.propose(kind, request, (error, reply) => {
+    api.propose(CommandKind.leaseRevoke, request, (error, reply) => {
       if (reply !== null) call.reply(reply);
       else call.fail(error ?? errors.stopped);
     });

@@ -74,6 +74,13 @@ describe('Lease service', () => {
       expect(proposedBy({ TTL: 9_000_000_000 }).TTL).equals(9_000_000_000);
     });
 
+    it('starts the time of the lease at once', () => {
+      call('LeaseGrant', encodeLeaseGrantRequest({ TTL: 100, ID: 7n }));
+      member.lessor.grant(7n, 100);
+      member.proposed[0]?.done(null, new Uint8Array());
+      expect(member.lessor.timeToLive(7n, member.env.nowMs + 1)?.remainingSec).equals(99);
+    });
+
     it('passes on what apply answers', () => {
       const granted = call('LeaseGrant', encodeLeaseGrantRequest({ TTL: 9 }));
       member.proposed[0]?.done(null, Uint8Array.of(1, 2));
