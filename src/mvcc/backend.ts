@@ -112,6 +112,8 @@ export class Backend {
   /** Applied index of the last batch the engine took. */
   private writtenIndex = 0;
   private closing: Done | null = null;
+  /** True from the call of `close` on: nothing may be read or written any more. */
+  isClosed = false;
   /** Rows of the key bucket up to this revision need no cache to be readable. */
   writtenMain = 0;
   /** The key bucket. */
@@ -392,7 +394,7 @@ export class Backend {
         done(null);
       };
       const onRows = (error: Error | null, rows: [Uint8Array, Uint8Array][]): void => {
-        if (stopped) return;
+        if (stopped || this.isClosed) return;
         if (error !== null) this.failRead(error);
         if (rows.length === 0) {
           stop();
@@ -428,12 +430,13 @@ export class Backend {
   /** Lets the engine reclaim the space of removed revisions up to `main`, in the background. */
   reclaim(main: number): void {
     this.engine.compactRange(Uint8Array.of(Bucket.key), blockKey(main + 1, 0), (error) => {
-      if (error !== null) this.failRead(error);
+      if (error !== null && !this.isClosed) this.failRead(error);
     });
   }
 
-  /** Writes what was flushed, then closes the engine. Nothing may be called afterwards. */
+  /** Writes what was flushed, then closes the engine. Scans under way end without calling back. */
   close(done: Done): void {
+    this.isClosed = true;
     this.closing = done;
     this.pump();
   }

@@ -51,8 +51,12 @@ export class Compaction {
     this.stopped = true;
   }
 
+  private get isOver(): boolean {
+    return this.stopped || this.store.backend.isClosed;
+  }
+
   private begin(): void {
-    if (this.stopped) return;
+    if (this.isOver) return;
     const revision = this.store.compactRevision;
     if (this.store.isPinnedBelow(revision)) {
       this.waitingForPins = true;
@@ -62,7 +66,7 @@ export class Compaction {
   }
 
   private cutIndex(cursor: CompactionCursor): void {
-    if (this.stopped) return;
+    if (this.isOver) return;
     const { index, backend, env } = this.store;
     const isDone = index.compactSlice(cursor, this.pace.sliceRows, (main, sub) => {
       backend.rows.markRemovable(main, sub);
@@ -74,7 +78,7 @@ export class Compaction {
   }
 
   private removeRows(revision: number, fromBlock: number): void {
-    if (this.stopped) return;
+    if (this.isOver) return;
     const { store, pace } = this;
     const { backend, env, index } = store;
     const { puts, deletes, nextBlock } = backend.rows.rewrite(
@@ -100,7 +104,7 @@ export class Compaction {
   }
 
   private finish(revision: number): void {
-    if (this.stopped) return;
+    if (this.isOver) return;
     const { store } = this;
     store.finishedCompactRevision = revision;
     this.running = false;

@@ -1,0 +1,147 @@
+import { expect } from 'chai';
+import { Backend } from '../../src/mvcc/backend.js';
+import { emptyRow } from '../../src/mvcc/key-index.js';
+import { bytesOf, valueOf } from '../../src/mvcc/key-value.js';
+import { Store } from '../../src/mvcc/store.js';
+import { MemoryDisk, MemoryEngine } from '../support/memory-engine.js';
+import { SteppedEnv } from './stepped-env.js';
+
+interface Fixture {
+  readonly env: SteppedEnv;
+  readonly disk: MemoryDisk;
+  readonly backend: Backend;
+  readonly store: Store;
+}
+
+function open(disk = new MemoryDisk(), env = new SteppedEnv(3)): Fixture {
+  const backend = new Backend({ engine: new MemoryEngine(env, disk), env, cacheBytes: 16 << 10 });
+  const store = env.wait<Store>((done) => {
+    const compaction = { sliceRows: 8, pauseMs: 10 };
+    Store.open({ backend, env, onLease: () => undefined, compaction }, (error, opened) =>
+      done(error, opened as Store),
+    );
+  });
+  return { env, disk, backend, store };
+}
+
+function put(store: Store, key: string, value: string): void {
+  const txn = store.begin();
+  txn.put(key, bytesOf(key), bytesOf(value), 0n);
+  txn.end();
+}
+
+/** Revision i + 2 holds `k` with value `i`. */
+function fill(fixture: Fixture, count: number): void {
+  for (let i = 0; i < count; i++) {
+    put(fixture.store, 'k', `${'x'.repeat(600)}${String(i)}`);
+    fixture.backend.flush();
+    fixture.env.settle();
+  }
+}
+
+function read(store: Store, revision: number): string | undefined {
+  const row = emptyRow();
+  if (!store.lookup('k', revision, row)) return undefined;
+  return Buffer.from(valueOf(store.row(row.modRevision, row.sub)))
+    .toString()
+    .replaceAll('x', '');
+}
+
+describe('Store', () => {
+  it('answers compaction requests as etcd does', () => {
+    const fixture = open();
+    const { store } = fixture;
+    expect(store.compact(-1)).to.equal('compacted');
+    expect(store.compact(2)).to.equal('future-revision');
+    expect(store.compact(0)).to.equal(null);
+    expect(store.compact(0)).to.equal('compacted');
+    fill(fixture, 5);
+    expect(store.compact(4)).to.equal(null);
+    expect([store.compact(4), store.compact(3), store.compact(7)]).to.deep.equal([
+      'compacted',
+      'compacted',
+      'future-revision',
+    ]);
+    expect([3, 4, 6, 7].map((revision) => store.checkRevision(revision))).to.deep.equal([
+      'compacted',
+      null,
+      null,
+      'future-revision',
+    ]);
+  });
+
+  it('consumes no revision when nothing changes', () => {
+    const { store } = open();
+    const txn = store.begin();
+    expect(txn.deleteRange({ start: '', end: null })).to.equal(0);
+    expect(txn.changed).to.equal(false);
+    expect(txn.end()).to.deep.equal([]);
+    expect(store.currentRevision).to.equal(1);
+  });
+
+  it('removes nothing that a pinned revision needs until it is released', () => {
+    const fixture = open();
+    const { env, store, backend } = fixture;
+    fill(fixture, 60);
+    const release = store.pin(10);
+    const again = store.pin(10);
+    let finished = false;
+    store.compact(50);
+    store.whenCompacted(50, () => (finished = true));
+    backend.flush();
+    env.settle();
+    expect(read(store, 10)).to.equal('8');
+    release();
+    release();
+    env.settle();
+    expect([read(store, 10), finished]).to.deep.equal(['8', false]);
+    again();
+    env.settle();
+    expect([read(store, 10), read(store, 50), finished]).to.deep.equal([undefined, '48', true]);
+    expect(store.rowIfPresent(10, 0)).to.equal(undefined);
+  });
+
+  it('starts over on another backend', () => {
+    const other = open();
+    fill(other, 9);
+    other.store.compact(4);
+    other.backend.flush();
+    other.env.settle();
+    const fixture = open();
+    fill(fixture, 30);
+    const { env, store } = fixture;
+    store.compact(20);
+    fixture.backend.flush();
+    const backend = new Backend({ engine: new MemoryEngine(env, other.disk), env });
+    env.wait<undefined>((done) => store.restore(backend, (error) => done(error, undefined)));
+    expect([store.currentRevision, store.compactRevision, store.liveKeys]).to.deep.equal([
+      10, 4, 1,
+    ]);
+    expect(read(store, 10)).to.equal('8');
+    put(store, 'k', 'more');
+    backend.flush();
+    env.settle();
+    expect(open(other.disk, env).store.currentRevision).to.equal(11);
+  });
+
+  it('closes in the middle of a compaction and of reads, and finishes the compaction after reopening', () => {
+    const fixture = open();
+    const { env, store, backend, disk } = fixture;
+    fill(fixture, 100);
+    store.compact(90);
+    backend.flush();
+    store.hashKV(95, () => undefined);
+    store.history(91, 101, 1 << 20, () => undefined);
+    for (let i = 0; i < 8; i++) env.step();
+    expect(store.finishedCompactRevision).to.equal(-1);
+    let closed = false;
+    backend.close(() => (closed = true));
+    env.settle();
+    expect(closed).to.equal(true);
+    expect(store.finishedCompactRevision).to.equal(-1);
+    const again = open(disk, env);
+    env.settle();
+    expect(again.store.finishedCompactRevision).to.equal(90);
+    expect(read(again.store, 90)).to.equal('88');
+  });
+});
