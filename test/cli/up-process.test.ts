@@ -1,0 +1,186 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Client, credentials } from '@grpc/grpc-js';
+import { expect } from 'chai';
+import {
+  decodePutResponse,
+  decodeRangeResponse,
+  encodePutRequest,
+  encodeRangeRequest,
+} from '../../src/gen/rpc.js';
+import { until } from '../support/until.js';
+
+const ENTRY = fileURLToPath(new URL('../support/mainstay-main.ts', import.meta.url));
+
+/** A running `mainstay up`. */
+class Up {
+  readonly child: ChildProcess;
+  text = '';
+  code: number | null | undefined;
+
+  constructor(args: readonly string[]) {
+    this.child = spawn(process.execPath, ['--import', 'tsx', ENTRY, 'up', ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const collect = (chunk: Buffer): void => {
+      this.text += chunk.toString();
+    };
+    this.child.stdout?.on('data', collect);
+    this.child.stderr?.on('data', collect);
+    this.child.once('close', (code) => (this.code = code));
+  }
+
+  async says(text: string): Promise<void> {
+    await until(() => {
+      if (this.code !== undefined && !this.text.includes(text)) {
+        throw new Error(`ended with ${this.code}: ${this.text}`);
+      }
+      return this.text.includes(text);
+    });
+  }
+
+  async ends(): Promise<number | null> {
+    await until(() => this.code !== undefined);
+    return this.code ?? null;
+  }
+
+  /** The rows of the table. */
+  members(): { name: string; port: number; pid: number; isLeader: boolean }[] {
+    const rows = this.text.matchAll(
+      /^ {2}(n\d) +http:\/\/[^:]+:(\d+) .*?(leader|follower) +(\d+) /gm,
+    );
+    return [...rows].map(([, name = '', port, role, pid]) => ({
+      name,
+      port: Number(port),
+      pid: Number(pid),
+      isLeader: role === 'leader',
+    }));
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    // No such process.
+    return false;
+  }
+}
+
+function call<T>(
+  port: number,
+  path: string,
+  request: Uint8Array,
+  decode: (reply: Uint8Array) => T,
+): Promise<T> {
+  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+  return new Promise((resolve, reject) => {
+    client.makeUnaryRequest(
+      path,
+      (bytes: Uint8Array) => Buffer.from(bytes),
+      decode,
+      request,
+      { deadline: Date.now() + 10_000 },
+      (error, reply) => {
+        client.close();
+        if (error !== null) reject(error);
+        else if (reply !== undefined) resolve(reply);
+      },
+    );
+  });
+}
+
+const KEY = Buffer.from('greeting');
+const put = (port: number, value: string): Promise<unknown> =>
+  call(
+    port,
+    '/etcdserverpb.KV/Put',
+    encodePutRequest({ key: KEY, value: Buffer.from(value) }),
+    decodePutResponse,
+  );
+const get = async (port: number): Promise<string> => {
+  const request = encodeRangeRequest({ key: KEY });
+  const reply = await call(port, '/etcdserverpb.KV/Range', request, decodeRangeResponse);
+  return Buffer.from(reply.kvs[0]?.value ?? []).toString();
+};
+
+describe('mainstay up', () => {
+  let dir: string;
+  let up: Up;
+
+  beforeEach(() => (dir = mkdtempSync(join(tmpdir(), 'up-process-test-'))));
+  afterEach(async () => {
+    // Stops the members too: they watch the process that started them.
+    up.child.kill('SIGKILL');
+    await until(() => up.members().every(({ pid }) => !isAlive(pid)));
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  it('runs a cluster, restarts a member that dies, stops all, and continues from its directory', async () => {
+    const data = join(dir, 'data');
+    up = new Up(['--dir', data]);
+    await up.says('Ctrl-C stops the cluster');
+    const members = up.members();
+    expect(members.map(({ name }) => name)).deep.equal(['n1', 'n2', 'n3']);
+    expect(members.filter(({ isLeader }) => isLeader)).have.length(1);
+    expect(up.text).contain(
+      `--endpoints=${members.map(({ port }) => `127.0.0.1:${port}`).join(',')}`,
+    );
+    const ports = members.map(({ port }) => port);
+    await put(ports[0] ?? 0, 'hello');
+    expect(await Promise.all(ports.map(get))).deep.equal(['hello', 'hello', 'hello']);
+
+    const leader = members.find(({ isLeader }) => isLeader);
+    process.kill(leader?.pid ?? 0, 'SIGKILL');
+    await up.says(`${leader?.name ?? ''} died (signal SIGKILL)`);
+    await up.says('is the leader now');
+    await up.says(`${leader?.name ?? ''} is back`);
+    expect(await get(leader?.port ?? 0)).equal('hello');
+    await put(leader?.port ?? 0, 'again');
+
+    up.child.kill('SIGINT');
+    expect(await up.ends()).equal(0);
+    expect(up.text).contain('Stopped.');
+    expect(members.filter(({ pid }) => isAlive(pid))).deep.equal([]);
+
+    up = new Up(['--dir', data]);
+    await up.says('Ctrl-C stops the cluster');
+    expect(up.members().map(({ port }) => port)).deep.equal(ports);
+    expect(await get(ports[2] ?? 0)).equal('again');
+  });
+
+  it('removes a temporary directory when it ends, and says where it was', async () => {
+    up = new Up(['--nodes', '1']);
+    await up.says('its data is then removed');
+    const path = /Starting 1 member in (.*) \.\.\./.exec(up.text)?.[1] ?? '';
+    expect(existsSync(join(path, 'n1.log'))).equal(true);
+    up.child.kill('SIGTERM');
+    expect(await up.ends()).equal(0);
+    expect(existsSync(path)).equal(false);
+  });
+
+  it('says why a member does not start, and stops', async () => {
+    const data = join(dir, 'data');
+    mkdirSync(data);
+    writeFileSync(join(data, 'n1'), 'not a directory');
+    up = new Up(['--nodes', '1', '--dir', data]);
+    expect(await up.ends()).equal(1);
+    expect(up.text).contain('n1 ended before it served (exit code 1)');
+    expect(up.text).contain('is not a directory');
+    expect(up.text).contain(`next step: see ${join(data, 'n1.log')}`);
+  });
+
+  it('leaves no members behind when it is killed', async () => {
+    up = new Up(['--nodes', '1', '--dir', join(dir, 'data')]);
+    await up.says('Ctrl-C stops the cluster');
+    const [member] = up.members();
+    expect(isAlive(member?.pid ?? 0)).equal(true);
+    up.child.kill('SIGKILL');
+    await until(() => !isAlive(member?.pid ?? 0));
+  });
+});
