@@ -5,14 +5,14 @@ import type { PendingRead } from './read-only.js';
 import { EntryType, MessageType, NONE, Role } from './types.js';
 import type { Entry, Index, MemberId, Message, ProposeResult } from './types.js';
 
-const NO_ENTRIES: readonly Entry[] = [];
-
 /*
  * What a leader does: takes proposals, replicates, commits, confirms reads, hands leadership over.
  *
  * Nothing is sent at once. Events only mark what has become possible, and `flush()`, called when a Ready is taken,
  * builds the messages; whatever arrived since the last Ready thus travels in one append and one heartbeat per peer.
  */
+
+const NO_ENTRIES: readonly Entry[] = [];
 
 /** Appends an entry for each payload, all or none. */
 export function proposeLocally(r: Raft, data: readonly Uint8Array[]): ProposeResult {

@@ -186,10 +186,11 @@ describe('replication', () => {
     l.node.step({ ...from2, entries: entriesOf([1]) });
     l.node.step({ ...from2, index: 1, logTerm: 1, entries: entriesOf([1], 1) });
     expect(l.pump().map((m) => [m.index, m.reject])).to.deep.equal([[2, false]]);
-    l.node.step({ ...from2, index: 9, logTerm: 1 });
-    l.node.step({ ...from2, index: 2, logTerm: 1, entries: entriesOf([1], 2) });
+    const from3 = { ...from2, from: 3n, term: 3 };
+    l.node.step({ ...from3, index: 1, logTerm: 2 });
+    l.node.step({ ...from3, index: 2, logTerm: 1, entries: entriesOf([3], 2) });
     expect(l.pump().map((m) => [m.index, m.reject])).to.deep.equal([
-      [9, true],
+      [1, true],
       [3, false],
     ]);
   });
