@@ -4,6 +4,7 @@ import { createNodeEnv } from '../env/node.js';
 import { allMethods } from '../gen/services.js';
 import { openLevelEngine } from '../mvcc/level-engine.js';
 import { GrpcJsTransport } from '../rpc/grpc-js-server.js';
+import { Http2Transport } from '../rpc/http2/http2-transport.js';
 import { listenMux, type MuxListener } from '../rpc/port-mux.js';
 import type { RpcTransport } from '../rpc/service.js';
 import { damageAdvice, WalDamaged, WalForeign } from '../wal/errors.js';
@@ -230,7 +231,9 @@ class ClientPorts {
       keepaliveIntervalMs: config.keepaliveIntervalMs,
       keepaliveTimeoutMs: config.keepaliveTimeoutMs,
     };
-    this.transport = new GrpcJsTransport({ table, limits, env, observer: monitoring.metrics });
+    const setup = { table, limits, env, observer: monitoring.metrics };
+    this.transport =
+      config.rpcTransport === 'http2' ? new Http2Transport(setup) : new GrpcJsTransport(setup);
   }
 
   async listen(): Promise<void> {
