@@ -1,6 +1,7 @@
 import type { FlagSpec } from './flag-spec.js';
+import { IGNORED_FLAGS } from './flags-ignored.js';
+import { REFUSED_FLAGS } from './flags-refused.js';
 import { SERVED_FLAGS } from './flags-served.js';
-import { UNSERVED_FLAGS } from './flags-unserved.js';
 
 /**
  * The one table of server flags. It drives the command line, the ETCD_* variables, the config file, `--help`
@@ -12,7 +13,7 @@ import { UNSERVED_FLAGS } from './flags-unserved.js';
  *
  * Order: that of `--help` within a group.
  */
-export const FLAGS: readonly FlagSpec[] = [...SERVED_FLAGS, ...UNSERVED_FLAGS];
+export const FLAGS: readonly FlagSpec[] = [...SERVED_FLAGS, ...REFUSED_FLAGS, ...IGNORED_FLAGS];
 
 /** What a flag name on a command line, in a variable or in a file stands for. */
 export interface FlagMatch {
