@@ -8,6 +8,13 @@ import type { Key } from './types.js';
  * keys below are live, and the newest revision below (a subtree that did not change after revision R has the
  * same live count at R as now).
  *
+ * Binary search rarely touches the strings: each node keeps six bytes of every key as a number, taken behind
+ * the prefix that the node's bounds in its parent have in common ("skip"), and compares strings only on a tie. A first
+ * or last child has no bound of its own on one side and skips nothing.
+ *
+ *   parent lows  .. /pods/ns-1/a040 | /pods/ns-1/a090 ..      child between them: skip 12
+ *   child keys   /pods/ns-1/a040, /pods/ns-1/a041 ..          heads "40", "41" as numbers
+ *
  * Operations leave the path they descended in the tree object; the methods that change counts or structure
  * use it, so each must follow a `find` of the same key. Called by key-index.ts only.
  */
@@ -35,6 +42,9 @@ export class Leaf {
   readonly keys: Key[] = [];
   readonly nums = new Float64Array(LEAF_MAX * NUMS);
   readonly ints = new Uint32Array(LEAF_MAX * INTS);
+  readonly heads = new Float64Array(LEAF_MAX);
+  /** Every key that belongs here has this many first characters in common. */
+  skip = 0;
   size = 0;
   live = 0;
 }
@@ -45,6 +55,9 @@ export class Inner {
   readonly children: (Leaf | Inner)[] = [];
   readonly live = new Float64Array(INNER_MAX);
   readonly newest = new Float64Array(INNER_MAX);
+  /** As in a leaf, of `lows`. */
+  readonly heads = new Float64Array(INNER_MAX);
+  skip = 0;
   size = 0;
 }
 
@@ -78,12 +91,14 @@ export class BTree {
     let node = this.root;
     for (let level = 0; level < this.height; level++) {
       const inner = node as Inner;
-      const lows = inner.lows;
+      const { lows, heads } = inner;
+      const head = headOf(key, inner.skip);
       let low = 1;
       let high = inner.size;
       while (low < high) {
         const middle = (low + high) >>> 1;
-        if ((lows[middle] as Key) <= key) low = middle + 1;
+        const other = heads[middle] as number;
+        if (other < head || (other === head && (lows[middle] as Key) <= key)) low = middle + 1;
         else high = middle;
       }
       this.path[level] = inner;
@@ -91,12 +106,14 @@ export class BTree {
       node = inner.children[low - 1] as Leaf | Inner;
     }
     const leaf = node as Leaf;
-    const keys = leaf.keys;
+    const { keys, heads } = leaf;
+    const head = headOf(key, leaf.skip);
     let low = 0;
     let high = leaf.size;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((keys[middle] as Key) < key) low = middle + 1;
+      const other = heads[middle] as number;
+      if (other < head || (other === head && (keys[middle] as Key) < key)) low = middle + 1;
       else high = middle;
     }
     this.leaf = leaf;
@@ -161,7 +178,9 @@ export class BTree {
       keys[slot] = key;
       leaf.nums.copyWithin((slot + 1) * NUMS, slot * NUMS, size * NUMS);
       leaf.ints.copyWithin((slot + 1) * INTS, slot * INTS, size * INTS);
+      leaf.heads.copyWithin(slot + 1, slot, size);
     }
+    leaf.heads[slot] = headOf(key, leaf.skip);
     leaf.nums.fill(0, slot * NUMS, (slot + 1) * NUMS);
     leaf.ints.fill(0, slot * INTS, (slot + 1) * INTS);
     leaf.size = size + 1;
@@ -217,7 +236,11 @@ export class BTree {
     parent.lows.splice(index, 0, low);
     parent.live.copyWithin(index + 1, index, parent.size);
     parent.newest.copyWithin(index + 1, index, parent.size);
+    parent.heads.copyWithin(index + 1, index, parent.size);
+    parent.heads[index] = headOf(low, parent.skip);
     parent.size++;
+    refreshSkip(parent, index - 1);
+    refreshSkip(parent, index);
     summarize(parent, index);
     // The left one's newest revision may have moved; an upper bound is good enough, so it stays.
     parent.live[index - 1] = liveBelow(parent.children[index - 1] as Leaf | Inner);
@@ -231,6 +254,9 @@ export class BTree {
     const index = this.at[level] as number;
     const from = index === INNER_MAX - 1 ? INNER_MAX - 1 : INNER_MAX / 2;
     moveChildren(left, right, from);
+    // They have become a last and a first child.
+    refreshSkip(left, from - 1);
+    refreshSkip(right, 0);
     const heightBefore = this.height;
     this.addSibling(level - 1, right, right.lows[0] as Key);
     const depth = level + this.height - heightBefore;
@@ -256,6 +282,7 @@ export class BTree {
     leaf.keys.splice(slot, 1);
     leaf.nums.copyWithin(slot * NUMS, (slot + 1) * NUMS, leaf.size * NUMS);
     leaf.ints.copyWithin(slot * INTS, (slot + 1) * INTS, leaf.size * INTS);
+    leaf.heads.copyWithin(slot, slot + 1, leaf.size);
     leaf.size--;
     this.size--;
   }
@@ -404,7 +431,9 @@ function moveSlots(left: Leaf, right: Leaf, from: number): void {
       right.live++;
     }
   }
+  const moved = right.size;
   right.size += left.size - from;
+  fillHeads(right, moved);
   left.keys.length = from;
   left.size = from;
 }
@@ -416,7 +445,9 @@ function moveChildren(left: Inner, right: Inner, from: number): void {
     right.children.push(left.children[i] as Leaf | Inner);
     right.lows.push(left.lows[i] as Key);
   }
+  const moved = right.size;
   right.size += left.size - from;
+  fillHeads(right, moved);
   left.children.length = from;
   left.lows.length = from;
   left.size = from;
@@ -427,7 +458,44 @@ function dropChild(parent: Inner, index: number): void {
   parent.lows.splice(index, 1);
   parent.live.copyWithin(index, index + 1, parent.size);
   parent.newest.copyWithin(index, index + 1, parent.size);
+  parent.heads.copyWithin(index, index + 1, parent.size);
   parent.size--;
+  // The bounds of both neighbours have become wider.
+  if (index > 0) refreshSkip(parent, index - 1);
+  if (index < parent.size) refreshSkip(parent, index);
+}
+
+/** Six characters of the key from `skip` on as a number; missing ones count as 0. Order never contradicts the keys'. */
+function headOf(key: Key, skip: number): number {
+  // charCodeAt behind the end is NaN, which the shifts turn into 0.
+  const high =
+    (key.charCodeAt(skip) << 16) | (key.charCodeAt(skip + 1) << 8) | key.charCodeAt(skip + 2);
+  const low =
+    (key.charCodeAt(skip + 3) << 16) | (key.charCodeAt(skip + 4) << 8) | key.charCodeAt(skip + 5);
+  return high * 0x1000000 + low;
+}
+
+function fillHeads(node: Leaf | Inner, from: number): void {
+  const keys = node instanceof Leaf ? node.keys : node.lows;
+  for (let i = from; i < node.size; i++) node.heads[i] = headOf(keys[i] as Key, node.skip);
+}
+
+/** Makes the child skip what its bounds in this parent have in common. */
+function refreshSkip(parent: Inner, index: number): void {
+  const child = parent.children[index] as Leaf | Inner;
+  const skip = skipAt(parent, index);
+  if (child.skip === skip) return;
+  child.skip = skip;
+  fillHeads(child, 0);
+}
+
+function skipAt(parent: Inner, index: number): number {
+  if (index === 0 || index === parent.size - 1) return 0;
+  const low = parent.lows[index] as Key;
+  const high = parent.lows[index + 1] as Key;
+  let skip = 0;
+  while (skip < low.length && low.charCodeAt(skip) === high.charCodeAt(skip)) skip++;
+  return skip;
 }
 
 function fits(a: Leaf | Inner, b: Leaf | Inner): boolean {
@@ -449,6 +517,11 @@ function mergeRight(parent: Inner, index: number): void {
 }
 
 function checkNode(node: Leaf | Inner, height: number, low: Key | null, high: Key | null): number {
+  const keys = node instanceof Leaf ? node.keys : node.lows;
+  for (let i = node instanceof Leaf ? 0 : 1; i < node.size; i++) {
+    if (node.heads[i] !== headOf(keys[i] as Key, node.skip))
+      throw new Error(`head ${i} is not its key's`);
+  }
   if (height === 0) {
     if (!(node instanceof Leaf)) throw new Error('inner node at the leaf level');
     let live = 0;
@@ -468,6 +541,8 @@ function checkNode(node: Leaf | Inner, height: number, low: Key | null, high: Ke
   let total = 0;
   for (let i = 0; i < node.size; i++) {
     const child = node.children[i] as Leaf | Inner;
+    if (child.skip > skipAt(node, i))
+      throw new Error(`child ${i} skips more than its bounds share`);
     const from = i === 0 ? low : (node.lows[i] as Key);
     const to = i + 1 < node.size ? (node.lows[i + 1] as Key) : high;
     total += checkNode(child, height - 1, from, to);
