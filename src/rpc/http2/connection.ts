@@ -13,51 +13,34 @@ import {
   DEFAULT_WINDOW,
   ErrorCode,
   Flag,
-  FRAME_HEADER_BYTES,
   FrameType,
   MAX_MAX_FRAME_BYTES,
   MAX_WINDOW,
   MIN_MAX_FRAME_BYTES,
   Setting,
-  writeFrameHeader,
-  writeU32,
 } from './frames.js';
 import { FrameReader } from './frame-reader.js';
 import type { FrameHandler } from './frame-reader.js';
-import { HpackDecoder } from './hpack-decoder.js';
+import { HeaderBlocks } from './header-blocks.js';
 import { HttpExchange } from './http-exchange.js';
 import * as limits from './limits.js';
-import { Output, BLOCK_BYTES } from './output.js';
-import {
-  BAD_TIMEOUT,
-  HeadFault,
-  isGrpcContentType,
-  MAX_HEADER_LIST_BYTES,
-} from './request-head.js';
+import { Output } from './output.js';
+import { PingPolicy } from './ping-policy.js';
+import { BAD_TIMEOUT, HeadFault, MAX_HEADER_LIST_BYTES } from './request-head.js';
 import type { RequestHead } from './request-head.js';
-import {
-  MESSAGE_PREFIX_BYTES,
-  REPLY_DATA_AT,
-  REPLY_END,
-  REPLY_START,
-  RESPONSE_HEADERS,
-} from './response-blocks.js';
+import { refusalOf } from './refusal.js';
+import { MESSAGE_PREFIX_BYTES } from './response-blocks.js';
+import { Sender } from './sender.js';
+import type { SenderOwner } from './sender.js';
 import { Http2Stream } from './stream.js';
 import { RpcError, Status } from '../service.js';
 import type { Method } from '../service.js';
-import { messageTooLarge, peerName, unknownPath } from '../transport.js';
+import { messageTooLarge, peerName } from '../transport.js';
 import type { ConnectionHost } from './host.js';
 
-const WINDOW_UPDATE_BYTES = FRAME_HEADER_BYTES + 4;
-const PING_BYTES = FRAME_HEADER_BYTES + 8;
-const RST_BYTES = FRAME_HEADER_BYTES + 4;
 const SETTING_BYTES = 6;
 const PRIORITY_BYTES = 5;
 const GOAWAY_BYTES = 8;
-/** A frame of queued data is not cut for less room than this in the block. */
-const MIN_DATA_ROOM = 1024;
-const MEMO_MAX_BLOCKS = 8;
-const MEMO_MAX_BLOCK_BYTES = 256;
 const REMEMBERED_RESETS_MAX = 1024;
 
 const PING_KEEPALIVE = 1;
@@ -75,14 +58,7 @@ const TOO_MUCH_RECEIVING = new RpcError(
   'too many bytes of incomplete requests on this connection',
 );
 
-/** A header block seen before, and what it means; valid for one state of the dynamic table. */
-interface KnownBlock {
-  readonly bytes: Buffer;
-  readonly head: RequestHead;
-  readonly method: Method | undefined;
-}
-
-export class Http2Connection implements FrameHandler {
+export class Http2Connection implements FrameHandler, SenderOwner {
   readonly peer: string;
   /** Time at the start of the current read. */
   nowMs: number;
@@ -90,9 +66,11 @@ export class Http2Connection implements FrameHandler {
   flushScheduled = false;
   private readonly host: ConnectionHost;
   private readonly socket: Socket;
+  /** What this connection writes. */
+  readonly sender: Sender;
   private readonly out: Output;
   private readonly reader: FrameReader;
-  private readonly decoder: HpackDecoder;
+  private readonly blocks: HeaderBlocks;
   private readonly streams = new Map<number, Http2Stream>();
   /** The stream of the latest HEADERS frame: its DATA mostly follows at once. */
   private recent: Http2Stream | undefined;
@@ -100,33 +78,17 @@ export class Http2Connection implements FrameHandler {
   private settingsSeen = false;
   private lastStreamId = 0;
 
-  // Header blocks.
-  private blockStreamId = 0;
-  private blockEndsStream = false;
-  private blockParts: Buffer[] = [];
-  private blockBytes = 0;
-  private known: KnownBlock[] = [];
-  private knownGeneration = 0;
-
   // Flow control.
-  private sendWindow = DEFAULT_WINDOW;
   private peerInitialWindow = DEFAULT_WINDOW;
-  private peerMaxFrame = MIN_MAX_FRAME_BYTES;
   private unacknowledged = 0;
   private receivingBytes = 0;
-
-  // Streams with something to send: in turn, or waiting for the connection's window.
-  private ready: Http2Stream[] = [];
-  private readyFirst = 0;
-  private blocked: Http2Stream[] = [];
 
   // Abuse and timeouts.
   private readonly resets: limits.Allowance;
   private readonly idleFrames: limits.Allowance;
+  private readonly pings = new PingPolicy();
+  /** Streams this side ended: frames that were under way to them are no fault. */
   private readonly resetByUs = new Set<number>();
-  private pingStrikes = 0;
-  private pingStrikesReset = false;
-  private lastPingMs = -Infinity;
   private lastReadMs: number;
   private midFrameSinceMs: number;
   private congestedSinceMs = 0;
@@ -144,7 +106,8 @@ export class Http2Connection implements FrameHandler {
     this.midFrameSinceMs = nowMs;
     this.out = new Output(socket, host.pool, socket instanceof TLSSocket);
     this.reader = new FrameReader(this);
-    this.decoder = new HpackDecoder(host.scratch);
+    this.blocks = new HeaderBlocks(host);
+    this.sender = new Sender(this, this.out);
     this.resets = new limits.Allowance(limits.RESET_BURST, limits.RESETS_PER_SECOND, nowMs);
     this.idleFrames = new limits.Allowance(
       limits.IDLE_FRAME_BURST,
@@ -162,8 +125,13 @@ export class Http2Connection implements FrameHandler {
     socket.on('close', this.onClose);
     // 'close' follows and does the work.
     socket.on('error', () => {});
-    this.writeSettings();
-    this.writeWindowUpdate(0, limits.CONNECTION_WINDOW_BYTES - DEFAULT_WINDOW);
+    this.sender.writeSettings([
+      [Setting.maxConcurrentStreams, this.host.limits.maxConcurrentStreams],
+      [Setting.initialWindowSize, limits.STREAM_WINDOW_BYTES],
+      [Setting.maxFrameSize, limits.MAX_FRAME_BYTES],
+      [Setting.maxHeaderListSize, MAX_HEADER_LIST_BYTES],
+    ]);
+    this.sender.writeWindowUpdate(0, limits.CONNECTION_WINDOW_BYTES - DEFAULT_WINDOW);
     if (head.length > 0) {
       this.onData(Buffer.from(head.buffer, head.byteOffset, head.byteLength));
     }
@@ -184,9 +152,8 @@ export class Http2Connection implements FrameHandler {
     if (this.draining || !this.isOpen) return;
     this.draining = true;
     // The client may have sent calls by now that it does not know to be refused: they are served until it answers.
-    this.writeGoaway(MAX_WINDOW, ErrorCode.noError, '');
-    this.writePing(0, PING_DRAIN);
-    this.touch();
+    this.sender.writeGoaway(MAX_WINDOW, ErrorCode.noError, '');
+    this.sender.writePing(PING_DRAIN);
   }
 
   destroy(): void {
@@ -201,7 +168,11 @@ export class Http2Connection implements FrameHandler {
       this.out.discard();
       return;
     }
-    this.pump();
+    this.sender.pump();
+    if (this.refusesNew && this.streams.size === 0) {
+      this.finishConnection();
+      return;
+    }
     this.out.flush();
     this.checkBacklog();
   }
@@ -213,7 +184,7 @@ export class Http2Connection implements FrameHandler {
       if (nowMs - this.endingSinceMs > limits.CLOSE_LINGER_MS) this.socket.destroy();
       return;
     }
-    const midFrame = this.reader.isMidFrame || this.blockStreamId !== 0 || !this.settingsSeen;
+    const midFrame = this.reader.isMidFrame || this.blocks.openStreamId !== 0 || !this.settingsSeen;
     if (midFrame && nowMs - this.midFrameSinceMs > limits.FRAME_DEADLINE_MS) {
       this.onFault(ErrorCode.enhanceYourCalm, 'frame not completed in time');
       return;
@@ -237,10 +208,8 @@ export class Http2Connection implements FrameHandler {
     start: number,
     end: number,
   ): void {
-    if (
-      this.blockStreamId !== 0 &&
-      (type !== FrameType.continuation || streamId !== this.blockStreamId)
-    ) {
+    const { openStreamId } = this.blocks;
+    if (openStreamId !== 0 && (type !== FrameType.continuation || streamId !== openStreamId)) {
       this.onFault(ErrorCode.protocolError, 'header block interrupted');
       return;
     }
@@ -287,7 +256,7 @@ export class Http2Connection implements FrameHandler {
 
   onFault(code: ErrorCode, reason: string): void {
     if (!this.isOpen) return;
-    this.writeGoaway(this.lastStreamId, code, reason);
+    this.sender.writeGoaway(this.lastStreamId, code, reason);
     this.finishConnection();
   }
 
@@ -369,7 +338,7 @@ export class Http2Connection implements FrameHandler {
       }
     }
     if (end > start) stream.onPayload(buffer, start, end);
-    if (this.streams.get(stream.id) !== stream) return;
+    if (!this.isKnown(stream)) return;
     this.countReceiving(stream);
     if (endsStream) stream.onRemoteEnd();
     else this.maybeOpenWindow(stream);
@@ -383,7 +352,7 @@ export class Http2Connection implements FrameHandler {
       return false;
     }
     if (this.unacknowledged >= limits.CONNECTION_WINDOW_BYTES / 2) {
-      this.writeWindowUpdate(0, this.unacknowledged);
+      this.sender.writeWindowUpdate(0, this.unacknowledged);
       this.unacknowledged = 0;
     }
     return true;
@@ -400,7 +369,7 @@ export class Http2Connection implements FrameHandler {
   maybeOpenWindow(stream: Http2Stream): void {
     if (stream.remoteClosed || stream.unacknowledged < limits.STREAM_WINDOW_BYTES / 2) return;
     if (stream.inbox?.holds === true) return;
-    this.writeWindowUpdate(stream.id, stream.unacknowledged);
+    this.sender.writeWindowUpdate(stream.id, stream.unacknowledged);
     stream.unacknowledged = 0;
     this.touch();
   }
@@ -409,7 +378,7 @@ export class Http2Connection implements FrameHandler {
     if (streamId === 0 || streamId > this.lastStreamId || streamId % 2 === 0) {
       this.onFault(ErrorCode.protocolError, 'DATA on an idle stream');
     } else if (!this.resetByUs.has(streamId)) {
-      this.writeRst(streamId, ErrorCode.streamClosed);
+      this.sender.writeRst(streamId, ErrorCode.streamClosed);
     }
   }
 
@@ -436,32 +405,20 @@ export class Http2Connection implements FrameHandler {
       this.onBlock(streamId, endsStream, buffer, start, end);
       return;
     }
-    this.blockStreamId = streamId;
-    this.blockEndsStream = endsStream;
-    this.blockBytes = end - start;
-    this.blockParts.push(Buffer.from(buffer.subarray(start, end)));
+    this.blocks.begin(streamId, endsStream, buffer, start, end);
   }
 
   private onContinuation(flags: number, buffer: Buffer, start: number, end: number): void {
-    if (this.blockStreamId === 0) {
+    const { blocks } = this;
+    const { openStreamId, endsStream } = blocks;
+    if (openStreamId === 0) {
       this.onFault(ErrorCode.protocolError, 'CONTINUATION without HEADERS');
-      return;
-    }
-    this.blockBytes += end - start;
-    this.blockParts.push(Buffer.from(buffer.subarray(start, end)));
-    if (
-      this.blockBytes > limits.MAX_HEADER_BLOCK_BYTES ||
-      this.blockParts.length > limits.MAX_CONTINUATIONS
-    ) {
+    } else if (!blocks.append(buffer, start, end)) {
       this.onFault(ErrorCode.enhanceYourCalm, 'header block too large');
-      return;
+    } else if ((flags & Flag.endHeaders) !== 0) {
+      const block = blocks.join();
+      this.onBlock(openStreamId, endsStream, block, 0, block.length);
     }
-    if ((flags & Flag.endHeaders) === 0) return;
-    const block = Buffer.concat(this.blockParts);
-    const streamId = this.blockStreamId;
-    this.blockParts = [];
-    this.blockStreamId = 0;
-    this.onBlock(streamId, this.blockEndsStream, block, 0, block.length);
   }
 
   private onBlock(
@@ -471,32 +428,27 @@ export class Http2Connection implements FrameHandler {
     start: number,
     end: number,
   ): void {
+    const block = this.blocks.read(buffer, start, end);
+    if (block === undefined) {
+      this.onFault(ErrorCode.compressionError, 'malformed header block');
+      return;
+    }
     if (streamId <= this.lastStreamId) {
-      this.onTrailers(streamId, endsStream, buffer, start, end);
+      this.onTrailers(streamId, endsStream);
       return;
     }
     this.lastStreamId = streamId;
-    const block = this.recall(buffer, start, end) ?? this.decode(buffer, start, end);
-    if (block === undefined) return;
     if (this.refusesNew) return;
     if (this.streams.size >= this.host.limits.maxConcurrentStreams) {
       this.rememberReset(streamId);
-      this.writeRst(streamId, ErrorCode.refusedStream);
+      this.sender.writeRst(streamId, ErrorCode.refusedStream);
       return;
     }
     this.open(streamId, block.head, block.method, endsStream);
   }
 
-  /** A second header block of a stream: trailers, which carry nothing of interest but keep the tables equal. */
-  private onTrailers(
-    streamId: number,
-    endsStream: boolean,
-    buffer: Buffer,
-    start: number,
-    end: number,
-  ): void {
-    const block = this.decode(buffer, start, end);
-    if (block === undefined) return;
+  /** A second header block of a stream: trailers, of which only the end matters. */
+  private onTrailers(streamId: number, endsStream: boolean): void {
     const stream = this.streams.get(streamId);
     if (stream === undefined) {
       if (!this.resetByUs.has(streamId)) {
@@ -511,43 +463,6 @@ export class Http2Connection implements FrameHandler {
     }
   }
 
-  private recall(buffer: Buffer, start: number, end: number): KnownBlock | undefined {
-    if (this.knownGeneration !== this.decoder.generation) return undefined;
-    const length = end - start;
-    for (const block of this.known) {
-      const { bytes } = block;
-      if (bytes.length !== length) continue;
-      let same = 0;
-      while (same < length && bytes[same] === buffer[start + same]) same++;
-      if (same === length) return block;
-    }
-    return undefined;
-  }
-
-  private decode(buffer: Buffer, start: number, end: number): KnownBlock | undefined {
-    const { generation } = this.decoder;
-    const valid = this.decoder.decode(buffer, start, end, this.host.heads);
-    const head = this.host.heads.take();
-    if (!valid) {
-      this.onFault(ErrorCode.compressionError, 'malformed header block');
-      return undefined;
-    }
-    const isReusable =
-      generation === this.decoder.generation && end - start <= MEMO_MAX_BLOCK_BYTES;
-    const bytes = isReusable ? Buffer.from(buffer.subarray(start, end)) : NO_BYTES;
-    const block: KnownBlock = { bytes, head, method: this.host.table.get(head.path) };
-    if (isReusable) this.keep(block);
-    return block;
-  }
-
-  private keep(block: KnownBlock): void {
-    if (this.knownGeneration !== this.decoder.generation || this.known.length >= MEMO_MAX_BLOCKS) {
-      this.known = [];
-      this.knownGeneration = this.decoder.generation;
-    }
-    this.known.push(block);
-  }
-
   private open(
     streamId: number,
     head: RequestHead,
@@ -556,7 +471,7 @@ export class Http2Connection implements FrameHandler {
   ): void {
     if (head.fault === HeadFault.malformed) {
       this.rememberReset(streamId);
-      this.writeRst(streamId, ErrorCode.protocolError);
+      this.sender.writeRst(streamId, ErrorCode.protocolError);
       return;
     }
     const { nowMs } = this;
@@ -570,8 +485,17 @@ export class Http2Connection implements FrameHandler {
     );
     this.streams.set(streamId, stream);
     this.recent = stream;
-    if (method === undefined || head.fault !== HeadFault.none || !isCall(head)) {
-      this.openOther(stream, head, method, endsStream);
+    const refusal = refusalOf(head, method, this.host);
+    if (refusal !== undefined) {
+      stream.remoteClosed = endsStream;
+      const { onHttpRequest } = this.host;
+      if (refusal.isPlainHttp && onHttpRequest !== undefined) {
+        stream.exchange = new HttpExchange(this, stream, onHttpRequest);
+        if (endsStream) stream.exchange.onEnd();
+      } else {
+        stream.ended = true;
+        stream.sendRefusal(refusal.error, refusal.httpStatus);
+      }
       return;
     }
     this.host.observer?.started(head.path);
@@ -589,38 +513,6 @@ export class Http2Connection implements FrameHandler {
     if (endsStream && this.streams.get(streamId) === stream) stream.onRemoteEnd();
   }
 
-  /** A request that is no call of the table: refused, or left to the HTTP side. */
-  private openOther(
-    stream: Http2Stream,
-    head: RequestHead,
-    method: Method | undefined,
-    endsStream: boolean,
-  ): void {
-    stream.remoteClosed = endsStream;
-    if (head.fault === HeadFault.tooLarge) {
-      this.refuse(stream, 431, new RpcError(Status.resourceExhausted, 'header list too large'));
-    } else if (!isGrpcContentType(head.contentType)) {
-      const { onHttpRequest } = this.host;
-      if (onHttpRequest === undefined || head.contentType.startsWith('application/grpc')) {
-        const text = `invalid gRPC request content-type ${JSON.stringify(head.contentType)}`;
-        this.refuse(stream, 415, new RpcError(Status.invalidArgument, text));
-        return;
-      }
-      stream.exchange = new HttpExchange(this, stream, onHttpRequest);
-      if (endsStream) stream.exchange.onEnd();
-    } else if (head.method !== 'POST') {
-      const text = `Received a HEADERS frame with :method ${JSON.stringify(head.method)} which should be POST`;
-      this.refuse(stream, 405, new RpcError(Status.internal, text));
-    } else if (method === undefined) {
-      this.refuse(stream, 200, unknownPath(head.path, this.host.services));
-    }
-  }
-
-  private refuse(stream: Http2Stream, httpStatus: number, error: RpcError): void {
-    stream.ended = true;
-    stream.sendRefusal(error, httpStatus);
-  }
-
   private onWindowUpdate(streamId: number, buffer: Buffer, start: number, end: number): void {
     if (end - start !== 4) {
       this.onFault(ErrorCode.frameSizeError, 'WINDOW_UPDATE of wrong size');
@@ -628,11 +520,10 @@ export class Http2Connection implements FrameHandler {
     }
     const increment = buffer.readUInt32BE(start) & 0x7fffffff;
     if (streamId === 0) {
-      this.sendWindow += increment;
       if (increment === 0) this.onFault(ErrorCode.protocolError, 'window increment of zero');
-      else if (this.sendWindow > MAX_WINDOW)
+      else if (!this.sender.openWindow(increment)) {
         this.onFault(ErrorCode.flowControlError, 'window overflow');
-      else this.unblock();
+      }
       return;
     }
     const stream = this.streams.get(streamId);
@@ -644,7 +535,7 @@ export class Http2Connection implements FrameHandler {
     stream.sendWindow += increment;
     if (increment === 0) this.resetStream(stream, ErrorCode.protocolError);
     else if (stream.sendWindow > MAX_WINDOW) this.resetStream(stream, ErrorCode.flowControlError);
-    else if (stream.sending !== undefined) this.startSending(stream);
+    else if (stream.sending !== undefined) this.sender.startSending(stream);
   }
 
   private onRstStream(streamId: number, size: number): void {
@@ -687,29 +578,10 @@ export class Http2Connection implements FrameHandler {
       if (this.draining && isDrain) this.finishDraining();
       return;
     }
-    const at = this.out.reserve(PING_BYTES);
-    const { block } = this.out;
-    writeFrameHeader(block, at, 8, FrameType.ping, Flag.ack, 0);
-    buffer.copy(block, at + FRAME_HEADER_BYTES, start, end);
-    this.out.length += PING_BYTES;
-    this.countPing();
-  }
-
-  /** Counts pings that come more often than allowed, as grpc-go does. */
-  private countPing(): void {
-    const { nowMs } = this;
-    const sinceMs = nowMs - this.lastPingMs;
-    this.lastPingMs = nowMs;
-    if (this.pingStrikesReset) {
-      this.pingStrikesReset = false;
-      this.pingStrikes = 0;
-      return;
-    }
+    this.sender.writePingAck(buffer, start);
     const intervalMs =
       this.streams.size > 0 ? this.host.limits.keepaliveMinTimeMs : limits.IDLE_PING_INTERVAL_MS;
-    if (sinceMs >= intervalMs) return;
-    this.pingStrikes++;
-    if (this.pingStrikes > limits.MAX_PING_STRIKES) {
+    if (!this.pings.allow(this.nowMs, intervalMs, this.sender)) {
       this.onFault(ErrorCode.enhanceYourCalm, 'too_many_pings');
     }
   }
@@ -735,9 +607,7 @@ export class Http2Connection implements FrameHandler {
     for (let at = start; at < end; at += SETTING_BYTES) {
       if (!this.applySetting(buffer.readUInt16BE(at), buffer.readUInt32BE(at + 2))) return;
     }
-    const at = this.out.reserve(FRAME_HEADER_BYTES);
-    writeFrameHeader(this.out.block, at, 0, FrameType.settings, Flag.ack, 0);
-    this.out.length += FRAME_HEADER_BYTES;
+    this.sender.writeSettingsAck();
   }
 
   private applySetting(id: number, value: number): boolean {
@@ -749,7 +619,7 @@ export class Http2Connection implements FrameHandler {
           this.onFault(ErrorCode.protocolError, 'frame size out of range');
           return false;
         }
-        this.peerMaxFrame = value;
+        this.sender.peerMaxFrame = value;
         return true;
       case Setting.enablePush:
         if (value > 1) {
@@ -776,7 +646,7 @@ export class Http2Connection implements FrameHandler {
         this.onFault(ErrorCode.flowControlError, 'window overflow');
         return false;
       }
-      if (stream.sending !== undefined) this.startSending(stream);
+      if (stream.sending !== undefined) this.sender.startSending(stream);
     }
     return true;
   }
@@ -797,95 +667,11 @@ export class Http2Connection implements FrameHandler {
 
   // Answers of streams.
 
-  /** Writes headers, message and trailers of a unary reply at once; false when windows or the socket do not allow it. */
-  sendReply(stream: Http2Stream, message: Uint8Array): boolean {
-    const size = message.length + MESSAGE_PREFIX_BYTES;
-    if (size > stream.sendWindow || size > this.sendWindow || size > this.peerMaxFrame)
-      return false;
-    const total = REPLY_START.length + message.length + REPLY_END.length;
-    if (this.out.congested || total > BLOCK_BYTES) return false;
-    this.sendWindow -= size;
-    const at = this.out.reserve(total);
-    const { block } = this.out;
-    const { id } = stream;
-    block.set(REPLY_START, at);
-    writeU32(block, at + 5, id);
-    const dataAt = at + REPLY_DATA_AT;
-    block[dataAt] = size >>> 16;
-    block[dataAt + 1] = size >>> 8;
-    block[dataAt + 2] = size;
-    writeU32(block, dataAt + 5, id);
-    const bodyAt = at + REPLY_START.length;
-    writeU32(block, bodyAt - 4, message.length);
-    block.set(message, bodyAt);
-    const endAt = bodyAt + message.length;
-    block.set(REPLY_END, endAt);
-    writeU32(block, endAt + 5, id);
-    this.out.length += total;
-    this.finish(stream);
-    return true;
-  }
-
-  /** Writes one message of a stream at once; false when windows or the socket do not allow it. */
-  sendMessage(stream: Http2Stream, message: Uint8Array): boolean {
-    const size = message.length + MESSAGE_PREFIX_BYTES;
-    if (size > stream.sendWindow || size > this.sendWindow || size > this.peerMaxFrame)
-      return false;
-    if (this.out.congested || size + FRAME_HEADER_BYTES > BLOCK_BYTES) return false;
-    if (!stream.headersSent) this.sendHeaders(stream, RESPONSE_HEADERS, false);
-    stream.sendWindow -= size;
-    this.sendWindow -= size;
-    const at = this.out.reserve(FRAME_HEADER_BYTES + size);
-    const { block } = this.out;
-    const prefixAt = writeFrameHeader(block, at, size, FrameType.data, 0, stream.id);
-    block[prefixAt] = 0;
-    const bodyAt = writeU32(block, prefixAt + 1, message.length);
-    block.set(message, bodyAt);
-    this.out.length += FRAME_HEADER_BYTES + size;
-    this.touch();
-    return true;
-  }
-
-  sendHeaders(stream: Http2Stream, block: Buffer, endsStream: boolean): void {
-    stream.headersSent = true;
-    this.pingStrikesReset = true;
-    const at = this.out.reserve(FRAME_HEADER_BYTES + block.length);
-    const flags = Flag.endHeaders | (endsStream ? Flag.endStream : 0);
-    const bodyAt = writeFrameHeader(
-      this.out.block,
-      at,
-      block.length,
-      FrameType.headers,
-      flags,
-      stream.id,
-    );
-    this.out.block.set(block, bodyAt);
-    this.out.length += FRAME_HEADER_BYTES + block.length;
-    this.touch();
-  }
-
-  /** Ends the stream with `block`, after the usual headers if asked. */
-  sendEnd(stream: Http2Stream, block: Buffer, withHeaders: boolean): void {
-    if (withHeaders) this.sendHeaders(stream, RESPONSE_HEADERS, false);
-    this.sendHeaders(stream, block, true);
-    this.finish(stream);
-  }
-
-  /** Puts a stream that has something queued in line. */
-  startSending(stream: Http2Stream): void {
-    const { sending } = stream;
-    if (sending === undefined || sending.isReady) return;
-    if (stream.sendWindow <= 0 && sending.queuedBytes > 0 && stream.headersSent) return;
-    sending.isReady = true;
-    this.ready.push(stream);
-    this.touch();
-  }
-
   /** Ends a stream with RST_STREAM; the handler is told if it has not answered. */
   resetStream(stream: Http2Stream, code: ErrorCode): void {
-    if (this.streams.get(stream.id) !== stream) return;
+    if (!this.isKnown(stream)) return;
     this.rememberReset(stream.id);
-    this.writeRst(stream.id, code);
+    this.sender.writeRst(stream.id, code);
     this.remove(stream);
     stream.onGone();
   }
@@ -905,15 +691,18 @@ export class Http2Connection implements FrameHandler {
     this.host.observer?.messageReceived(stream.head.path, bytes);
   }
 
-  private finish(stream: Http2Stream): void {
-    this.pingStrikesReset = true;
+  onFinished(stream: Http2Stream): void {
     if (!stream.remoteClosed) {
       // The client need not go on sending what nobody reads.
       this.rememberReset(stream.id);
-      this.writeRst(stream.id, ErrorCode.noError);
+      this.sender.writeRst(stream.id, ErrorCode.noError);
     }
     this.remove(stream);
     this.touch();
+  }
+
+  isKnown(stream: Http2Stream): boolean {
+    return this.streams.get(stream.id) === stream;
   }
 
   private remove(stream: Http2Stream): void {
@@ -933,147 +722,10 @@ export class Http2Connection implements FrameHandler {
     this.resetByUs.add(streamId);
   }
 
-  // Queued data.
-
-  private pump(): void {
-    let budget = limits.PUMP_SLICE_BYTES;
-    while (this.readyFirst < this.ready.length && !this.out.congested && budget > 0) {
-      const stream = this.ready[this.readyFirst];
-      this.readyFirst++;
-      if (stream !== undefined) budget -= this.sendSome(stream);
-    }
-    if (this.readyFirst === this.ready.length) {
-      this.ready.length = 0;
-      this.readyFirst = 0;
-    } else {
-      if (this.readyFirst > 0) {
-        this.ready.splice(0, this.readyFirst);
-        this.readyFirst = 0;
-      }
-      if (!this.out.congested) this.touch();
-    }
-    if (this.refusesNew && this.streams.size === 0 && this.isOpen) this.finishConnection();
-  }
-
-  /** Writes one frame of a queued stream, and its end if that is all; returns the bytes written. */
-  private sendSome(stream: Http2Stream): number {
-    const { sending } = stream;
-    if (sending === undefined || this.streams.get(stream.id) !== stream) return 0;
-    sending.isReady = false;
-    stream.refill();
-    let count = Math.max(0, Math.min(sending.queuedBytes, stream.sendWindow, this.peerMaxFrame));
-    if (count > this.sendWindow) {
-      count = this.sendWindow;
-      if (count <= 0) {
-        sending.isReady = true;
-        this.blocked.push(stream);
-        return 0;
-      }
-    }
-    if (!stream.headersSent && sending.hasWork) this.sendHeaders(stream, RESPONSE_HEADERS, false);
-    if (count > 0) {
-      count = this.writeQueued(stream, count);
-      sending.lastProgressMs = this.nowMs;
-      stream.refill();
-    }
-    if (sending.isDrained && (sending.trailers !== undefined || sending.endsWithData)) {
-      this.endQueued(stream, sending.trailers);
-      return count;
-    }
-    stream.maybeDrain();
-    if (sending.hasWork) this.startSending(stream);
-    return count;
-  }
-
-  private writeQueued(stream: Http2Stream, wanted: number): number {
-    const { sending, id } = stream;
-    const { out } = this;
-    const atLeast = Math.min(wanted, MIN_DATA_ROOM) + FRAME_HEADER_BYTES;
-    const at = out.reserve(atLeast);
-    const count = Math.min(wanted, out.room - FRAME_HEADER_BYTES);
-    const bodyAt = writeFrameHeader(out.block, at, count, FrameType.data, 0, id);
-    sending?.take(out.block, bodyAt, count);
-    out.length += FRAME_HEADER_BYTES + count;
-    stream.sendWindow -= count;
-    this.sendWindow -= count;
-    this.pingStrikesReset = true;
-    return count;
-  }
-
-  private endQueued(stream: Http2Stream, trailers: Buffer | undefined): void {
-    if (trailers !== undefined) {
-      this.sendEnd(stream, trailers, false);
-      return;
-    }
-    const at = this.out.reserve(FRAME_HEADER_BYTES);
-    writeFrameHeader(this.out.block, at, 0, FrameType.data, Flag.endStream, stream.id);
-    this.out.length += FRAME_HEADER_BYTES;
-    this.finish(stream);
-  }
-
-  private unblock(): void {
-    if (this.blocked.length === 0) return;
-    for (const stream of this.blocked) this.ready.push(stream);
-    this.blocked = [];
-    this.touch();
-  }
-
-  // Small frames.
-
-  private writeSettings(): void {
-    const values: readonly (readonly [number, number])[] = [
-      [Setting.maxConcurrentStreams, Math.min(this.host.limits.maxConcurrentStreams, 2 ** 32 - 1)],
-      [Setting.initialWindowSize, limits.STREAM_WINDOW_BYTES],
-      [Setting.maxFrameSize, limits.MAX_FRAME_BYTES],
-      [Setting.maxHeaderListSize, MAX_HEADER_LIST_BYTES],
-    ];
-    const size = values.length * SETTING_BYTES;
-    let at = this.out.reserve(FRAME_HEADER_BYTES + size);
-    this.out.length += FRAME_HEADER_BYTES + size;
-    at = writeFrameHeader(this.out.block, at, size, FrameType.settings, 0, 0);
-    for (const [id, value] of values) {
-      this.out.block.writeUInt16BE(id, at);
-      at = writeU32(this.out.block, at + 2, value);
-    }
-  }
-
-  private writeWindowUpdate(streamId: number, increment: number): void {
-    const at = this.out.reserve(WINDOW_UPDATE_BYTES);
-    const { block } = this.out;
-    writeU32(block, writeFrameHeader(block, at, 4, FrameType.windowUpdate, 0, streamId), increment);
-    this.out.length += WINDOW_UPDATE_BYTES;
-  }
-
-  private writeRst(streamId: number, code: ErrorCode): void {
-    const at = this.out.reserve(RST_BYTES);
-    const { block } = this.out;
-    writeU32(block, writeFrameHeader(block, at, 4, FrameType.rstStream, 0, streamId), code);
-    this.out.length += RST_BYTES;
-    this.touch();
-  }
-
-  private writePing(high: number, low: number): void {
-    const at = this.out.reserve(PING_BYTES);
-    const { block } = this.out;
-    const bodyAt = writeFrameHeader(block, at, 8, FrameType.ping, 0, 0);
-    writeU32(block, writeU32(block, bodyAt, high), low);
-    this.out.length += PING_BYTES;
-  }
-
-  private writeGoaway(lastStreamId: number, code: ErrorCode, reason: string): void {
-    const size = GOAWAY_BYTES + reason.length;
-    const at = this.out.reserve(FRAME_HEADER_BYTES + size);
-    const { block } = this.out;
-    const idAt = writeFrameHeader(block, at, size, FrameType.goaway, 0, 0);
-    const textAt = writeU32(block, writeU32(block, idAt, lastStreamId), code);
-    block.write(reason, textAt, 'latin1');
-    this.out.length += FRAME_HEADER_BYTES + size;
-  }
-
   // Socket and timeouts.
 
   /** Sees to it that what was written leaves at the end of this turn. */
-  private touch(): void {
+  touch(): void {
     if (this.reading || this.flushScheduled) return;
     this.flushScheduled = true;
     this.host.scheduleFlush(this);
@@ -1085,8 +737,10 @@ export class Http2Connection implements FrameHandler {
     this.nowMs = nowMs;
     this.lastReadMs = nowMs;
     this.reading = true;
-    if (!this.reader.isMidFrame && this.blockStreamId === 0) this.midFrameSinceMs = nowMs;
+    const { framesRead, isMidFrame } = this.reader;
     this.reader.push(chunk);
+    // Whoever completes frames is not stalling, even if each chunk ends within one.
+    if (!isMidFrame || this.reader.framesRead !== framesRead) this.midFrameSinceMs = nowMs;
     this.reading = false;
     this.flush();
   };
@@ -1120,7 +774,7 @@ export class Http2Connection implements FrameHandler {
   private finishDraining(): void {
     if (this.refusesNew) return;
     this.refusesNew = true;
-    this.writeGoaway(this.lastStreamId, ErrorCode.noError, '');
+    this.sender.writeGoaway(this.lastStreamId, ErrorCode.noError, '');
     this.touch();
   }
 
@@ -1146,8 +800,7 @@ export class Http2Connection implements FrameHandler {
       if (nowMs - this.keepaliveSentMs > keepaliveTimeoutMs) this.destroy();
     } else if (keepaliveIntervalMs > 0 && nowMs - this.lastReadMs > keepaliveIntervalMs) {
       this.keepaliveSentMs = nowMs;
-      this.writePing(0, PING_KEEPALIVE);
-      this.touch();
+      this.sender.writePing(PING_KEEPALIVE);
     }
   }
 
@@ -1164,10 +817,4 @@ export class Http2Connection implements FrameHandler {
       stream.abandon(BODY_STALLED);
     }
   }
-}
-
-const NO_BYTES = Buffer.alloc(0);
-
-function isCall(head: RequestHead): boolean {
-  return head.method === 'POST' && isGrpcContentType(head.contentType);
 }

@@ -27,6 +27,8 @@ export interface FrameHandler {
 
 export class FrameReader {
   private readonly handler: FrameHandler;
+  /** Frames handed on so far. */
+  framesRead = 0;
   private prefaceMatched = 0;
   private partial: Buffer | undefined;
   private partialFilled = 0;
@@ -60,6 +62,7 @@ export class FrameReader {
       const next = start + length;
       if (next > end) break;
       const streamId = chunk.readUInt32BE(at + 5) & 0x7fffffff;
+      this.framesRead++;
       handler.onFrame(head & 0xff, chunk[at + 4] ?? 0, streamId, chunk, start, next);
       at = next;
     }
@@ -101,6 +104,7 @@ export class FrameReader {
     this.partial = undefined;
     this.partialFilled = 0;
     const streamId = frame.readUInt32BE(5) & 0x7fffffff;
+    this.framesRead++;
     this.handler.onFrame(frame[3] ?? 0, frame[4] ?? 0, streamId, frame, FRAME_HEADER_BYTES, total);
     return at;
   }

@@ -82,14 +82,14 @@ export class HttpExchange implements HttpRequest {
   begin(status: number, headers: readonly (readonly [string, string])[]): void {
     if (this.stream.ended || this.stream.headersSent) return;
     const block = encodeFields([[':status', String(status)], ...headers]);
-    this.connection.sendHeaders(this.stream, block, false);
+    this.connection.sender.sendHeaders(this.stream, block, false);
   }
 
   write(bytes: Uint8Array): boolean {
     if (this.stream.ended) return false;
     const queue = this.openQueue();
     queue.push(bytes);
-    this.connection.startSending(this.stream);
+    this.connection.sender.startSending(this.stream);
     if (queue.queuedBytes <= HIGH_WATER_BYTES) return true;
     queue.wantsDrain = true;
     return false;
@@ -99,7 +99,7 @@ export class HttpExchange implements HttpRequest {
     if (this.stream.ended) return;
     this.stream.ended = true;
     this.openQueue().endsWithData = true;
-    this.connection.startSending(this.stream);
+    this.connection.sender.startSending(this.stream);
   }
 
   onDrain(listener: () => void): void {
@@ -137,7 +137,7 @@ export class HttpExchange implements HttpRequest {
   private openQueue(): SendQueue {
     const { stream, connection } = this;
     stream.sending ??= new SendQueue(false, connection.nowMs, () =>
-      connection.startSending(stream),
+      connection.sender.startSending(stream),
     );
     return stream.sending;
   }

@@ -111,11 +111,11 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     const { connection } = this;
     connection.onHandled(this, Status.ok);
     connection.onMessageSent(this, message.length);
-    if (connection.sendReply(this, message)) return;
+    if (connection.sender.sendReply(this, message)) return;
     const queue = this.openQueue(true);
     queue.push(message);
     queue.trailers = OK_TRAILERS;
-    connection.startSending(this);
+    connection.sender.startSending(this);
   }
 
   replyParts(totalBytes: number, source: PartSource): void {
@@ -132,7 +132,7 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     queue.push(prefix);
     queue.attach(source, totalBytes);
     queue.trailers = OK_TRAILERS;
-    this.connection.startSending(this);
+    this.connection.sender.startSending(this);
   }
 
   fail(error: RpcError): void {
@@ -152,13 +152,13 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     connection.onMessageSent(this, message.length);
     if (
       (this.sending === undefined || this.sending.isDrained) &&
-      connection.sendMessage(this, message)
+      connection.sender.sendMessage(this, message)
     ) {
       return true;
     }
     const queue = this.openQueue(true);
     queue.push(message);
-    connection.startSending(this);
+    connection.sender.startSending(this);
     if (queue.queuedBytes <= STREAM_HIGH_WATER_BYTES) return true;
     queue.wantsDrain = true;
     return false;
@@ -171,7 +171,7 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     if (this.sending !== undefined && !this.sending.isDrained) {
       this.sending.trailers = OK_TRAILERS;
     } else {
-      this.connection.sendEnd(this, OK_TRAILERS, !this.headersSent);
+      this.connection.sender.sendEnd(this, OK_TRAILERS, !this.headersSent);
     }
   }
 
@@ -315,7 +315,7 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     const block = this.headersSent
       ? errorTrailers(error.code, error.message)
       : trailersOnly(httpStatus, error.code, error.message);
-    this.connection.sendEnd(this, block, false);
+    this.connection.sender.sendEnd(this, block, false);
   }
 
   /** Asks the queue's source for more; a source that breaks its promise of size ends the stream with a refusal. */
@@ -361,7 +361,7 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
 
   private openQueue(prefixed: boolean): SendQueue {
     this.sending ??= new SendQueue(prefixed, this.connection.nowMs, () => {
-      this.connection.startSending(this);
+      this.connection.sender.startSending(this);
     });
     return this.sending;
   }
