@@ -1,6 +1,14 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo, Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -12,6 +20,15 @@ import { until } from '../support/until.js';
 const ENTRY = fileURLToPath(new URL('../support/mainstay-main.ts', import.meta.url));
 // The server runs in a directory of its own, from which the name alone would not be found.
 const TSX = import.meta.resolve('tsx');
+
+/** Changes the name that the member published of itself, in the middle of its log. */
+function damageFirstCommand(path: string): void {
+  const bytes = readFileSync(path);
+  const at = bytes.indexOf('http://', 1);
+  if (at < 0) throw new Error(`${path} holds no command that names a URL`);
+  bytes[at] = 0x58;
+  writeFileSync(path, bytes);
+}
 
 describe('mainstay server', () => {
   let dir: string;
@@ -112,6 +129,42 @@ describe('mainstay server', () => {
     await until(() => server.code !== undefined);
     expect(server.code).equal(1);
     expect(server.text).contain(`the data directory ${data} cannot be written`);
+  });
+
+  it('refuses a damaged log, and starts again after it was repaired', async () => {
+    const [client, peer] = [await freePort(), await freePort()];
+    const data = join(dir, 'data');
+    const args = flags(client, peer, `--data-dir=${data}`);
+    const first = start(args);
+    await until(() => first.text.includes('became leader'));
+    await until(async () => (await fetch(`http://127.0.0.1:${client}/health`)).status === 200);
+    first.child.kill('SIGTERM');
+    await until(() => first.code !== undefined);
+
+    const wal = join(data, 'member/wal');
+    damageFirstCommand(join(wal, readdirSync(wal)[0] ?? ''));
+    const damaged = start(args);
+    await until(() => damaged.code !== undefined);
+    expect(damaged.code).equal(1);
+    expect(damaged.text).contain('the write-ahead log is damaged');
+    expect(damaged.text).contain(`mainstay wal repair --data-dir ${data}`);
+
+    const repair = spawnSync(
+      process.execPath,
+      ['--import', TSX, ENTRY, 'wal', 'repair', '--data-dir', data],
+      { encoding: 'utf8' },
+    );
+    expect(repair.stdout).contain('The member can be started again.');
+    expect(repair.status).equal(0);
+    const again = start(args);
+    await until(() => again.text.includes('became leader'));
+    const locked = spawnSync(
+      process.execPath,
+      ['--import', TSX, ENTRY, 'wal', 'repair', '--data-dir', data],
+      { encoding: 'utf8' },
+    );
+    expect(locked.status).equal(1);
+    expect(locked.stderr).contain('stop the member first');
   });
 
   it('refuses an initial cluster without itself, but only while it has no data', async () => {
