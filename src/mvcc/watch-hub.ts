@@ -4,7 +4,7 @@ import type { CatchUpHost } from './watch-catchup.js';
 import { CatchUp } from './watch-catchup.js';
 import { Delivery } from './watch-delivery.js';
 import type { WatchSource } from './watch-event.js';
-import { WatchEvent } from './watch-event.js';
+import type { WatchEvent } from './watch-event.js';
 import type { WatchGroup } from './watch-group.js';
 import { GroupIndex, Watcher } from './watch-group.js';
 import type { BatchBounds } from './watch-recent.js';
