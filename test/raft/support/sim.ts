@@ -107,6 +107,8 @@ export class Sim {
   readonly leaders = new Map<number, MemberId>();
   /** Term and hash of everything ever committed, by index. */
   readonly committedTerms: number[] = [0];
+  /** Term of the leader that committed the entry; a leader of that or an earlier term need not have it. */
+  readonly committedIn: number[] = [0];
   readonly hashes: number[] = [0];
   maxCommit = 0;
   commits = 0;
@@ -568,7 +570,7 @@ export class Sim {
         check(confState.voters.includes(node.id), `I1b leader ${node.id} is not a voter`);
         for (let i = compactedIndex + 1; i <= this.maxCommit; i++) {
           check(
-            core.termAt(i) === this.committedTerms[i],
+            (this.committedIn[i] ?? term) >= term || core.termAt(i) === this.committedTerms[i],
             `I4 leader ${node.id} of term ${term} lacks committed entry ${i}`,
           );
         }
@@ -585,6 +587,7 @@ export class Sim {
         const known = this.committedTerms[i];
         if (known === undefined) {
           this.committedTerms[i] = t;
+          this.committedIn[i] = term;
           this.commits++;
         } else check(known === t, `I3 ${node.id} committed ${i} in term ${t}, it was ${known}`);
       }
