@@ -34,6 +34,8 @@ export const Bucket = {
   authRoles: 0x74,
 } as const;
 export type Bucket = (typeof Bucket)[keyof typeof Bucket];
+/** Buckets whose rows are read and written one by one; the key bucket belongs to the row log. */
+export type PlainBucket = Exclude<Bucket, typeof Bucket.key>;
 
 export const MetaKey = {
   consistentIndex: 'consistent_index',
@@ -176,7 +178,7 @@ export class Backend {
 
   // ---- rows ----
 
-  get(bucket: Bucket, key: Uint8Array): Uint8Array | undefined {
+  get(bucket: PlainBucket, key: Uint8Array): Uint8Array | undefined {
     const full = fullKey(bucket, key);
     const name = nameOf(full);
     const found =
@@ -187,11 +189,11 @@ export class Backend {
     return this.read(full);
   }
 
-  put(bucket: Bucket, key: Uint8Array, value: Uint8Array): void {
+  put(bucket: PlainBucket, key: Uint8Array, value: Uint8Array): void {
     this.open.put(fullKey(bucket, key), value);
   }
 
-  delete(bucket: Bucket, key: Uint8Array): void {
+  delete(bucket: PlainBucket, key: Uint8Array): void {
     this.open.put(fullKey(bucket, key), null);
   }
 
@@ -203,7 +205,7 @@ export class Backend {
   }
 
   /** As `get`, but only what the engine holds. */
-  getWritten(bucket: Bucket, key: Uint8Array): Uint8Array | undefined {
+  getWritten(bucket: PlainBucket, key: Uint8Array): Uint8Array | undefined {
     return this.read(fullKey(bucket, key));
   }
 

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { Backend, Bucket } from '../../src/mvcc/backend.js';
+import type { PlainBucket } from '../../src/mvcc/backend.js';
 import { createDbInstaller, openDbSnapshot } from '../../src/mvcc/db-snapshot.js';
 import type { DbSnapshot } from '../../src/mvcc/db-snapshot.js';
 import type { SnapshotSink } from '../../src/mvcc/types.js';
@@ -114,7 +115,9 @@ describe('Backend', () => {
     const txn = store.begin();
     txn.put('key', bytes('key'), bytes('value'), 5n);
     txn.end();
-    store.begin().deleteRange({ start: 'key', end: null });
+    const removal = store.begin();
+    removal.deleteRange({ start: 'key', end: null });
+    removal.end();
     first.backend.put(Bucket.lease, bytes('l'), bytes('lease'));
     first.backend.setApplied(9, 2);
     first.backend.setConfState(bytes('{}'));
@@ -136,7 +139,7 @@ describe('Backend', () => {
               (error) => done(error, undefined),
             );
           });
-          if (key[0] !== Bucket.key) backend.getWritten(key[0] as Bucket, key.subarray(1));
+          if (key[0] !== Bucket.key) backend.getWritten(key[0] as PlainBucket, key.subarray(1));
         };
         expect(readAll, `${Buffer.from(key).toString('latin1')} byte ${String(byte)}`).to.throw(
           Fatal,

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { Backend } from '../../src/mvcc/backend.js';
 import { emptyRow } from '../../src/mvcc/key-index.js';
 import { bytesOf, valueOf } from '../../src/mvcc/key-value.js';
+import { RowImporter } from '../../src/mvcc/row-importer.js';
 import { Store } from '../../src/mvcc/store.js';
 import { MemoryDisk, MemoryEngine } from '../support/memory-engine.js';
 import { SteppedEnv } from './stepped-env.js';
@@ -143,5 +144,38 @@ describe('Store', () => {
     env.settle();
     expect(again.store.finishedCompactRevision).to.equal(90);
     expect(read(again.store, 90)).to.equal('88');
+  });
+
+  it('takes over the rows of another store, a marker of a raised revision included', () => {
+    const from = open();
+    fill(from, 20);
+    const txn = from.store.begin();
+    txn.deleteRange({ start: 'k', end: null });
+    txn.end();
+    put(from.store, 'other', 'y');
+    from.backend.flush();
+    const to = open();
+    const importer = new RowImporter(to.backend);
+    from.env.wait<undefined>((done) => {
+      from.backend.rows.forEach(
+        0,
+        Infinity,
+        (main, sub, tombstone, payload) => {
+          importer.add(main, sub, tombstone, payload);
+          return true;
+        },
+        (error) => done(error, undefined),
+      );
+    });
+    importer.add(24, 0, false, new Uint8Array(0));
+    importer.flush();
+    to.env.settle();
+    const copy = open(to.disk, to.env);
+    expect([copy.store.currentRevision, copy.store.liveKeys]).to.deep.equal([24, 1]);
+    const hashOf = ({ env, store }: Fixture): unknown =>
+      env.wait<unknown>((done) =>
+        store.hashKV(23, (error, result) => done(error as Error | null, result)),
+      );
+    expect(hashOf(copy)).to.deep.equal(hashOf(from));
   });
 });
