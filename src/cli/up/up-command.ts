@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { idText } from '../../server/config/ids.js';
 import { StartupError } from '../../server/config/startup-error.js';
 import { mainstayVersion } from '../../server/config/version.js';
-import { NODE_ENV, NODE_FLAGS } from '../node-flags.js';
 import { MemberProcess } from './member-process.js';
 import type { UnexpectedExit } from './member-process.js';
 import { StatusClient } from './member-status.js';
@@ -96,12 +95,11 @@ class LocalCluster {
       command: process.execPath,
       args: [
         ...process.execArgv,
-        ...NODE_FLAGS,
         entry,
         'server',
         ...serverFlags(this.plan, member, this.dir.path),
       ],
-      env: { ...NODE_ENV, ...withoutEtcdVariables(process.env) },
+      env: withoutEtcdVariables(process.env),
       logFile,
       onExit: (exit) => this.memberExited(row, exit),
     });
