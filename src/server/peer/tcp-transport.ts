@@ -199,7 +199,7 @@ export class TcpPeerTransport implements PeerTransport {
     const where = this.options.listen[i];
     if (where === undefined || this.isClosed) return done(null);
     const server = net.createServer({ noDelay: true }, (socket) => this.onSocket(socket));
-    const onError = (error: Error): void => done(error);
+    const onError = (error: Error): void => this.close(() => done(error));
     server.once('error', onError);
     server.listen({ host: where.host, port: where.port }, () => {
       server.removeListener('error', onError);
