@@ -67,7 +67,11 @@ export class Bench {
 
   /** Milliseconds of one load. */
   get durationMs(): number {
-    return this.quick ? 1500 : 5000;
+    return this.quick ? 1000 : 5000;
+  }
+
+  private get warmupMs(): number {
+    return this.quick ? 250 : 1000;
   }
 
   /** Takes a number, or notes why there is none; a case that fails does not end the others. */
@@ -93,7 +97,7 @@ export class Bench {
 
   /** A load of ours at one port or several; latencies come with it. */
   async load(plan: Omit<LoadPlan, 'durationMs'>): Promise<LoadResult> {
-    const result = await runLoad({ durationMs: this.durationMs, warmupMs: 500, ...plan });
+    const result = await runLoad({ durationMs: this.durationMs, warmupMs: this.warmupMs, ...plan });
     if (result.busy > BUSY) {
       console.log(
         `  the load generator was busy ${(result.busy * 100).toFixed(0)} % of the time: the next number may be its own limit`,
@@ -126,22 +130,23 @@ export class Bench {
         connections,
         inFlight,
         durationMs: this.durationMs,
-        warmupMs: 500,
+        warmupMs: this.warmupMs,
         dir: this.cluster.dir,
       }),
     );
   }
 
-  /** Percentiles of a load as rows of their own. */
+  /** Percentiles of a load as rows of their own, with targets for those named. */
   async measureLatency(
     label: string,
     plan: Omit<LoadPlan, 'durationMs'>,
-    target?: number,
+    targets: { readonly p50?: number; readonly p99?: number } = {},
   ): Promise<void> {
     const result = await this.load(plan).catch((error: unknown) =>
       error instanceof Error ? error : new Error(String(error)),
     );
     for (const percentile of [50, 99]) {
+      const target = percentile === 50 ? targets.p50 : targets.p99;
       const what = target === undefined ? MILLISECONDS : { ...MILLISECONDS, target };
       await this.measure(`${label}, p${String(percentile)}`, what, () =>
         result instanceof Error

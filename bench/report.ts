@@ -14,7 +14,7 @@ export function reportOf(results: Results): string {
   if (results.quick)
     lines.push('This was a quick run: few rounds and short loads. Its numbers are rough.', '');
   lines.push(...targetTable(results));
-  for (const group of results.groups) lines.push(...groupSection(group));
+  for (const group of results.groups) lines.push(...groupSection(group, results.quick));
   return `${lines.join('\n')}\n`;
 }
 
@@ -39,7 +39,7 @@ function targetTable(results: Results): string[] {
   ];
 }
 
-function groupSection(group: GroupResult): string[] {
+function groupSection(group: GroupResult, quick: boolean): string[] {
   const { machine, versions } = group;
   const failures = [...new Set(group.rows.flatMap((row) => row.reasons ?? []))];
   return [
@@ -49,8 +49,7 @@ function groupSection(group: GroupResult): string[] {
     `${machine.cpu}, ${String(machine.cores)} cores, ${String(machine.memoryGb)} GB, Linux ${machine.kernel}, Node.js ${machine.node}, ${machine.fileSystem},`,
     `fdatasync ${String(machine.fdatasyncUs)} us.`,
     '',
-    `![${group.title}](${group.name}.svg)`,
-    '',
+    ...(quick ? [] : [`![${group.title}](${group.name}.svg)`, '']),
     '| case | unit | etcd | mainstay | ratio | target | met |',
     '|---|---|---|---|---|---|---|',
     ...group.rows.map(
