@@ -1,7 +1,8 @@
 import type { Timer } from '../env/env.js';
-import { encodeLeaseCheckpointRequest, encodeLeaseRevokeRequest } from '../gen/rpc.js';
+import { encodeLeaseCheckpointRequest } from '../gen/rpc.js';
 import type { LeaseId } from '../mvcc/types.js';
 import { errors } from './errors.js';
+import { encodeLeaseExpiry } from './lease-expiry.js';
 import type { MemberApi } from './member-api.js';
 import { CommandKind } from './member-api.js';
 
@@ -123,8 +124,8 @@ export class LeaseRevoker {
   private propose(id: LeaseId): void {
     this.inFlight++;
     this.expiredCount++;
-    const request = encodeLeaseRevokeRequest({ ID: id });
-    this.api.propose(CommandKind.leaseRevoke, request, (error) => {
+    const request = encodeLeaseExpiry(this.queueTerm, id);
+    this.api.propose(CommandKind.leaseExpire, request, (error) => {
       this.inFlight--;
       if (error !== null && error !== errors.leaseNotFound) {
         this.api.lessor.revokeFailed(id, this.api.env.clock.monoMs());

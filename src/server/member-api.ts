@@ -19,6 +19,8 @@ export const CommandKind = {
   /** A member publishes its name and client URLs. */
   memberAttributes: 9,
   clusterVersion: 10,
+  /** A leader ends a lease whose time is up. Body: the term it led in (u64, big-endian), then a LeaseRevokeRequest. */
+  leaseExpire: 11,
 } as const;
 export type CommandKind = (typeof CommandKind)[keyof typeof CommandKind];
 

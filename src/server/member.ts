@@ -388,6 +388,7 @@ export class Member implements MemberApi {
   stop(done: () => void): void {
     if (this.stopping) return done();
     this.stopping = true;
+    this.hub.close();
     this.handOver(() => {
       this.revoker.stop();
       this.driver.stop();
@@ -559,10 +560,11 @@ export class Member implements MemberApi {
     }
     if (entry.term > this.lastTermApplied) this.termApplied(entry.term);
     const waiter = this.proposals.take(data);
+    this.machine.term = this.node.term;
     const error = this.machine.apply(
       data[0] as CommandKind,
       data.subarray(ENVELOPE_BYTES),
-      this.node.term,
+      entry.term,
       waiter !== undefined,
     );
     waiter?.(error, error === null ? this.machine.reply : null);
@@ -598,6 +600,7 @@ export class Member implements MemberApi {
   /** Replaces the state machine's image by a received one and rebuilds everything derived from it. */
   private installImage(engine: Engine, done: (error: Error | null) => void): void {
     this.restoring = true;
+    this.hub.suspend();
     const old = this.backendNow;
     const backend = new Backend({ engine, env: this.env });
     this.backendNow = backend;

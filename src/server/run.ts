@@ -85,6 +85,8 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
   const stop = async (): Promise<void> => {
     log.info('stopping', { name: config.name, 'member-id': member.memberId });
     compactor.stop();
+    // Watches would otherwise hold the ports open for the whole grace period.
+    member.hub.close();
     await ports.close();
     await stopMember();
     log.info('stopped', { name: config.name, 'member-id': member.memberId });

@@ -1,12 +1,13 @@
 import { expect } from 'chai';
-import { decodeLeaseCheckpointRequest, decodeLeaseRevokeRequest } from '../../src/gen/rpc.js';
+import { decodeLeaseCheckpointRequest } from '../../src/gen/rpc.js';
 import { errors } from '../../src/server/errors.js';
+import { decodeLeaseExpiry } from '../../src/server/lease-expiry.js';
 import { LeaseRevoker } from '../../src/server/lease-revoker.js';
 import { CommandKind } from '../../src/server/member-api.js';
 import type { Proposed } from './services/lease-fakes.js';
 import { FakeMember } from './services/lease-fakes.js';
 
-const idOf = (proposal: Proposed): bigint => decodeLeaseRevokeRequest(proposal.request).ID;
+const idOf = (proposal: Proposed): bigint => decodeLeaseExpiry(proposal.request).id;
 
 describe('LeaseRevoker', () => {
   let member: FakeMember;
@@ -36,7 +37,7 @@ describe('LeaseRevoker', () => {
     expect(member.proposed.length).equals(0);
     member.env.advance(1_000);
     expect(member.proposed.map((p) => [p.kind, idOf(p)])).deep.equals([
-      [CommandKind.leaseRevoke, 1n],
+      [CommandKind.leaseExpire, 1n],
     ]);
     member.env.advance(60_000);
     expect(member.proposed.length).equals(1);

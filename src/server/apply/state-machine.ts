@@ -26,6 +26,7 @@ import { unreachable } from '../../invariant.js';
 import { errorOf, errors } from '../errors.js';
 import { FieldWriter } from '../field-writer.js';
 import type { HeaderEncoder } from '../header.js';
+import { decodeLeaseExpiry } from '../lease-expiry.js';
 import { CommandKind } from '../member-api.js';
 import { Alarms } from './alarms.js';
 import { intervalOf, keyOf } from './interval.js';
@@ -43,6 +44,16 @@ import { choosePath, hasPut, pathProblem, putProblem, type TxnPath } from './txn
 
 const AlarmAction = { get: 0, activate: 1, deactivate: 2 } as const;
 const RESPONSE_OP = { range: 1, put: 2, deleteRange: 3, txn: 4 } as const;
+/** What a member whose data may be damaged must not do. */
+const REFUSED_WHEN_CORRUPT: ReadonlySet<CommandKind> = new Set([
+  CommandKind.put,
+  CommandKind.deleteRange,
+  CommandKind.txn,
+  CommandKind.compact,
+  CommandKind.leaseGrant,
+  CommandKind.leaseRevoke,
+  CommandKind.leaseExpire,
+]);
 const CLUSTER_VERSION_KEY = Buffer.from('clusterVersion');
 
 export interface StateMachineParts {
@@ -65,8 +76,8 @@ export class StateMachine {
   private readonly lessor: Lessor;
   private readonly hub: WatchHub;
   private readonly header: HeaderEncoder;
-  /** Term written into reply headers; the answering member's, not the entry's. */
-  private term = 0;
+  /** Term written into reply headers: the answering member's own, kept current by its owner. */
+  term = 0;
 
   constructor(parts: StateMachineParts) {
     this.backend = parts.backend;
@@ -90,9 +101,8 @@ export class StateMachine {
    * Executes a command. Returns the refusal the client must see, or null on success; with `wantReply` the
    * response is then in `reply`. A refused command has changed nothing.
    */
-  apply(kind: CommandKind, body: Uint8Array, term: number, wantReply: boolean): RpcError | null {
-    this.term = term;
-    if (this.alarms.corrupt && kind !== CommandKind.alarm && kind <= CommandKind.leaseRevoke) {
+  apply(kind: CommandKind, body: Uint8Array, entryTerm: number, wantReply: boolean): RpcError | null {
+    if (this.alarms.corrupt && REFUSED_WHEN_CORRUPT.has(kind)) {
       return errors.corrupt;
     }
     switch (kind) {
@@ -108,6 +118,8 @@ export class StateMachine {
         return this.applyLeaseGrant(body);
       case CommandKind.leaseRevoke:
         return this.applyLeaseRevoke(decodeLeaseRevokeRequest(body).ID);
+      case CommandKind.leaseExpire:
+        return this.applyLeaseExpire(body, entryTerm);
       case CommandKind.leaseCheckpoint:
         return this.applyLeaseCheckpoint(body);
       case CommandKind.alarm:
@@ -236,8 +248,7 @@ export class StateMachine {
   /**
    * A transaction that only reads, executed outside the log: the same choice and the same answers as through it.
    */
-  readOnlyTxn(r: TxnRequest, term: number): RpcError | null {
-    this.term = term;
+  readOnlyTxn(r: TxnRequest): RpcError | null {
     const path = choosePath(this.store, r);
     const problem = pathProblem(this.store, this.leaseExists, path);
     if (problem !== null) return problem;
@@ -334,6 +345,12 @@ export class StateMachine {
     this.commit(txn);
     this.backend.delete(Bucket.lease, leaseKey(id));
     return this.replyHeaderOnly();
+  }
+
+  /** An expiry counts only in the term of the leader whose clock it rests on (F1). */
+  private applyLeaseExpire(body: Uint8Array, entryTerm: number): RpcError | null {
+    const { term, id } = decodeLeaseExpiry(body);
+    return term === entryTerm ? this.applyLeaseRevoke(id) : errors.leaderChanged;
   }
 
   private applyLeaseCheckpoint(body: Uint8Array): RpcError | null {

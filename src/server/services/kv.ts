@@ -90,7 +90,8 @@ export function kvService(api: MemberApi, options: KvOptions): [string, Method][
     if (problem !== null) return call.fail(problem);
     if (!isReadOnly(r)) return propose(CommandKind.txn, request, call);
     const answer = (): void => {
-      const refusal = machine.readOnlyTxn(r, api.term);
+      machine.term = api.term;
+      const refusal = machine.readOnlyTxn(r);
       if (refusal === null) call.reply(machine.reply);
       else call.fail(refusal);
     };
