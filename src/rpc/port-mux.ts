@@ -51,6 +51,7 @@ export function listenMux(
 ): void {
   const undecided = new Set<net.Socket>();
   const onSocket = (socket: net.Socket): void => sniff(socket, options, undecided);
+  // Plain HTTP/1.1 clients may close their side and still read; on TLS a half-open socket would only outlast its handshake.
   const server =
     options.tls === undefined
       ? net.createServer({ noDelay: true, allowHalfOpen: true }, onSocket)
@@ -60,7 +61,6 @@ export function listenMux(
             handshakeTimeout: TLS_HANDSHAKE_TIMEOUT_MS,
             ...options.tls,
             noDelay: true,
-            allowHalfOpen: true,
           },
           onSocket,
         );

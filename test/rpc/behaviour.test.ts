@@ -192,7 +192,9 @@ for (const [name, make] of TRANSPORTS) {
           });
         }),
       });
-      const { error } = await unary(client, '/test.Svc/Wait', Buffer.alloc(1), { deadlineMs: 50 });
+      // The connection must exist, or the time passes before the server hears of the call.
+      await unary(client, '/test.Svc/None', Buffer.alloc(1));
+      const { error } = await unary(client, '/test.Svc/Wait', Buffer.alloc(1), { deadlineMs: 300 });
       expect(error?.code).to.equal(Status.deadlineExceeded);
       await until(() => cancelled, 'the handler hears of the deadline');
     });

@@ -63,9 +63,9 @@ export class Deadlines {
 
   private arm(): void {
     this.timer = this.env.after(TICK_MS, () => {
-      this.timer = undefined;
       this.advance();
       if (this.count > 0) this.arm();
+      else this.timer = undefined;
     });
   }
 
