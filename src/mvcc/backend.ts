@@ -218,6 +218,14 @@ export class Backend {
     return verifiedPayload(full, stored) ?? this.corrupt(`row ${hexOf(full)}`);
   }
 
+  /** Stops the process because `what` was written and is not there. */
+  missing(what: string): never {
+    return this.env.fatal(
+      `stored data is damaged: ${what} is missing from the storage engine`,
+      WIPE_NEXT,
+    );
+  }
+
   /** Stops the process because `what` does not match its checksum. */
   corrupt(what: string): never {
     return this.env.fatal(`stored data is damaged: ${what} does not match its checksum`, WIPE_NEXT);

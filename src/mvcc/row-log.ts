@@ -16,7 +16,9 @@ import type { ClosedBlock } from './value-cache.js';
 /** The key bucket's prefix: the lowest one, so that fresh blocks never overlap the range of older files. */
 export const KEY_BUCKET = 0x6b;
 /** Blocks per step of a scan: a few milliseconds of work. */
-const SCAN_BLOCKS = 128;
+const SCAN_BLOCKS = 64;
+/** Blocks kept after point reads; a power of two. */
+const READ_BLOCKS = 512;
 
 export type OnRow = (main: number, sub: number, tombstone: boolean, payload: Uint8Array) => boolean;
 
@@ -33,9 +35,11 @@ export class RowLog {
   private readonly blocks = new BlockIndex();
   /** Bytes of the blocks that are stored or about to be. */
   bytes = 0;
-  // The block read last: neighbours in key order are often neighbours in it.
-  private lastBlock = -1;
-  private lastBytes: Uint8Array | undefined;
+  // Blocks read lately, each in the place its number gives: neighbours in key order often share a block.
+  private readonly readNumbers = new Int32Array(READ_BLOCKS).fill(-1);
+  private readonly readBytes: (Uint8Array | undefined)[] = new Array<undefined>(READ_BLOCKS).fill(
+    undefined,
+  );
 
   constructor(backend: Backend) {
     this.backend = backend;
@@ -54,8 +58,9 @@ export class RowLog {
   get(main: number, sub: number): Uint8Array | undefined {
     const block = this.blocks.find(main, sub);
     if (block < 0) return undefined;
-    const reader = this.readBlock(block);
-    if (reader === null) return undefined;
+    const bytes = this.readBlock(block);
+    if (bytes === undefined) return undefined;
+    const reader = this.openBlock(this.keyOf(block), bytes);
     while (!reader.isAtEnd) {
       this.step(reader);
       if (reader.main === main && reader.sub === sub) return this.payload(reader);
@@ -63,13 +68,24 @@ export class RowLog {
     return undefined;
   }
 
-  private readBlock(block: number): BlockReader | null {
-    const key = blockKey(this.blocks.main(block), this.blocks.sub(block));
-    if (this.lastBlock !== block) {
-      this.lastBytes = this.backend.engine.get(key);
-      this.lastBlock = block;
-    }
-    return this.lastBytes === undefined ? null : this.openBlock(key, this.lastBytes);
+  private readBlock(block: number): Uint8Array | undefined {
+    const place = block & (READ_BLOCKS - 1);
+    if (this.readNumbers[place] === block) return this.readBytes[place];
+    const bytes = this.backend.engine.get(this.keyOf(block));
+    // A block that is not written yet must not be remembered as absent.
+    if (bytes === undefined) return undefined;
+    this.readNumbers[place] = block;
+    this.readBytes[place] = bytes;
+    return bytes;
+  }
+
+  private forgetReads(): void {
+    this.readNumbers.fill(-1);
+    this.readBytes.fill(undefined);
+  }
+
+  private keyOf(block: number): Uint8Array {
+    return blockKey(this.blocks.main(block), this.blocks.sub(block));
   }
 
   private openBlock(key: Uint8Array, bytes: Uint8Array): BlockReader {
@@ -92,7 +108,7 @@ export class RowLog {
   load(onRow: OnRow, done: Done): void {
     this.blocks.clear();
     this.bytes = 0;
-    this.lastBlock = -1;
+    this.forgetReads();
     this.scan(
       Uint8Array.of(KEY_BUCKET),
       (key, bytes, reader) => {
@@ -113,10 +129,7 @@ export class RowLog {
    */
   forEach(fromMain: number, toMain: number, onRow: OnRow, done: Done): void {
     const first = Math.max(0, this.blocks.find(fromMain, 0));
-    const gte =
-      this.blocks.size === 0
-        ? Uint8Array.of(KEY_BUCKET)
-        : blockKey(this.blocks.main(first), this.blocks.sub(first));
+    const gte = this.blocks.size === 0 ? Uint8Array.of(KEY_BUCKET) : this.keyOf(first);
     this.scan(gte, (_key, _bytes, reader) => this.visit(reader, fromMain, toMain, onRow), done);
   }
 
@@ -171,18 +184,20 @@ export class RowLog {
   }
 
   private rewriteBlock(block: number, isKept: OnRow, result: Rewrite): number {
-    const key = blockKey(this.blocks.main(block), this.blocks.sub(block));
-    const reader = this.readBlock(block);
-    const before = this.lastBytes?.length ?? 0;
+    const key = this.keyOf(block);
+    const bytes = this.backend.engine.get(key);
+    if (bytes === undefined) return this.backend.missing(`block ${hexOf(key)}`);
+    const reader = this.openBlock(key, bytes);
+    const before = bytes.length;
     const kept: Uint8Array[] = [];
     let rows = 0;
-    for (; reader !== null && !reader.isAtEnd; rows++) {
+    for (; !reader.isAtEnd; rows++) {
       this.step(reader);
-      if (isKept(reader.main, reader.sub, reader.tombstone, this.payload(reader)))
-        kept.push(reader.whole());
+      const payload = this.payload(reader);
+      if (isKept(reader.main, reader.sub, reader.tombstone, payload)) kept.push(reader.whole());
     }
-    this.lastBlock = -1;
-    this.lastBytes = undefined;
+    const place = block & (READ_BLOCKS - 1);
+    if (this.readNumbers[place] === block) this.readNumbers[place] = -1;
     if (kept.length > 0) {
       const value = makeBlock(key, kept);
       result.puts.push({ key, value });
@@ -199,7 +214,7 @@ export class RowLog {
   /** Forgets the blocks that `rewrite` removed. */
   finishRewrite(): void {
     this.blocks.dropGone();
-    this.lastBlock = -1;
+    this.forgetReads();
   }
 }
 

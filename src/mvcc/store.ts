@@ -139,10 +139,7 @@ export class Store {
   row(main: number, sub: number): Uint8Array {
     const row = this.rowIfPresent(main, sub);
     if (row !== undefined) return row;
-    return this.env.fatal(
-      `the row of revision ${String(main)}.${String(sub)} is missing from the storage engine`,
-      'Stop this member, remove its data directory and let it rejoin; or restore it from a snapshot.',
-    );
+    return this.backendValue.missing(`the row of revision ${String(main)}.${String(sub)}`);
   }
 
   /** As `row`, but undefined when compaction removed the row: for previous values in watch events. */
