@@ -149,7 +149,6 @@ function plainFields(fields: LogFields): Record<string, unknown> {
 function plainValue(value: unknown): unknown {
   if (typeof value === 'bigint') return value.toString(16);
   if (value instanceof Error) return value.message;
-  if (value instanceof Map) return plainFields(Object.fromEntries(value));
   if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
   if (Array.isArray(value)) return value.map(plainValue);
   if (typeof value === 'object' && value !== null) return plainFields(value as LogFields);

@@ -106,7 +106,7 @@ function checkStored(
   const storedPort = plan.members[0]?.clientPort;
   if (clientPort !== undefined && clientPort !== storedPort) {
     throw new StartupError(
-      `${dir} holds a cluster whose client ports begin at ${storedPort}, not at ${clientPort}`,
+      `${dir} holds a cluster whose client ports begin at ${storedPort ?? 0}, not at ${clientPort}`,
       'leave out --client-port, or use another --dir',
     );
   }
