@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { spawn } from 'node:child_process';
 import { createServer, get } from 'node:http';
 import * as net from 'node:net';
 import type { Message } from '../../src/raft/types.js';
@@ -151,6 +152,27 @@ describe('TcpPeerTransport', () => {
       a.transport.send([heartbeat(1n, 2n, 5)]);
       await until('message', () => again.messages.length === 1);
       expect(a.metrics.of('active')).to.equal(1);
+    });
+
+    it('to a process that is killed mean that it is gone', async () => {
+      const child = spawn(process.execPath, ['--import', 'tsx', 'test/peer/child-node.ts'], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      });
+      try {
+        const port = await new Promise<string>((resolve) => {
+          child.stdout.once('data', (chunk: Buffer) => resolve(chunk.toString().trim()));
+        });
+        const a = await make(1n);
+        child.stdin.write(`http://127.0.0.1:${a.port}\n`);
+        a.transport.setPeers([{ id: 2n, urls: [`http://127.0.0.1:${port}`] }], []);
+        await until('connection', () => a.transport.connectedSince(2n) !== undefined);
+        child.kill('SIGKILL');
+        await until('gone', () => a.gone.length > 0);
+        expect(a.gone).to.deep.equal([2n]);
+        expect(a.unreachable).to.deep.equal([2n]);
+      } finally {
+        child.kill('SIGKILL');
+      }
     });
 
     it('that break while the peer lives do not mean that it is gone', async () => {
