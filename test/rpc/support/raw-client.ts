@@ -142,6 +142,8 @@ export interface Reply {
   readonly reset: number | undefined;
 }
 
+const SCRATCH = Buffer.alloc(MAX_STRING_BYTES);
+
 export class RawClient {
   readonly frames: Frame[] = [];
   closed = false;
@@ -149,7 +151,7 @@ export class RawClient {
   readonly socket: net.Socket;
   private rest = Buffer.alloc(0);
   private readonly fields = new Map<number, Map<string, string>>();
-  private readonly decoder = new HpackDecoder(Buffer.alloc(MAX_STRING_BYTES));
+  private readonly decoder = new HpackDecoder(SCRATCH);
 
   private constructor(socket: net.Socket) {
     this.socket = socket;
