@@ -203,7 +203,7 @@ export function clientUrl(member: PlannedMember): string {
   return `http://${HOST}:${member.clientPort}`;
 }
 
-export function peerUrl(member: PlannedMember): string {
+function peerUrl(member: PlannedMember): string {
   return `http://${HOST}:${member.peerPort}`;
 }
 

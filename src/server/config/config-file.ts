@@ -35,7 +35,7 @@ export function readConfigFile(path: string): FileSettings {
 }
 
 /** The settings in `text`; `path` is only named in messages. */
-export function parseConfigText(text: string, path: string): FileSettings {
+function parseConfigText(text: string, path: string): FileSettings {
   const document = parseDocument(text);
   const problem = document.errors[0];
   if (problem !== undefined) {

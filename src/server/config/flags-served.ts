@@ -1,7 +1,7 @@
 import type { FlagSpec } from './flag-spec.js';
 
 /** Which transport serves gRPC unless `--rpc-transport` says otherwise. */
-export const DEFAULT_TRANSPORT = 'http2';
+const DEFAULT_TRANSPORT = 'http2';
 
 /** The flags that have their effect in this release; the type of every value follows from its row. */
 export const SERVED_FLAGS = [

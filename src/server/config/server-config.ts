@@ -63,7 +63,7 @@ export interface LogConfig {
   readonly outputs: readonly string[];
 }
 
-export const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
+const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 const SUGGESTED_QUOTA_BYTES = 8 * 1024 ** 3;
 const SUGGESTED_REQUEST_BYTES = 10 * 1024 ** 2;
 const MAX_ELECTION_MS = 50_000;
@@ -246,7 +246,7 @@ function initialCluster(v: ServedValues): InitialCluster {
  *
  * Throws: StartupError.
  */
-export function parseInitialCluster(text: string): InitialCluster['members'] {
+function parseInitialCluster(text: string): InitialCluster['members'] {
   const byName = new Map<string, string[]>();
   const owners = new Map<string, string>();
   for (const item of text.split(',')) {
