@@ -84,11 +84,9 @@ export class Compaction {
     const { puts, deletes, nextBlock } = backend.rows.rewrite(
       fromBlock,
       pace.sliceRows,
-      (main, sub, tombstone, payload) => {
-        if (main > revision) return true;
-        if (tombstone && main < revision) return false;
-        return index.isNewestAt(keyOf(payload), main, sub, revision);
-      },
+      // The index has been cut already, so it knows tombstones that stay from those that go.
+      (main, sub, _tombstone, payload) =>
+        main > revision || index.isNewestAt(keyOf(payload), main, sub, revision),
     );
     const isDone = nextBlock < 0;
     const finished = {
