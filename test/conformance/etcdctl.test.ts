@@ -1,0 +1,77 @@
+import { expect } from 'chai';
+import {
+  etcdctlProgram,
+  etcdProgram,
+  skipWithout,
+  startCluster,
+  versionOf,
+  type TestCluster,
+} from '../support/servers.js';
+import { CLUSTER_CASES } from './cluster-cases.js';
+import { KV_CASES } from './kv-cases.js';
+import { LEASE_CASES } from './lease-cases.js';
+import { transcriptOf, type Case } from './script.js';
+import { WATCH_CASES } from './watch-cases.js';
+
+/** The same etcdctl commands against mainstay and against a real etcd must print the same. */
+
+const GROUPS: Readonly<Record<string, readonly Case[]>> = {
+  KV: KV_CASES,
+  watch: WATCH_CASES,
+  lease: LEASE_CASES,
+  cluster: CLUSTER_CASES,
+};
+
+for (const size of [1, 3]) {
+  describe(`etcdctl against ${size === 1 ? 'one member' : 'three members'}`, function () {
+    let ours: TestCluster | undefined;
+    let theirs: TestCluster | undefined;
+    let failed = false;
+
+    before(async function () {
+      if (versionOf(etcdctlProgram(), 'version') === null) skipWithout(this, 'etcdctl');
+      if (versionOf(etcdProgram(), '--version') === null) skipWithout(this, 'etcd to compare with');
+      [ours, theirs] = await Promise.all([
+        startCluster({ kind: 'mainstay', size }),
+        startCluster({ kind: 'etcd', size }),
+      ]);
+    });
+
+    afterEach(function () {
+      failed ||= this.currentTest?.state === 'failed';
+    });
+
+    after(async () => {
+      await Promise.all([ours?.stop(failed), theirs?.stop()]);
+    });
+
+    for (const [group, cases] of Object.entries(GROUPS)) {
+      describe(group, () => {
+        for (const test of cases) {
+          it(titleOf(test), async () => {
+            const [got, wanted] = await Promise.all([
+              transcriptOf(test, ours as TestCluster),
+              test.instead?.transcript ?? transcriptOf(test, theirs as TestCluster),
+            ]);
+            expect(got).to.equal(wanted);
+          });
+        }
+      });
+    }
+
+    it('takes a revision of a fresh store for 1', async function () {
+      const fresh = await startCluster({ kind: 'mainstay', size });
+      try {
+        expect(await transcriptOf({ name: 'fresh', steps: ['get a -w json'] }, fresh)).to.equal('');
+      } finally {
+        await fresh.stop();
+      }
+    });
+  });
+}
+
+function titleOf(test: Case): string {
+  const rows = test.rows === undefined ? '' : ` (row ${test.rows})`;
+  const instead = test.instead === undefined ? '' : `; differs: ${test.instead.reason}`;
+  return `${test.name}${rows}${instead}`;
+}
