@@ -17,7 +17,7 @@ import { judge, runSuite, type Suite, type SuiteLimits, type SuiteResult } from 
 const LIMITS: SuiteLimits = { maxMs: 9 * 60_000, lingerMs: 10_000 };
 const LANES = 2;
 /** Longest first, so that the last lane does not wait for one long folder. */
-const LONG_FOLDERS = ['sim', 'conformance', 'cluster', 'contract'];
+const LONG_FOLDERS = ['sim', 'process', 'conformance', 'cli', 'mvcc'];
 
 const args = process.argv.slice(2);
 const only = args[0] === '--only';
