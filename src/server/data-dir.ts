@@ -1,5 +1,8 @@
 import type { Disk } from '../env/env.js';
 
+/** Size of the log's segments. */
+export const SEGMENT_BYTES = 64 * 1024 * 1024;
+
 /**
  * Where a member keeps what. `<data-dir>/member/wal` is the log; `<data-dir>/member/CURRENT` names the directory of
  * the state machine's image. A received snapshot becomes a directory of its own, named after its index, and is

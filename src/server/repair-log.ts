@@ -23,7 +23,6 @@ export interface LogRepairResult {
   readonly isStartable: boolean;
 }
 
-const SEGMENT_BYTES = 64 * 1024 * 1024;
 /** More than any member can have been configured to accept, so that no intact entry is taken for damage. */
 const MAX_ENTRY_BYTES = 512 * 1024 * 1024;
 

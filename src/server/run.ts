@@ -15,7 +15,7 @@ import type { ServerConfig } from './config/server-config.js';
 import { dataDirFailure, listenFailure, StartupError } from './config/startup-error.js';
 import type { ServerUrl } from './config/url.js';
 import { ETCD_VERSION } from './config/version.js';
-import { DataDir } from './data-dir.js';
+import { DataDir, SEGMENT_BYTES } from './data-dir.js';
 import type { Logger } from './logger.js';
 import { clientListener, metricsListener, peerListener, type ClusterFacts, type MonitoringParts } from './http/listeners.js';
 import { MemberFacts } from './http/member-facts.js';
@@ -40,7 +40,6 @@ export interface RunningServer {
   readonly closed: Promise<void>;
 }
 
-const SEGMENT_BYTES = 64 * 1024 * 1024;
 const MAX_APPEND_BYTES = 1024 * 1024;
 /** What a request may exceed max-request-bytes by before the transport itself refuses it. */
 const GRPC_OVERHEAD_BYTES = 512 * 1024;
@@ -177,7 +176,7 @@ function openFailure(error: unknown, config: ServerConfig): unknown {
   if (error instanceof WalDamaged) {
     return new StartupError(
       error.message,
-      damageAdvice(config.dataDir, config.cluster.members.length).join(' '),
+      damageAdvice(config.dataDir, config.cluster.members.length).join('\n    '),
       { cause: error },
     );
   }
