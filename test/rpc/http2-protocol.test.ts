@@ -612,6 +612,43 @@ describe('Http2Transport: protocol', () => {
       expect(cancelled).to.equal(unaryCalls.length);
     });
 
+    it('survives a client that provokes resets', async () => {
+      await start();
+      for (let n = 0; n < 3000; n++) {
+        const streamId = n * 2 + 1;
+        client.send(request(streamId, WAIT, NOTHING));
+        client.send(frame(FrameType.windowUpdate, 0, streamId, u32(0)));
+      }
+      expect(await expectGoaway(ErrorCode.enhanceYourCalm)).to.equal('too_many_resets');
+      expect(cancelled).to.equal(unaryCalls.length);
+      client = await connect();
+      const bad = encodeFields([['no', 'pseudo fields']]);
+      for (let n = 0; n < 3000; n++) client.send(frame(FrameType.headers, 5, n * 2 + 1, bad));
+      await expectGoaway(ErrorCode.enhanceYourCalm);
+    });
+
+    it('does not take a long upload in odd pieces for a stall, but a dripping frame', async () => {
+      await start();
+      const drip = await connect();
+      const upload = Buffer.concat([
+        headersFrame(1, STREAM),
+        ...Array.from({ length: 8 }, () => dataFrame(1, message(Buffer.alloc(91)), false)),
+      ]);
+      const headers = headersFrame(1, STREAM).length;
+      client.send(upload.subarray(0, headers + 50));
+      drip.send(upload.subarray(0, headers + 20));
+      await until(() => streamCalls.length === 2, 'both streams start');
+      for (let n = 1; n < 8; n++) {
+        server.env.advance(4000);
+        drip.send(upload.subarray(headers + 20 + n, headers + 21 + n));
+        client.send(upload.subarray(headers + n * 105 - 55, headers + n * 105 + 50));
+        await until(() => received.length === n, 'the next message is complete');
+        expect(drip.ended && n < 2).to.equal(false);
+      }
+      await until(() => drip.ended, 'the dripping client is closed');
+      expect(client.ended).to.equal(false);
+    });
+
     const floods: readonly (readonly [string, Buffer])[] = [
       ['SETTINGS', settings()],
       ['PRIORITY', frame(FrameType.priority, 0, 1, Buffer.alloc(5, 1))],

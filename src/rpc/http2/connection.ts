@@ -119,6 +119,7 @@ export class Http2Connection implements FrameHandler, SenderOwner {
   /** Greets the client and begins to read. */
   start(head: Uint8Array): void {
     const { socket } = this;
+    socket.setNoDelay(true);
     socket.on('data', this.onData);
     socket.on('end', this.onEnd);
     socket.on('drain', this.onSocketDrain);
@@ -297,7 +298,7 @@ export class Http2Connection implements FrameHandler, SenderOwner {
       endsStream &&
       stream.receivedBytes === 0 &&
       stream.isUnary &&
-      stream.head.contentLength < 0 &&
+      (stream.head.contentLength < 0 || stream.head.contentLength === end - start) &&
       end - start >= MESSAGE_PREFIX_BYTES &&
       buffer[start] === 0 &&
       buffer.readUInt32BE(start + 1) === end - start - MESSAGE_PREFIX_BYTES
@@ -440,8 +441,7 @@ export class Http2Connection implements FrameHandler, SenderOwner {
     this.lastStreamId = streamId;
     if (this.refusesNew) return;
     if (this.streams.size >= this.host.limits.maxConcurrentStreams) {
-      this.rememberReset(streamId);
-      this.sender.writeRst(streamId, ErrorCode.refusedStream);
+      this.refuseStream(streamId, ErrorCode.refusedStream);
       return;
     }
     this.open(streamId, block.head, block.method, endsStream);
@@ -470,8 +470,7 @@ export class Http2Connection implements FrameHandler, SenderOwner {
     endsStream: boolean,
   ): void {
     if (head.fault === HeadFault.malformed) {
-      this.rememberReset(streamId);
-      this.sender.writeRst(streamId, ErrorCode.protocolError);
+      this.refuseStream(streamId, ErrorCode.protocolError);
       return;
     }
     const { nowMs } = this;
@@ -513,6 +512,13 @@ export class Http2Connection implements FrameHandler, SenderOwner {
     if (endsStream && this.streams.get(streamId) === stream) stream.onRemoteEnd();
   }
 
+  /** Answers HEADERS with a reset. */
+  private refuseStream(streamId: number, code: ErrorCode): void {
+    if (!this.countReset()) return;
+    this.rememberReset(streamId);
+    this.sender.writeRst(streamId, code);
+  }
+
   private onWindowUpdate(streamId: number, buffer: Buffer, start: number, end: number): void {
     if (end - start !== 4) {
       this.onFault(ErrorCode.frameSizeError, 'WINDOW_UPDATE of wrong size');
@@ -547,14 +553,18 @@ export class Http2Connection implements FrameHandler, SenderOwner {
       this.onFault(ErrorCode.protocolError, 'RST_STREAM on an idle stream');
       return;
     }
-    if (!this.resets.take(this.nowMs)) {
-      this.onFault(ErrorCode.enhanceYourCalm, 'too_many_resets');
-      return;
-    }
+    if (!this.countReset()) return;
     const stream = this.streams.get(streamId);
     if (stream === undefined) return;
     this.remove(stream);
     stream.onGone();
+  }
+
+  /** Counts a stream reset by the client or for its fault; false when there were too many. */
+  private countReset(): boolean {
+    if (this.resets.take(this.nowMs)) return true;
+    this.onFault(ErrorCode.enhanceYourCalm, 'too_many_resets');
+    return false;
   }
 
   private onPing(
@@ -669,7 +679,7 @@ export class Http2Connection implements FrameHandler, SenderOwner {
 
   /** Ends a stream with RST_STREAM; the handler is told if it has not answered. */
   resetStream(stream: Http2Stream, code: ErrorCode): void {
-    if (!this.isKnown(stream)) return;
+    if (!this.isKnown(stream) || !this.countReset()) return;
     this.rememberReset(stream.id);
     this.sender.writeRst(stream.id, code);
     this.remove(stream);

@@ -15,7 +15,8 @@ const COMPRESSED = 1;
 
 /** Receives whole messages in order. */
 export interface MessageSink {
-  onWholeMessage(message: Uint8Array): void;
+  /** `isView`: the bytes belong to a network buffer, which lives as long as they are kept. */
+  onWholeMessage(message: Uint8Array, isView: boolean): void;
 }
 
 export class Inbox {
@@ -69,7 +70,7 @@ export class Inbox {
       }
       const missing = this.size - this.bodyFilled;
       if (this.body === undefined && end - at >= missing) {
-        const refusal = this.finish(chunk.subarray(at, at + missing));
+        const refusal = this.finish(chunk.subarray(at, at + missing), true);
         if (refusal !== undefined) return refusal;
         at += missing;
         continue;
@@ -80,7 +81,7 @@ export class Inbox {
       this.bodyFilled += copied;
       at += copied;
       if (this.bodyFilled === this.size) {
-        const refusal = this.finish(body.subarray(0, this.size));
+        const refusal = this.finish(body.subarray(0, this.size), false);
         if (refusal !== undefined) return refusal;
       }
     }
@@ -97,7 +98,7 @@ export class Inbox {
         const message = messages[next++];
         if (message === undefined) break;
         this.heldBytes -= message.length;
-        this.sink.onWholeMessage(message);
+        this.sink.onWholeMessage(message, true);
       }
       if (next < messages.length) this.held = messages.slice(next).concat(this.held);
     }
@@ -120,7 +121,7 @@ export class Inbox {
     return this.size > this.maxBytes ? messageTooLarge(this.size, this.maxBytes) : undefined;
   }
 
-  private finish(bytes: Uint8Array): RpcError | undefined {
+  private finish(bytes: Uint8Array, isView: boolean): RpcError | undefined {
     let message = bytes;
     if (this.prefix[0] === COMPRESSED) {
       const unpacked = this.unpack(bytes);
@@ -134,7 +135,7 @@ export class Inbox {
       this.held.push(message);
       this.heldBytes += message.length;
     } else {
-      this.sink.onWholeMessage(message);
+      this.sink.onWholeMessage(message, isView && message === bytes);
     }
     return undefined;
   }

@@ -249,14 +249,14 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
   }
 
   /** A whole message from the inbox. */
-  onWholeMessage(message: Uint8Array): void {
+  onWholeMessage(message: Uint8Array, isView: boolean): void {
     if (this.ended) return;
     if (this.method.kind === 'stream') {
       this.connection.onMessageReceived(this, message.length);
       this.messageListener?.(message);
     } else if (this.request === undefined) {
       // It waits for the end of the stream, and must not keep the network buffer until then.
-      this.request = message.slice();
+      this.request = isView ? message.slice() : message;
     } else {
       this.abandon(SECOND_REQUEST);
     }
