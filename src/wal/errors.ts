@@ -43,8 +43,9 @@ export function damageAdvice(dataDir: string, membersInCluster: number): string[
   if (membersInCluster > 1) {
     return [
       'The other members of the cluster hold the data; this member must not vote from an incomplete log.',
-      'Replace it: remove the member with `etcdctl member remove`, move its data directory away,',
-      'add it again with `etcdctl member add`, and start it with --initial-cluster-state=existing.',
+      'Keep it stopped and its directory as it is: the cluster serves while a majority of its members runs.',
+      'To replace it, remove the member and add it again with an empty data directory; this release cannot do that in a',
+      'running cluster yet, so restore the data of this very member from a backup, or wait for a release that can.',
     ];
   }
   return [

@@ -25,8 +25,6 @@ import {
   RECORD_HEADER_BYTES,
   RecordType,
   SEAL_PAYLOAD_BYTES,
-  SECTOR_BYTES,
-  TRAILER_BYTES,
   align8,
   alignSector,
   decodeSegmentHeader,
@@ -38,6 +36,8 @@ import {
   segmentHeaderBytes,
   viewOf,
 } from './format.js';
+import type { UnreadableRecord } from './tail.js';
+import { endOfContent, endsWithTrailer, hasMissingSector } from './tail.js';
 import type { WalOptions } from './types.js';
 
 const SLAB_BYTES = 256 * 1024;
@@ -96,11 +96,9 @@ interface PendingRecord {
   readonly length: number;
 }
 
-/** Why reading a batch stopped. `payload` is set when the header could be believed. */
-interface Unreadable {
-  readonly at: number;
+/** Why reading a batch stopped. */
+interface Unreadable extends UnreadableRecord {
   readonly why: string;
-  readonly payloadBytes: number;
   /** The checksums agree but the content contradicts the log: no torn write looks like this. */
   readonly contradiction: boolean;
 }
@@ -577,47 +575,4 @@ class Scanner {
 
 function contradiction(at: number, why: string): Unreadable {
   return { at, why, payloadBytes: 0, contradiction: true };
-}
-
-const ZERO_SECTOR = new Uint8Array(SECTOR_BYTES);
-
-function isZeroSector(bytes: Uint8Array, at: number): boolean {
-  const end = Math.min(at + SECTOR_BYTES, bytes.length);
-  return Buffer.compare(bytes.subarray(at, end), ZERO_SECTOR.subarray(0, end - at)) === 0;
-}
-
-/** Offset after the last byte that is not zero, or `start`. Requires: `start` on a sector boundary. */
-function endOfContent(bytes: Uint8Array, start: number): number {
-  let sector = alignSector(bytes.length) - SECTOR_BYTES;
-  while (sector >= start && isZeroSector(bytes, sector)) sector -= SECTOR_BYTES;
-  if (sector < start) return start;
-  let end = Math.min(sector + SECTOR_BYTES, bytes.length);
-  while (bytes[end - 1] === 0) end--;
-  return end;
-}
-
-/**
- * Whether the content that ends at `end` ends with the trailer.
- *
- * A few wrong bits still count: they are what damage to the trailer itself looks like, whereas a batch cut short
- * ends with something else altogether.
- */
-function endsWithTrailer(bytes: Uint8Array, end: number, trailer: Uint8Array): boolean {
-  if (end % 8 !== 0 || end < TRAILER_BYTES) return false;
-  let wrong = 0;
-  for (let i = 0; i < TRAILER_BYTES; i++) {
-    let difference = (bytes[end - TRAILER_BYTES + i] ?? 0) ^ (trailer[i] ?? 0);
-    for (; difference !== 0; difference &= difference - 1) wrong++;
-  }
-  return wrong <= 8;
-}
-
-/** Whether a sector that the unreadable record needs is all zero, as if it never reached the disk. */
-function hasMissingSector(bytes: Uint8Array, stop: Unreadable, end: number): boolean {
-  const recordEnd = Math.min(stop.at + RECORD_HEADER_BYTES + stop.payloadBytes, end);
-  const first = stop.at - (stop.at % SECTOR_BYTES);
-  for (let sector = first; sector < recordEnd; sector += SECTOR_BYTES) {
-    if (isZeroSector(bytes, sector)) return true;
-  }
-  return false;
 }
