@@ -50,7 +50,7 @@ const SCAN_ROWS = 1024;
 /** Counted per row on top of key and value, for the engine's own bookkeeping. */
 const ROW_OVERHEAD_BYTES = 32;
 const WIPE_NEXT =
-  'Stop this member, remove its data directory and let it rejoin; or restore it from a snapshot.';
+  'Keep this member stopped and check its disk; replace the member, or restore its data directory from a backup.';
 
 interface PutRow {
   readonly key: Uint8Array;

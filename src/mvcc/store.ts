@@ -293,7 +293,7 @@ export class Store {
   private damaged(what: string): never {
     return this.env.fatal(
       `stored data is damaged: ${what}`,
-      'Stop this member, remove its data directory and let it rejoin; or restore it from a snapshot.',
+      'Keep this member stopped and check its disk; replace the member, or restore its data directory from a backup.',
     );
   }
 

@@ -237,7 +237,7 @@ export class Member implements MemberApi {
         return fail(
           new Error(
             `the state in ${dirs.currentDb} ends at log index ${backend.appliedIndex}, but the log begins at ${firstHeld} with a marker at ${recovery.snapshot.index}: ` +
-              'the directory was replaced or lost; restore it from a backup, or remove the member and add it again with an empty data directory',
+              'the directory was replaced or lost; restore the whole data directory of this member from one backup',
           ),
         );
       }

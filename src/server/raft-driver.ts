@@ -103,9 +103,6 @@ export class RaftDriver {
   private leader: MemberId = NONE;
   private isLoneVoter = false;
   private localReads = false;
-  /** Longest gap between two ticks beyond the tick interval since start, ms. */
-  longestStallMs = 0;
-  lastTickMs = 0;
 
   constructor(parts: DriverParts) {
     this.env = parts.env;
@@ -122,7 +119,6 @@ export class RaftDriver {
 
   start(): void {
     this.nextTickMs = this.env.clock.monoMs() + this.tickMs;
-    this.lastTickMs = this.env.clock.monoMs();
     this.configurationChanged();
     if (this.isLoneVoter) this.node.campaign();
     else for (let i = 0; i < this.advanceTicks; i++) this.node.tick();
@@ -164,8 +160,6 @@ export class RaftDriver {
   private readonly onTick = (): void => {
     if (this.stopped) return;
     const now = this.env.clock.monoMs();
-    this.longestStallMs = Math.max(this.longestStallMs, now - this.nextTickMs);
-    this.lastTickMs = now;
     this.nextTickMs += this.tickMs;
     if (now - this.nextTickMs > 2 * this.tickMs) this.nextTickMs = now + this.tickMs;
     this.armTick();

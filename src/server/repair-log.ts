@@ -5,7 +5,7 @@ import { Backend } from '../mvcc/backend.js';
 import { openLevelEngine } from '../mvcc/level-engine.js';
 import type { SnapshotMeta } from '../raft/types.js';
 import { StartupError, dataDirFailure } from './config/startup-error.js';
-import { DataDir } from './data-dir.js';
+import { DataDir, SEGMENT_BYTES } from './data-dir.js';
 import { damageAdvice } from '../wal/errors.js';
 import { readIdentity } from '../wal/identity.js';
 import { WalUnrepairable, repairWal } from '../wal/repair.js';

@@ -35,6 +35,8 @@ export interface SnapshotKeeperParts {
 
 /** Log bytes after which a marker is set even if fewer than snapshotCount entries were applied. */
 const MARKER_LOG_BYTES = 256 * 1024 * 1024;
+/** Entries between two markers at least: each costs the backend a sync. */
+const MARKER_MIN_ENTRIES = 500;
 
 export class SnapshotKeeper {
   private readonly p: SnapshotKeeperParts;
@@ -52,7 +54,8 @@ export class SnapshotKeeper {
   onApplied(index: number): void {
     const behind = index - this.lastMarker;
     if (this.marking || this.installing || behind <= 0) return;
-    if (behind < this.p.snapshotCount && this.p.wal.sizeBytes < MARKER_LOG_BYTES) return;
+    const isLogLarge = this.p.wal.sizeBytes >= MARKER_LOG_BYTES && behind >= MARKER_MIN_ENTRIES;
+    if (behind < this.p.snapshotCount && !isLogLarge) return;
     const { node, wal, log } = this.p;
     const term = node.termAt(index);
     if (term === undefined) return;
@@ -171,7 +174,7 @@ export class SnapshotKeeper {
     const give = (error: Error): never =>
       env.fatal(
         `installing the snapshot of index ${meta.index} failed: ${error.message}`,
-        'start the member again; if it repeats, remove the member and add it again with an empty data directory',
+        'start the member again; if it repeats, check its disk and restore its data directory from a backup',
         error,
       );
     wal.append({ hardState: null, entries: [], snapshot: meta }, true, () => {
