@@ -10,9 +10,9 @@ import {
 } from '../../src/gen/rpc.js';
 import {
   encodeMemberInfo,
-  encodeRaftEntry,
+  encodePeerRequestFrame,
   decodeMemberInfo,
-  decodeRaftEntry,
+  decodePeerRequestFrame,
 } from '../../src/gen/peer.js';
 import type { Codec } from './plain.js';
 import {
@@ -136,10 +136,10 @@ describe('64-bit fields', () => {
     }
     expect(decodeRangeRequest(revision(-(2n ** 63n))).revision).to.equal(-most);
     expect(decodeRangeRequest(revision(2n ** 53n - 2n)).revision).to.equal(most - 1);
-    const index = (v: bigint): Uint8Array => Buffer.concat([tag(2, 0), varint(v)]);
-    expect(decodeRaftEntry(index(2n ** 53n - 1n)).index).to.equal(2 ** 53 - 1);
+    const sequence = (v: bigint): Uint8Array => Buffer.concat([tag(1, 0), varint(v)]);
+    expect(decodePeerRequestFrame(sequence(2n ** 53n - 1n)).seq).to.equal(2 ** 53 - 1);
     for (const v of [2n ** 53n, 2n ** 64n - 1n]) {
-      expect(() => decodeRaftEntry(index(v)), String(v)).to.throw(DecodeError);
+      expect(() => decodePeerRequestFrame(sequence(v)), String(v)).to.throw(DecodeError);
     }
   });
 
@@ -153,8 +153,8 @@ describe('64-bit fields', () => {
 
 describe('decoding', () => {
   it('gives views of the input for bytes', () => {
-    const bytes = Buffer.from(encodeRaftEntry({ data: Uint8Array.of(1, 2, 3) }));
-    const { data } = decodeRaftEntry(bytes);
+    const bytes = Buffer.from(encodePeerRequestFrame({ body: Uint8Array.of(1, 2, 3) }));
+    const { body: data } = decodePeerRequestFrame(bytes);
     expect(data.buffer).to.equal(bytes.buffer);
     bytes[bytes.length - 1] = 9;
     expect(data[2]).to.equal(9);
