@@ -14,7 +14,7 @@ export const LEASE_CASES: readonly Case[] = [
       grant('L', 60),
       grant('M', 1),
       grant('Z', 0),
-      grant('N', -5),
+      { run: 'lease grant -- -5', capture: { N: /lease (\w+) granted/ } },
       grant('X', 9_000_000_000),
       'lease grant 9000000001',
       'lease grant 9223372036854775807',

@@ -38,6 +38,7 @@ const NEWER = new Set(['storageVersion', 'dbSizeQuota', 'downgradeInfo', 'hash_r
 
 export function maskText(text: string, context: MaskContext): string {
   return withoutAddresses(text, context)
+    .replace(/^(panic: .*)\n[^]*$/m, '$1')
     .split('\n')
     .filter((line) => !isLogLine(line))
     .map((line) => maskLine(line, context))

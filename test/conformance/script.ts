@@ -61,8 +61,15 @@ export interface Case {
   readonly rows?: string;
   readonly name: string;
   readonly steps: readonly Step[];
-  /** Where mainstay answers otherwise than the installed etcd on purpose: why, and its transcript. */
-  readonly instead?: { readonly reason: string; readonly transcript: string };
+  /** Where mainstay answers otherwise than etcd on purpose, and what its transcript is instead. */
+  readonly differs?: Difference;
+}
+
+export interface Difference {
+  /** Only from releases 3.N below this; any etcd when absent. */
+  readonly below?: number;
+  readonly reason: string;
+  readonly transcript: readonly string[];
 }
 
 const STEP_TIMEOUT_MS = 20_000;
