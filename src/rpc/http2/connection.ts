@@ -107,7 +107,7 @@ export class Http2Connection implements FrameHandler, SenderOwner {
     this.out = new Output(socket, host.pool, socket instanceof TLSSocket);
     this.reader = new FrameReader(this);
     this.blocks = new HeaderBlocks(host);
-    this.sender = new Sender(this, this.out);
+    this.sender = new Sender(this, host, this.out);
     this.resets = new limits.Allowance(limits.RESET_BURST, limits.RESETS_PER_SECOND, nowMs);
     this.idleFrames = new limits.Allowance(
       limits.IDLE_FRAME_BURST,

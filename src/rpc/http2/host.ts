@@ -20,6 +20,8 @@ export interface ConnectionHost {
   readonly heads: HeadBuilder;
   /** For decoding Huffman strings. */
   readonly scratch: Buffer;
+  /** Queued data that may still be written in this turn of the event loop; taken from by the connections. */
+  turnBytes: number;
   /** Calls `flush` on the connection when the events at hand have been handled. */
   scheduleFlush(connection: Http2Connection): void;
   onClosed(connection: Http2Connection): void;

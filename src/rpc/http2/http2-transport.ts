@@ -12,6 +12,7 @@ import type { Socket } from 'node:net';
 import { Http2Connection } from './connection.js';
 import { Deadlines } from './deadlines.js';
 import { MAX_STRING_BYTES } from './hpack-decoder.js';
+import { TURN_BYTES } from './limits.js';
 import { BlockPool } from './output.js';
 import { HeadBuilder } from './request-head.js';
 import { serviceNames } from '../transport.js';
@@ -47,6 +48,7 @@ export class Http2Transport implements RpcTransport, ConnectionHost {
   readonly deadlines: Deadlines;
   readonly heads = new HeadBuilder();
   readonly scratch = Buffer.allocUnsafeSlow(MAX_STRING_BYTES);
+  turnBytes = TURN_BYTES;
   private readonly connections = new Set<Http2Connection>();
   private dirty: Http2Connection[] = [];
   private sweepTimer: Timer | undefined;
@@ -118,7 +120,13 @@ export class Http2Transport implements RpcTransport, ConnectionHost {
   private readonly flushDirty = (): void => {
     const connections = this.dirty;
     this.dirty = [];
-    for (const connection of connections) connection.flush();
+    this.turnBytes = TURN_BYTES;
+    let next = 0;
+    while (next < connections.length && this.turnBytes > 0) connections[next++]?.flush();
+    if (next === connections.length) return;
+    // Those that had no turn come before those that have more to say.
+    if (this.dirty.length === 0) this.env.defer(this.flushDirty);
+    this.dirty = connections.slice(next).concat(this.dirty);
   };
 
   private armSweep(): void {

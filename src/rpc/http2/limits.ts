@@ -21,8 +21,9 @@ export const IDLE_FRAMES_PER_SECOND = 100;
 export const MAX_BACKLOG_BYTES = 4 * 1024 * 1024;
 /** Bytes of requests a connection may have incomplete or held back: the stream that exceeds it is refused. */
 export const MAX_RECEIVING_BYTES = 64 * 1024 * 1024;
-/** One stretch of writing queued data; other connections get their turn in between. */
-export const PUMP_SLICE_BYTES = 512 * 1024;
+/** Queued data one connection writes at a stretch, and all connections in one turn of the event loop (under 1 ms). */
+export const PUMP_SLICE_BYTES = 128 * 1024;
+export const TURN_BYTES = 1024 * 1024;
 
 /** Preface and each started frame or header block must be complete within this time. */
 export const FRAME_DEADLINE_MS = 10_000;

@@ -13,6 +13,7 @@ import {
   writeU32,
 } from './frames.js';
 import type { ErrorCode } from './frames.js';
+import type { ConnectionHost } from './host.js';
 import { PUMP_SLICE_BYTES } from './limits.js';
 import { BLOCK_BYTES } from './output.js';
 import type { Output } from './output.js';
@@ -50,14 +51,16 @@ export class Sender {
   hasSent = false;
   readonly out: Output;
   private readonly owner: SenderOwner;
+  private readonly host: ConnectionHost;
   private window = DEFAULT_WINDOW;
   // Streams with something to send: in turn, or waiting for the connection's window.
   private ready: Http2Stream[] = [];
   private readyFirst = 0;
   private blocked: Http2Stream[] = [];
 
-  constructor(owner: SenderOwner, out: Output) {
+  constructor(owner: SenderOwner, host: ConnectionHost, out: Output) {
     this.owner = owner;
+    this.host = host;
     this.out = out;
   }
 
@@ -159,12 +162,15 @@ export class Sender {
 
   /** Writes queued data, a bounded stretch at a time. */
   pump(): void {
-    let budget = PUMP_SLICE_BYTES;
+    if (this.readyFirst === this.ready.length) return;
+    const allowed = Math.min(PUMP_SLICE_BYTES, this.host.turnBytes);
+    let budget = allowed;
     while (this.readyFirst < this.ready.length && !this.out.congested && budget > 0) {
       const stream = this.ready[this.readyFirst];
       this.readyFirst++;
       if (stream !== undefined) budget -= this.sendSome(stream);
     }
+    this.host.turnBytes -= allowed - budget;
     if (this.readyFirst === this.ready.length) {
       this.ready.length = 0;
       this.readyFirst = 0;
