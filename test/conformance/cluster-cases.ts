@@ -6,20 +6,20 @@ export const CLUSTER_CASES: readonly Case[] = [
     rows: '69, 70',
     name: 'member list',
     steps: [
-      { run: 'member list', show: sortedLines },
-      { run: 'member list -w table', show: sortedLines },
+      { run: 'member list', anyOrder: true },
+      { run: 'member list -w table', anyOrder: true },
       { run: 'member list -w json', show: sortedMembers },
-      { run: 'member list -w fields', show: sortedParagraphs },
+      { run: 'member list -w fields', anyOrder: true },
     ],
   },
   {
     rows: '79, 80',
     name: 'endpoint health, also of an endpoint that is not there',
     steps: [
-      { run: 'endpoint health --endpoints={eps}', show: sortedLines },
-      { run: 'endpoint health --endpoints={eps} -w table', show: sortedLines },
+      { run: 'endpoint health --endpoints={eps}', anyOrder: true },
+      { run: 'endpoint health --endpoints={eps} -w table', anyOrder: true },
       'endpoint health -w json',
-      { run: 'endpoint health --cluster', show: sortedLines },
+      { run: 'endpoint health --cluster', anyOrder: true },
       'endpoint health --endpoints=127.0.0.1:1 --command-timeout=300ms --dial-timeout=300ms',
     ],
   },
@@ -100,25 +100,10 @@ function refused(command: string, method: string, service: string): string[] {
   return [`$ ${command}`, `! Error: rpc error: code = Unimplemented desc = ${text}`, '[1]'];
 }
 
-function sortedLines(text: string): string {
-  return text.trimEnd().split('\n').sort(byMaskableText).join('\n');
-}
-
-/** By what is left when ids are taken out: servers have ids of their own, so their order differs. */
-function byMaskableText(a: string, b: string): number {
-  const bare = (line: string): string =>
-    line.replace(/[0-9a-f]{12,16}/g, '').replace(/took = \S+|[\d.]+m?µ?s/g, '');
-  return bare(a) < bare(b) ? -1 : 1;
-}
-
 function sortedMembers(text: string): string {
   const list = JSON.parse(text) as { members: { name: string }[] };
   list.members.sort((a, b) => (a.name < b.name ? -1 : 1));
   return JSON.stringify(list);
-}
-
-function sortedParagraphs(text: string): string {
-  return text.trimEnd().split('\n\n').sort().join('\n\n');
 }
 
 /** Which member leads is chance. */

@@ -113,7 +113,8 @@ function maskField(name: string, value: number, context: MaskContext): string {
 }
 
 function relative(revision: number, context: MaskContext): string {
-  return revision <= 1 ? String(revision) : `r+${revision - context.base}`;
+  if (revision <= 1) return String(revision);
+  return revision < context.base ? '<before>' : `r+${revision - context.base}`;
 }
 
 function maskJson(value: unknown, context: MaskContext): string {
@@ -122,6 +123,7 @@ function maskJson(value: unknown, context: MaskContext): string {
 
 function maskValue(name: string, value: unknown, context: MaskContext): unknown {
   if (REVISIONS.has(name)) return relative(Number(value), context);
+  if (name === 'ttl' && Number(value) > 0) return '<time>';
   if (MASKED.has(name) && typeof value !== 'object') return '<masked>';
   if (Array.isArray(value)) return value.map((item) => maskValue(name, item, context));
   if (typeof value !== 'object' || value === null) return value;

@@ -25,6 +25,8 @@ export interface Run {
   readonly protobuf?: string;
   /** What to compare in place of standard output. */
   readonly show?: (stdout: string) => string;
+  /** Members answer in an order of their own: lines are compared as a set. */
+  readonly anyOrder?: true;
 }
 /** Repeats the command until its standard output matches; only that attempt is in the transcript. */
 export interface Poll {
@@ -61,6 +63,8 @@ export interface Case {
   readonly rows?: string;
   readonly name: string;
   readonly steps: readonly Step[];
+  /** Why a real cluster of three cannot run it. */
+  readonly oneMemberOnly?: string;
   /** Where mainstay answers otherwise than etcd on purpose, and what its transcript is instead. */
   readonly differs?: Difference;
 }
@@ -190,8 +194,7 @@ class Script {
       if (found === undefined) throw new Error(`${step.run}: no ${name} in ${describe(output)}`);
       this.captured.set(name, found);
     }
-    const shown = this.shown(step, output);
-    return this.entry(`$ ${step.run}`, output, shown);
+    return this.entry(`$ ${step.run}`, output, this.shown(step, output), step.anyOrder);
   }
 
   private shown(step: Run, output: Output): string {
@@ -231,8 +234,10 @@ class Script {
     return this.entry(`end of ${step.finish}`, output, shown);
   }
 
-  private entry(title: string, output: Output, shown: string): string {
-    const stderr = this.masked(output.stderr).trimEnd();
+  private entry(title: string, output: Output, stdout: string, anyOrder = false): string {
+    const order = anyOrder ? sortLines : (text: string): string => text;
+    const shown = order(stdout);
+    const stderr = order(this.masked(output.stderr).trimEnd());
     return [
       title,
       shown.replace(/\n$/, ''),
@@ -273,6 +278,10 @@ class Script {
     for (const [name, value] of this.captured) masked = masked.replaceAll(value, `<${name}>`);
     return maskText(masked, this.context);
   }
+}
+
+function sortLines(text: string): string {
+  return text.trimEnd().split('\n').sort().join('\n');
 }
 
 function describe(output: Output): string {
