@@ -9,42 +9,29 @@
  */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import {
-  DEFAULT_WINDOW,
-  ErrorCode,
-  Flag,
-  FrameType,
-  MAX_MAX_FRAME_BYTES,
-  MAX_WINDOW,
-  MIN_MAX_FRAME_BYTES,
-  Setting,
-} from './frames.js';
+import { DEFAULT_WINDOW, ErrorCode, Flag, FrameType, MAX_WINDOW, Setting } from './frames.js';
+import { ControlFrames, PING_DRAIN, PING_KEEPALIVE } from './control-frames.js';
+import type { ControlOwner } from './control-frames.js';
 import { FrameReader } from './frame-reader.js';
 import type { FrameHandler } from './frame-reader.js';
 import { HeaderBlocks } from './header-blocks.js';
 import { HttpExchange } from './http-exchange.js';
 import * as limits from './limits.js';
 import { Output } from './output.js';
-import { PingPolicy } from './ping-policy.js';
 import { BAD_TIMEOUT, HeadFault, MAX_HEADER_LIST_BYTES } from './request-head.js';
 import type { RequestHead } from './request-head.js';
 import { refusalOf } from './refusal.js';
 import { MESSAGE_PREFIX_BYTES } from './response-blocks.js';
 import { Sender } from './sender.js';
 import type { SenderOwner } from './sender.js';
+import { StreamTable } from './stream-table.js';
 import { Http2Stream } from './stream.js';
 import { RpcError, Status } from '../service.js';
 import type { Method } from '../service.js';
 import { messageTooLarge, peerName } from '../transport.js';
 import type { ConnectionHost } from './host.js';
 
-const SETTING_BYTES = 6;
 const PRIORITY_BYTES = 5;
-const GOAWAY_BYTES = 8;
-const REMEMBERED_RESETS_MAX = 1024;
-
-const PING_KEEPALIVE = 1;
-const PING_DRAIN = 2;
 
 /** Stands in where a request has no handler; never called. */
 const NO_METHOD: Method = { kind: 'stream', streamType: 'bidi_stream', handle: () => {} };
@@ -58,7 +45,7 @@ const TOO_MUCH_RECEIVING = new RpcError(
   'too many bytes of incomplete requests on this connection',
 );
 
-export class Http2Connection implements FrameHandler, SenderOwner {
+export class Http2Connection implements FrameHandler, SenderOwner, ControlOwner {
   readonly peer: string;
   /** Time at the start of the current read. */
   nowMs: number;
@@ -71,24 +58,16 @@ export class Http2Connection implements FrameHandler, SenderOwner {
   private readonly out: Output;
   private readonly reader: FrameReader;
   private readonly blocks: HeaderBlocks;
-  private readonly streams = new Map<number, Http2Stream>();
-  /** The stream of the latest HEADERS frame: its DATA mostly follows at once. */
-  private recent: Http2Stream | undefined;
+  private readonly streams = new StreamTable();
+  private readonly control: ControlFrames;
   private reading = false;
-  private settingsSeen = false;
-  private lastStreamId = 0;
 
   // Flow control.
-  private peerInitialWindow = DEFAULT_WINDOW;
   private unacknowledged = 0;
   private receivingBytes = 0;
 
   // Abuse and timeouts.
   private readonly resets: limits.Allowance;
-  private readonly idleFrames: limits.Allowance;
-  private readonly pings = new PingPolicy();
-  /** Streams this side ended: frames that were under way to them are no fault. */
-  private readonly resetByUs = new Set<number>();
   private lastReadMs: number;
   private midFrameSinceMs: number;
   private congestedSinceMs = 0;
@@ -109,11 +88,8 @@ export class Http2Connection implements FrameHandler, SenderOwner {
     this.blocks = new HeaderBlocks(host);
     this.sender = new Sender(this, host, this.out);
     this.resets = new limits.Allowance(limits.RESET_BURST, limits.RESETS_PER_SECOND, nowMs);
-    this.idleFrames = new limits.Allowance(
-      limits.IDLE_FRAME_BURST,
-      limits.IDLE_FRAMES_PER_SECOND,
-      nowMs,
-    );
+    const { keepaliveMinTimeMs } = host.limits;
+    this.control = new ControlFrames(this, this.sender, this.streams, keepaliveMinTimeMs);
   }
 
   /** Greets the client and begins to read. */
@@ -185,7 +161,8 @@ export class Http2Connection implements FrameHandler, SenderOwner {
       if (nowMs - this.endingSinceMs > limits.CLOSE_LINGER_MS) this.socket.destroy();
       return;
     }
-    const midFrame = this.reader.isMidFrame || this.blocks.openStreamId !== 0 || !this.settingsSeen;
+    const midFrame =
+      this.reader.isMidFrame || this.blocks.openStreamId !== 0 || !this.control.settingsSeen;
     if (midFrame && nowMs - this.midFrameSinceMs > limits.FRAME_DEADLINE_MS) {
       this.onFault(ErrorCode.enhanceYourCalm, 'frame not completed in time');
       return;
@@ -214,7 +191,7 @@ export class Http2Connection implements FrameHandler, SenderOwner {
       this.onFault(ErrorCode.protocolError, 'header block interrupted');
       return;
     }
-    if (!this.settingsSeen && type !== FrameType.settings) {
+    if (!this.control.settingsSeen && type !== FrameType.settings) {
       this.onFault(ErrorCode.protocolError, 'first frame is not SETTINGS');
       return;
     }
@@ -225,39 +202,20 @@ export class Http2Connection implements FrameHandler, SenderOwner {
       case FrameType.headers:
         this.onHeadersFrame(flags, streamId, buffer, start, end);
         break;
-      case FrameType.windowUpdate:
-        this.onWindowUpdate(streamId, buffer, start, end);
-        break;
       case FrameType.rstStream:
         this.onRstStream(streamId, end - start);
-        break;
-      case FrameType.ping:
-        this.onPing(flags, streamId, buffer, start, end);
-        break;
-      case FrameType.settings:
-        this.onSettings(flags, streamId, buffer, start, end);
         break;
       case FrameType.continuation:
         this.onContinuation(flags, buffer, start, end);
         break;
-      case FrameType.priority:
-        this.onPriority(streamId, end - start);
-        break;
-      case FrameType.goaway:
-        if (streamId !== 0) this.onFault(ErrorCode.protocolError, 'GOAWAY on a stream');
-        else if (end - start < GOAWAY_BYTES) this.onFault(ErrorCode.frameSizeError, 'short GOAWAY');
-        break;
-      case FrameType.pushPromise:
-        this.onFault(ErrorCode.protocolError, 'PUSH_PROMISE from a client');
-        break;
       default:
-        this.countIdleFrame();
+        this.control.onFrame(type, flags, streamId, buffer, start, end);
     }
   }
 
   onFault(code: ErrorCode, reason: string): void {
     if (!this.isOpen) return;
-    this.sender.writeGoaway(this.lastStreamId, code, reason);
+    this.sender.writeGoaway(this.streams.lastId, code, reason);
     this.finishConnection();
   }
 
@@ -281,10 +239,8 @@ export class Http2Connection implements FrameHandler, SenderOwner {
     }
     if (!this.receiveBytes(size)) return;
     const endsStream = (flags & Flag.endStream) !== 0;
-    if (start === end && !endsStream && !this.countIdleFrame()) return;
-    const { recent } = this;
-    const stream =
-      recent !== undefined && recent.id === streamId ? recent : this.streams.get(streamId);
+    if (start === end && !endsStream && !this.control.countIdleFrame()) return;
+    const stream = this.streams.get(streamId);
     if (stream === undefined) {
       this.onDataOfClosed(streamId);
       return;
@@ -376,9 +332,9 @@ export class Http2Connection implements FrameHandler, SenderOwner {
   }
 
   private onDataOfClosed(streamId: number): void {
-    if (streamId === 0 || streamId > this.lastStreamId || streamId % 2 === 0) {
+    if (streamId === 0 || streamId > this.streams.lastId || streamId % 2 === 0) {
       this.onFault(ErrorCode.protocolError, 'DATA on an idle stream');
-    } else if (!this.resetByUs.has(streamId)) {
+    } else if (!this.streams.wasEndedHere(streamId)) {
       this.sender.writeRst(streamId, ErrorCode.streamClosed);
     }
   }
@@ -434,11 +390,11 @@ export class Http2Connection implements FrameHandler, SenderOwner {
       this.onFault(ErrorCode.compressionError, 'malformed header block');
       return;
     }
-    if (streamId <= this.lastStreamId) {
+    if (streamId <= this.streams.lastId) {
       this.onTrailers(streamId, endsStream);
       return;
     }
-    this.lastStreamId = streamId;
+    this.streams.lastId = streamId;
     if (this.refusesNew) return;
     if (this.streams.size >= this.host.limits.maxConcurrentStreams) {
       this.refuseStream(streamId, ErrorCode.refusedStream);
@@ -451,7 +407,7 @@ export class Http2Connection implements FrameHandler, SenderOwner {
   private onTrailers(streamId: number, endsStream: boolean): void {
     const stream = this.streams.get(streamId);
     if (stream === undefined) {
-      if (!this.resetByUs.has(streamId)) {
+      if (!this.streams.wasEndedHere(streamId)) {
         this.onFault(ErrorCode.streamClosed, 'HEADERS on a closed stream');
       }
     } else if (stream.remoteClosed) {
@@ -479,11 +435,10 @@ export class Http2Connection implements FrameHandler, SenderOwner {
       streamId,
       head,
       method ?? NO_METHOD,
-      this.peerInitialWindow,
+      this.streams.initialSendWindow,
       nowMs,
     );
-    this.streams.set(streamId, stream);
-    this.recent = stream;
+    this.streams.add(stream);
     const refusal = refusalOf(head, method, this.host);
     if (refusal !== undefined) {
       stream.remoteClosed = endsStream;
@@ -509,39 +464,14 @@ export class Http2Connection implements FrameHandler, SenderOwner {
       stream.deadline = this.host.deadlines.add(stream.deadlineMs, stream);
     }
     stream.begin();
-    if (endsStream && this.streams.get(streamId) === stream) stream.onRemoteEnd();
+    if (endsStream && this.isKnown(stream)) stream.onRemoteEnd();
   }
 
   /** Answers HEADERS with a reset. */
   private refuseStream(streamId: number, code: ErrorCode): void {
     if (!this.countReset()) return;
-    this.rememberReset(streamId);
+    this.streams.rememberEnded(streamId);
     this.sender.writeRst(streamId, code);
-  }
-
-  private onWindowUpdate(streamId: number, buffer: Buffer, start: number, end: number): void {
-    if (end - start !== 4) {
-      this.onFault(ErrorCode.frameSizeError, 'WINDOW_UPDATE of wrong size');
-      return;
-    }
-    const increment = buffer.readUInt32BE(start) & 0x7fffffff;
-    if (streamId === 0) {
-      if (increment === 0) this.onFault(ErrorCode.protocolError, 'window increment of zero');
-      else if (!this.sender.openWindow(increment)) {
-        this.onFault(ErrorCode.flowControlError, 'window overflow');
-      }
-      return;
-    }
-    const stream = this.streams.get(streamId);
-    if (stream === undefined) {
-      if (streamId > this.lastStreamId)
-        this.onFault(ErrorCode.protocolError, 'WINDOW_UPDATE on an idle stream');
-      return;
-    }
-    stream.sendWindow += increment;
-    if (increment === 0) this.resetStream(stream, ErrorCode.protocolError);
-    else if (stream.sendWindow > MAX_WINDOW) this.resetStream(stream, ErrorCode.flowControlError);
-    else if (stream.sending !== undefined) this.sender.startSending(stream);
   }
 
   private onRstStream(streamId: number, size: number): void {
@@ -549,7 +479,7 @@ export class Http2Connection implements FrameHandler, SenderOwner {
       this.onFault(ErrorCode.frameSizeError, 'RST_STREAM of wrong size');
       return;
     }
-    if (streamId === 0 || streamId > this.lastStreamId) {
+    if (streamId === 0 || streamId > this.streams.lastId) {
       this.onFault(ErrorCode.protocolError, 'RST_STREAM on an idle stream');
       return;
     }
@@ -567,120 +497,12 @@ export class Http2Connection implements FrameHandler, SenderOwner {
     return false;
   }
 
-  private onPing(
-    flags: number,
-    streamId: number,
-    buffer: Buffer,
-    start: number,
-    end: number,
-  ): void {
-    if (streamId !== 0) {
-      this.onFault(ErrorCode.protocolError, 'PING on a stream');
-      return;
-    }
-    if (end - start !== 8) {
-      this.onFault(ErrorCode.frameSizeError, 'PING of wrong size');
-      return;
-    }
-    if ((flags & Flag.ack) !== 0) {
-      const isDrain =
-        buffer.readUInt32BE(start) === 0 && buffer.readUInt32BE(start + 4) === PING_DRAIN;
-      if (this.draining && isDrain) this.finishDraining();
-      return;
-    }
-    this.sender.writePingAck(buffer, start);
-    const intervalMs =
-      this.streams.size > 0 ? this.host.limits.keepaliveMinTimeMs : limits.IDLE_PING_INTERVAL_MS;
-    if (!this.pings.allow(this.nowMs, intervalMs, this.sender)) {
-      this.onFault(ErrorCode.enhanceYourCalm, 'too_many_pings');
-    }
-  }
-
-  private onSettings(
-    flags: number,
-    streamId: number,
-    buffer: Buffer,
-    start: number,
-    end: number,
-  ): void {
-    if (streamId !== 0) {
-      this.onFault(ErrorCode.protocolError, 'SETTINGS on a stream');
-      return;
-    }
-    const isAck = (flags & Flag.ack) !== 0;
-    if (isAck ? end !== start : (end - start) % SETTING_BYTES !== 0) {
-      this.onFault(ErrorCode.frameSizeError, 'SETTINGS of wrong size');
-      return;
-    }
-    this.settingsSeen = true;
-    if (isAck || !this.countIdleFrame()) return;
-    for (let at = start; at < end; at += SETTING_BYTES) {
-      if (!this.applySetting(buffer.readUInt16BE(at), buffer.readUInt32BE(at + 2))) return;
-    }
-    this.sender.writeSettingsAck();
-  }
-
-  private applySetting(id: number, value: number): boolean {
-    switch (id) {
-      case Setting.initialWindowSize:
-        return this.applyInitialWindow(value);
-      case Setting.maxFrameSize:
-        if (value < MIN_MAX_FRAME_BYTES || value > MAX_MAX_FRAME_BYTES) {
-          this.onFault(ErrorCode.protocolError, 'frame size out of range');
-          return false;
-        }
-        this.sender.peerMaxFrame = value;
-        return true;
-      case Setting.enablePush:
-        if (value > 1) {
-          this.onFault(ErrorCode.protocolError, 'ENABLE_PUSH out of range');
-          return false;
-        }
-        return true;
-      default:
-        // The others bound what this server never does: index header fields, open streams, send long header lists.
-        return true;
-    }
-  }
-
-  private applyInitialWindow(value: number): boolean {
-    if (value > MAX_WINDOW) {
-      this.onFault(ErrorCode.flowControlError, 'initial window out of range');
-      return false;
-    }
-    const change = value - this.peerInitialWindow;
-    this.peerInitialWindow = value;
-    for (const stream of this.streams.values()) {
-      stream.sendWindow += change;
-      if (stream.sendWindow > MAX_WINDOW) {
-        this.onFault(ErrorCode.flowControlError, 'window overflow');
-        return false;
-      }
-      if (stream.sending !== undefined) this.sender.startSending(stream);
-    }
-    return true;
-  }
-
-  private onPriority(streamId: number, size: number): void {
-    if (streamId === 0) this.onFault(ErrorCode.protocolError, 'PRIORITY without a stream');
-    else if (size !== PRIORITY_BYTES)
-      this.onFault(ErrorCode.frameSizeError, 'PRIORITY of wrong size');
-    else this.countIdleFrame();
-  }
-
-  /** Counts a frame that asks for nothing; false when there were too many. */
-  private countIdleFrame(): boolean {
-    if (this.idleFrames.take(this.nowMs)) return true;
-    this.onFault(ErrorCode.enhanceYourCalm, 'too many frames without effect');
-    return false;
-  }
-
   // Answers of streams.
 
   /** Ends a stream with RST_STREAM; the handler is told if it has not answered. */
   resetStream(stream: Http2Stream, code: ErrorCode): void {
     if (!this.isKnown(stream) || !this.countReset()) return;
-    this.rememberReset(stream.id);
+    this.streams.rememberEnded(stream.id);
     this.sender.writeRst(stream.id, code);
     this.remove(stream);
     stream.onGone();
@@ -704,7 +526,7 @@ export class Http2Connection implements FrameHandler, SenderOwner {
   onFinished(stream: Http2Stream): void {
     if (!stream.remoteClosed) {
       // The client need not go on sending what nobody reads.
-      this.rememberReset(stream.id);
+      this.streams.rememberEnded(stream.id);
       this.sender.writeRst(stream.id, ErrorCode.noError);
     }
     this.remove(stream);
@@ -712,12 +534,11 @@ export class Http2Connection implements FrameHandler, SenderOwner {
   }
 
   isKnown(stream: Http2Stream): boolean {
-    return this.streams.get(stream.id) === stream;
+    return this.streams.has(stream);
   }
 
   private remove(stream: Http2Stream): void {
-    this.streams.delete(stream.id);
-    if (this.recent === stream) this.recent = undefined;
+    this.streams.delete(stream);
     if (stream.deadline !== undefined) {
       this.host.deadlines.remove(stream.deadline);
       stream.deadline = undefined;
@@ -725,11 +546,6 @@ export class Http2Connection implements FrameHandler, SenderOwner {
     this.receivingBytes -= stream.countedBytes;
     stream.countedBytes = 0;
     if (this.refusesNew && this.streams.size === 0) this.touch();
-  }
-
-  private rememberReset(streamId: number): void {
-    if (this.resetByUs.size >= REMEMBERED_RESETS_MAX) this.resetByUs.clear();
-    this.resetByUs.add(streamId);
   }
 
   // Socket and timeouts.
@@ -781,10 +597,10 @@ export class Http2Connection implements FrameHandler, SenderOwner {
     this.cancelStreams();
   }
 
-  private finishDraining(): void {
-    if (this.refusesNew) return;
+  onDrainAnswered(): void {
+    if (!this.draining || this.refusesNew) return;
     this.refusesNew = true;
-    this.sender.writeGoaway(this.lastStreamId, ErrorCode.noError, '');
+    this.sender.writeGoaway(this.streams.lastId, ErrorCode.noError, '');
     this.touch();
   }
 
