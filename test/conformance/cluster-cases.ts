@@ -109,7 +109,7 @@ function sortedMembers(text: string): string {
 /** Which member leads is chance. */
 function withoutLeader(text: string): string {
   return text
-    .replace(/ (true|false)(,| \|)/, ' <leads>$2')
+    .replace(/^([^"\n]*?) (?:true|false)\b/gm, '$1 <leads>')
     .split('\n')
     .filter((line) => !/^"(Leader|Raft(Applied)?Index|DBSize)/.test(line))
     .join('\n');

@@ -78,7 +78,7 @@ function maskLine(line: string, context: MaskContext): string {
   const field = /^"(\w+)" : (-?\d+)$/.exec(line);
   if (field !== null)
     return `"${field[1]}" : ${maskField(field[1] ?? '', Number(field[2]), context)}`;
-  if (line.startsWith('| ') || line.startsWith('+-')) return maskTableRow(line, context);
+  if (/^[|│+┌├└]/.test(line)) return maskTableRow(line, context);
   return maskWords(line, context);
 }
 
@@ -95,8 +95,8 @@ function maskWords(line: string, context: MaskContext): string {
 
 /** Column widths follow the values, so only the cells are compared. */
 function maskTableRow(line: string, context: MaskContext): string {
-  if (line.startsWith('+')) return '+';
-  const cells = line.slice(1, -1).split('|');
+  if (!/^[|│]/.test(line)) return '+';
+  const cells = line.slice(1, -1).split(/[|│]/);
   const masked = cells.map((cell) =>
     maskWords(cell.trim(), context)
       .replace(/^[\d.]+(µs|ms|s)$/, '<time>')
