@@ -723,6 +723,22 @@ describe('Http2Transport: protocol', () => {
       expect(cancelled).to.equal(0);
     });
 
+    it('resets a plain HTTP request whose body stalls', async () => {
+      server = await startRawServer(table, {}, { onHttpRequest: () => {} });
+      client = await connect();
+      const fields = encodeFields([
+        [':method', 'POST'],
+        [':scheme', 'http'],
+        [':path', '/v3/kv/put'],
+      ]);
+      client.send(frame(FrameType.headers, Flag.endHeaders, 1, fields));
+      client.send(dataFrame(1, Buffer.from('{'), false));
+      await expectEcho(client, 3);
+      server.env.advance(31_000);
+      expect(await client.reset(1)).to.equal(ErrorCode.cancel);
+      await expectEcho(client, 5);
+    });
+
     it('resets a stream whose client opens no window, and keeps the others', async () => {
       await start({}, [Setting.initialWindowSize, 100]);
       client.send(headersFrame(1, STREAM));

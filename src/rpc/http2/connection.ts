@@ -32,6 +32,7 @@ import { messageTooLarge, peerName } from '../transport.js';
 import type { ConnectionHost } from './host.js';
 
 const PRIORITY_BYTES = 5;
+const MAX_U32 = 2 ** 32 - 1;
 
 /** Stands in where a request has no handler; never called. */
 const NO_METHOD: Method = { kind: 'stream', streamType: 'bidi_stream', handle: () => {} };
@@ -103,7 +104,7 @@ export class Http2Connection implements FrameHandler, SenderOwner, ControlOwner 
     // 'close' follows and does the work.
     socket.on('error', () => {});
     this.sender.writeSettings([
-      [Setting.maxConcurrentStreams, this.host.limits.maxConcurrentStreams],
+      [Setting.maxConcurrentStreams, Math.min(this.host.limits.maxConcurrentStreams, MAX_U32)],
       [Setting.initialWindowSize, limits.STREAM_WINDOW_BYTES],
       [Setting.maxFrameSize, limits.MAX_FRAME_BYTES],
       [Setting.maxHeaderListSize, MAX_HEADER_LIST_BYTES],

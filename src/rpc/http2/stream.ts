@@ -223,7 +223,7 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
   /** The client owes us bytes: a unary request, or the rest of a message. */
   get awaitsRequest(): boolean {
     if (this.remoteClosed || this.ended) return false;
-    return this.isUnary || this.inbox?.isMidMessage === true;
+    return this.isUnary || this.exchange !== undefined || this.inbox?.isMidMessage === true;
   }
 
   /** Bytes held in memory for the client's messages. */
@@ -291,8 +291,8 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
 
   /** Ends the call from our side before the handler did: the client gets the status, the handler is told. */
   abandon(error: RpcError): void {
-    if (this.ended) {
-      // The answer was given but could not be delivered in time.
+    if (this.ended || this.exchange !== undefined) {
+      // The answer was given but could not be delivered in time, or there is no status to give.
       this.connection.resetStream(this, ErrorCode.cancel);
       return;
     }
@@ -306,7 +306,7 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     this.sending?.abort();
     if (this.ended) return;
     this.ended = true;
-    this.connection.onHandled(this, CANCELLED.code);
+    if (this.exchange === undefined) this.connection.onHandled(this, CANCELLED.code);
     this.notifyCancelled();
   }
 
