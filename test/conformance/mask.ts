@@ -21,20 +21,22 @@ const MASKED = new Set([
   'leader',
   'lease',
   'dbSize',
-  'dbSizeInUse',
   'raftIndex',
   'raftTerm',
   'raftAppliedIndex',
   'hash',
   'took',
   'version',
+]);
+
+/** Not compared at all: what only newer releases say, and a size that may be zero, which JSON leaves out. */
+const DROPPED = new Set([
   'storageVersion',
   'dbSizeQuota',
   'downgradeInfo',
+  'hash_revision',
+  'dbSizeInUse',
 ]);
-
-/** Of what 3.4's clients do not know, the server says more than they show. */
-const NEWER = new Set(['storageVersion', 'dbSizeQuota', 'downgradeInfo', 'hash_revision']);
 
 export function maskText(text: string, context: MaskContext): string {
   return withoutAddresses(text, context)
@@ -127,7 +129,7 @@ function maskValue(name: string, value: unknown, context: MaskContext): unknown 
   if (MASKED.has(name) && typeof value !== 'object') return '<masked>';
   if (Array.isArray(value)) return value.map((item) => maskValue(name, item, context));
   if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value).filter(([key]) => !NEWER.has(key));
+  const entries = Object.entries(value).filter(([key]) => !DROPPED.has(key));
   entries.sort(([a], [b]) => (a < b ? -1 : 1));
   return Object.fromEntries(entries.map(([key, v]) => [key, maskValue(key, v, context)]));
 }
