@@ -26,7 +26,8 @@ export class ClientError extends Error {
 const MAX_MESSAGE_BYTES = 2 ** 31 - 1;
 const DEFAULT_TIMEOUT_MS = 5000;
 
-const keep = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+const keep = (bytes: Uint8Array): Buffer =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 
 export interface CallOptions {
   readonly timeoutMs?: number;
@@ -101,7 +102,11 @@ export class EtcdClient {
     options?: CallOptions,
   ): Promise<rpc.DeleteRangeResponse> {
     return rpc.decodeDeleteRangeResponse(
-      await this.unary('/etcdserverpb.KV/DeleteRange', rpc.encodeDeleteRangeRequest(request), options),
+      await this.unary(
+        '/etcdserverpb.KV/DeleteRange',
+        rpc.encodeDeleteRangeRequest(request),
+        options,
+      ),
     );
   }
 
@@ -141,7 +146,11 @@ export class EtcdClient {
     options?: CallOptions,
   ): Promise<rpc.LeaseGrantResponse> {
     return rpc.decodeLeaseGrantResponse(
-      await this.unary('/etcdserverpb.Lease/LeaseGrant', rpc.encodeLeaseGrantRequest(request), options),
+      await this.unary(
+        '/etcdserverpb.Lease/LeaseGrant',
+        rpc.encodeLeaseGrantRequest(request),
+        options,
+      ),
     );
   }
 }

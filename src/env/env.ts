@@ -54,7 +54,11 @@ export interface Disk {
   createSync(path: string, sizeBytes: number): DiskFile;
 
   // Run time.
-  create(path: string, sizeBytes: number, done: (error: Error | null, file: DiskFile | null) => void): void;
+  create(
+    path: string,
+    sizeBytes: number,
+    done: (error: Error | null, file: DiskFile | null) => void,
+  ): void;
   rename(from: string, to: string, done: Done): void;
   unlink(path: string, done: Done): void;
   syncDir(path: string, done: Done): void;

@@ -68,7 +68,8 @@ export function createNodeEnv(options: NodeEnvOptions = {}): Env {
 
 function describeCause(cause: unknown): string {
   if (cause === undefined || cause === null) return '';
-  return cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+  if (cause instanceof Error) return cause.stack ?? cause.message;
+  return typeof cause === 'string' ? cause : JSON.stringify(cause);
 }
 
 function stopProcess(report: FatalReport, onFatal: NodeEnvOptions['onFatal']): never {

@@ -1,4 +1,5 @@
-import { Progress, ProgressState } from './progress.js';
+import type { Progress } from './progress.js';
+import { ProgressState } from './progress.js';
 import type { Raft } from './raft.js';
 import { entryBytes } from './raft-log.js';
 import type { PendingRead } from './read-only.js';

@@ -1,4 +1,4 @@
-import { Inflights } from './inflights.js';
+import type { Inflights } from './inflights.js';
 import type { Index, MemberId } from './types.js';
 
 export const ProgressState = { probe: 0, replicate: 1, snapshot: 2 } as const;

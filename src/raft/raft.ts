@@ -1,7 +1,7 @@
 import { RaftLog } from './raft-log.js';
 import { ReadOnly } from './read-only.js';
 import { Tracker } from './tracker.js';
-import { EntryType, message, MessageType, NONE, Role } from './types.js';
+import { EntryType, message, NONE, Role } from './types.js';
 import type {
   Entry,
   Index,
@@ -12,6 +12,7 @@ import type {
   ReadState,
   SnapshotMeta,
   Term,
+  MessageType,
 } from './types.js';
 
 const NO_DATA = new Uint8Array(0);

@@ -13,7 +13,7 @@ export class Tracker {
   private readonly config: RaftConfig;
   private readonly progress = new Map<MemberId, Progress>();
   private readonly votes = new Map<MemberId, boolean>();
-  private scratch: number[] = [];
+  private readonly scratch: number[] = [];
   conf: ConfState = { voters: [], learners: [] };
   /** Everyone but this member, in order of id. */
   peers: Progress[] = [];

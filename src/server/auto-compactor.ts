@@ -20,7 +20,7 @@ export class AutoCompactor {
   private readonly mode: AutoCompaction;
   private readonly log: Logger;
   private timer: Timer | null = null;
-  private samples: number[] = [];
+  private readonly samples: number[] = [];
   private lastCompacted = 0;
   /** Periodic mode: samples still to take before the next compaction. */
   private untilNext = 0;
@@ -35,7 +35,9 @@ export class AutoCompactor {
     const { mode } = this;
     if (mode.mode === 'off') return;
     if (mode.mode === 'revision') {
-      this.every(REVISION_INTERVAL_MS, () => this.compact(this.api.store.currentRevision - mode.retentionRevisions));
+      this.every(REVISION_INTERVAL_MS, () =>
+        this.compact(this.api.store.currentRevision - mode.retentionRevisions),
+      );
       return;
     }
     const intervalMs = Math.min(mode.retentionMs, MAX_PERIODIC_INTERVAL_MS);

@@ -49,7 +49,10 @@ export class DataDir {
   /** True when a complete image of exactly `index` lies beside the current one. */
   isStaged(index: number): boolean {
     if (!this.disk.existsSync(this.stagedFile)) return false;
-    return Buffer.from(this.disk.readFileSync(this.stagedFile)).toString('latin1').trim() === dbName(index);
+    return (
+      Buffer.from(this.disk.readFileSync(this.stagedFile)).toString('latin1').trim() ===
+      dbName(index)
+    );
   }
 
   /** Makes the image of `index` the current one, durably. */

@@ -17,7 +17,10 @@ export function encodeLeaseExpiry(term: number, id: LeaseId): Uint8Array {
   return body;
 }
 
-export function decodeLeaseExpiry(body: Uint8Array): { readonly term: number; readonly id: LeaseId } {
+export function decodeLeaseExpiry(body: Uint8Array): {
+  readonly term: number;
+  readonly id: LeaseId;
+} {
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   return {
     term: Number(view.getBigUint64(0)),

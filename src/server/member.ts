@@ -39,8 +39,18 @@ import { DataDir } from './data-dir.js';
 import { errors } from './errors.js';
 import { HeaderEncoder } from './header.js';
 import type { Logger } from './logger.js';
-import { CommandKind, type HeaderFields, type MemberApi, type ReplyCallback } from './member-api.js';
-import { PeerRequest, type PeerHandler, type PeerTransport, type SnapshotSink } from './peer/types.js';
+import {
+  CommandKind,
+  type HeaderFields,
+  type MemberApi,
+  type ReplyCallback,
+} from './member-api.js';
+import {
+  PeerRequest,
+  type PeerHandler,
+  type PeerTransport,
+  type SnapshotSink,
+} from './peer/types.js';
 import { ENVELOPE_BYTES, Proposals } from './proposals.js';
 import { RaftDriver, type Applier, type DriverEvents } from './raft-driver.js';
 import { ReadIndex } from './read-index.js';
@@ -172,15 +182,19 @@ export class Member implements MemberApi {
       opened.backend = backend;
       // A log knows whose it is; what the flags say counts only before there is one.
       const identity = readIdentity(env.disk, dirs.walDir) ?? bootstrap;
-      if (identity === undefined) return fail(new Error(`no segment of the log in ${dirs.walDir} has a readable header`));
+      if (identity === undefined)
+        return fail(new Error(`no segment of the log in ${dirs.walDir} has a readable header`));
       if (
         bootstrap !== undefined &&
         (identity.clusterId !== bootstrap.clusterId || identity.memberId !== bootstrap.memberId)
       ) {
-        options.log.warn('the data directory belongs to another member or cluster than the initial-* flags describe; the flags are ignored', {
-          'member-id': identity.memberId,
-          'cluster-id': identity.clusterId,
-        });
+        options.log.warn(
+          'the data directory belongs to another member or cluster than the initial-* flags describe; the flags are ignored',
+          {
+            'member-id': identity.memberId,
+            'cluster-id': identity.clusterId,
+          },
+        );
       }
       const walOptions = {
         dir: dirs.walDir,
@@ -218,8 +232,10 @@ export class Member implements MemberApi {
         dirs.switchTo(marker);
         backend.close(() => {
           opened.backend = null;
-          openBackend(options, dirs.currentDb, (error, switched) => {
-            if (switched === null) return fail(error ?? new Error('the backend did not open'));
+          openBackend(options, dirs.currentDb, (switchError, switched) => {
+            if (switched === null) {
+              return fail(switchError ?? new Error('the backend did not open'));
+            }
             opened.backend = switched;
             load(wal, recovery, switched, identity);
           });
@@ -229,11 +245,19 @@ export class Member implements MemberApi {
       load(wal, recovery, backend, identity);
     });
 
-    function load(wal: Wal, recovery: WalRecovery | null, backend: Backend, identity: WalIdentity): void {
+    function load(
+      wal: Wal,
+      recovery: WalRecovery | null,
+      backend: Backend,
+      identity: WalIdentity,
+    ): void {
       dirs.removeStale();
       const firstNeeded = backend.appliedIndex + 1;
       const firstHeld = recovery?.entries[0]?.index ?? firstNeeded;
-      if (recovery !== null && (firstHeld > firstNeeded || recovery.snapshot.index > backend.appliedIndex)) {
+      if (
+        recovery !== null &&
+        (firstHeld > firstNeeded || recovery.snapshot.index > backend.appliedIndex)
+      ) {
         return fail(
           new Error(
             `the state in ${dirs.currentDb} ends at log index ${backend.appliedIndex}, but the log begins at ${firstHeld} with a marker at ${recovery.snapshot.index}: ` +
@@ -294,7 +318,13 @@ export class Member implements MemberApi {
     this.leaderlessSince = env.clock.monoMs();
     this.hub = new WatchHub({ env, source: store });
     this.headerEncoder = new HeaderEncoder(this.clusterId, this.memberId);
-    this.machine = new StateMachine({ backend, store, lessor, hub: this.hub, header: this.headerEncoder });
+    this.machine = new StateMachine({
+      backend,
+      store,
+      lessor,
+      hub: this.hub,
+      header: this.headerEncoder,
+    });
     const incarnation = env.randomU32();
     this.node = new RawNode(
       {
@@ -357,13 +387,28 @@ export class Member implements MemberApi {
     machine.alarms.clear();
     machine.members.clear();
     machine.loadClusterVersion();
-    loadBucket(backend, Bucket.alarm, (key) => machine.alarms.load(key), (alarmError) => {
-      if (alarmError !== null) return done(alarmError);
-      loadBucket(backend, Bucket.members, (_key, value) => machine.members.load(value), (memberError) => {
-        if (memberError !== null) return done(memberError);
-        loadBucket(backend, Bucket.membersRemoved, (key) => machine.members.loadRemoved(key), done);
-      });
-    });
+    loadBucket(
+      backend,
+      Bucket.alarm,
+      (key) => machine.alarms.load(key),
+      (alarmError) => {
+        if (alarmError !== null) return done(alarmError);
+        loadBucket(
+          backend,
+          Bucket.members,
+          (_key, value) => machine.members.load(value),
+          (memberError) => {
+            if (memberError !== null) return done(memberError);
+            loadBucket(
+              backend,
+              Bucket.membersRemoved,
+              (key) => machine.members.loadRemoved(key),
+              done,
+            );
+          },
+        );
+      },
+    );
   }
 
   /** Starts listening to peers and taking part. `done` reports a peer port that cannot be used. */
@@ -477,7 +522,12 @@ export class Member implements MemberApi {
   }
 
   header(revision: number = this.store.currentRevision): HeaderFields {
-    return { clusterId: this.clusterId, memberId: this.memberId, revision, raftTerm: this.node.term };
+    return {
+      clusterId: this.clusterId,
+      memberId: this.memberId,
+      revision,
+      raftTerm: this.node.term,
+    };
   }
 
   headerField(revision: number): Uint8Array {
@@ -507,7 +557,11 @@ export class Member implements MemberApi {
     this.log.warn('the backend is over its quota: raising the NOSPACE alarm', {
       'quota-size-bytes': this.options.quotaBytes,
     });
-    const request = encodeAlarmRequest({ action: 1, memberID: this.memberId, alarm: AlarmType.noSpace });
+    const request = encodeAlarmRequest({
+      action: 1,
+      memberID: this.memberId,
+      alarm: AlarmType.noSpace,
+    });
     this.proposals.add(CommandKind.alarm, request, () => {
       // The refusal of the request that found the space used up is the answer; a lost alarm is raised by the next one.
     });
@@ -675,7 +729,8 @@ export class Member implements MemberApi {
     if (this.machine.clusterVersion === ETCD_CLUSTER_VERSION) return;
     const request = encodeClusterVersionCommand({ version: ETCD_CLUSTER_VERSION });
     this.propose(CommandKind.clusterVersion, request, (error) => {
-      if (error !== null) this.log.warn('could not record the cluster version', { error: error.message });
+      if (error !== null)
+        this.log.warn('could not record the cluster version', { error: error.message });
     });
   }
 
@@ -702,7 +757,10 @@ export class Member implements MemberApi {
     },
     onRequest: (_from, kind, body, reply) => {
       if (kind === PeerRequest.members) {
-        reply(null, encodeMembersReply({ clusterId: this.clusterId, members: this.machine.members.list() }));
+        reply(
+          null,
+          encodeMembersReply({ clusterId: this.clusterId, members: this.machine.members.list() }),
+        );
       } else if (kind === PeerRequest.version) {
         reply(null, Buffer.from(ETCD_VERSION));
       } else if (kind === PeerRequest.leaseKeepAlive || kind === PeerRequest.leaseTimeToLive) {
@@ -729,7 +787,13 @@ function openBackend(
 function writeBootstrapState(backend: Backend, members: readonly BootstrapMember[]): void {
   const list = new Members();
   for (const m of members) {
-    list.set(backend, { ID: m.id, name: '', peerURLs: [...m.peerURLs], clientURLs: [], isLearner: false });
+    list.set(backend, {
+      ID: m.id,
+      name: '',
+      peerURLs: [...m.peerURLs],
+      clientURLs: [],
+      isLearner: false,
+    });
   }
   const voters = members.map((m) => m.id).sort((a, b) => (a < b ? -1 : 1));
   backend.setConfState(encodeConfStateRecord({ voters, learners: [] }));

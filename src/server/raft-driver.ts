@@ -1,5 +1,5 @@
 import type { Env, Timer } from '../env/env.js';
-import { RawNode } from '../raft/raw-node.js';
+import type { RawNode } from '../raft/raw-node.js';
 import {
   EntryType,
   NONE,
@@ -225,7 +225,8 @@ export class RaftDriver {
       this.events.onSnapshot(rd.snapshot);
     }
     if (rd.committed.length > 0) this.applyQueue.push(rd.committed);
-    for (const r of rd.readStates) this.reads.onReadState(r.context, r.index, this.node.appliedIndex);
+    for (const r of rd.readStates)
+      this.reads.onReadState(r.context, r.index, this.node.appliedIndex);
     if (this.reads.hasWork) this.reads.start(this.ask);
   }
 

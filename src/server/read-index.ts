@@ -26,7 +26,11 @@ export class ReadIndex {
   private waiting: ReadCallback[] = [];
   private round: Round | null = null;
   /** Confirmed reads that wait for apply, by rising index. */
-  private confirmed: { readonly index: number; readonly reads: readonly ReadCallback[]; readonly deadlineMs: number }[] = [];
+  private confirmed: {
+    readonly index: number;
+    readonly reads: readonly ReadCallback[];
+    readonly deadlineMs: number;
+  }[] = [];
   private lastContext: number;
   slow = 0;
   failed = 0;

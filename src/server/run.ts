@@ -17,7 +17,13 @@ import type { ServerUrl } from './config/url.js';
 import { ETCD_VERSION } from './config/version.js';
 import { DataDir, SEGMENT_BYTES } from './data-dir.js';
 import type { Logger } from './logger.js';
-import { clientListener, metricsListener, peerListener, type ClusterFacts, type MonitoringParts } from './http/listeners.js';
+import {
+  clientListener,
+  metricsListener,
+  peerListener,
+  type ClusterFacts,
+  type MonitoringParts,
+} from './http/listeners.js';
 import { MemberFacts } from './http/member-facts.js';
 import { Member, type Bootstrap } from './member.js';
 import { MemberMetrics } from './metrics.js';
@@ -164,7 +170,11 @@ async function describeCluster(env: Env, config: ServerConfig): Promise<Bootstra
   const hasData = Wal.exists(env, dirs.walDir);
   try {
     const { memberId, clusterId, members } = await bootstrapCluster(config);
-    return { memberId, clusterId, members: members.map((m) => ({ id: m.id, peerURLs: m.peerUrls })) };
+    return {
+      memberId,
+      clusterId,
+      members: members.map((m) => ({ id: m.id, peerURLs: m.peerUrls })),
+    };
   } catch (error) {
     // With data in place the initial-* flags do not matter, so neither do their mistakes.
     if (hasData) return undefined;

@@ -162,7 +162,9 @@ export class SnapshotKeeper {
       },
       abort: () => {
         aborted = true;
-        discard(() => log.warn('receiving a snapshot was aborted', { 'snapshot-index': meta.index }));
+        discard(() =>
+          log.warn('receiving a snapshot was aborted', { 'snapshot-index': meta.index }),
+        );
       },
     };
   }

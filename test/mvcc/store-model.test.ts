@@ -29,7 +29,7 @@ interface ModelEvent {
 
 /** Every state there ever was, recomputed from the entries: slow and plain. */
 class Model {
-  readonly states: Map<string, Row>[] = [new Map(), new Map()];
+  readonly states: Map<string, Row>[] = [new Map<string, Row>(), new Map<string, Row>()];
   readonly events: ModelEvent[] = [];
   compacted = -1;
 
@@ -262,7 +262,7 @@ class Member {
       compactRevision: number;
       hashRevision: number;
     } | null>((done) => {
-      this.store.hashKV(revision, done as never);
+      this.store.hashKV(revision, done);
     });
     return JSON.stringify(result);
   }

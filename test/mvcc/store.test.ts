@@ -173,9 +173,7 @@ describe('Store', () => {
     const copy = open(to.disk, to.env);
     expect([copy.store.currentRevision, copy.store.liveKeys]).to.deep.equal([24, 1]);
     const hashOf = ({ env, store }: Fixture): unknown =>
-      env.wait<unknown>((done) =>
-        store.hashKV(23, (error, result) => done(error as Error | null, result)),
-      );
+      env.wait<unknown>((done) => store.hashKV(23, (error, result) => done(error, result)));
     expect(hashOf(copy)).to.deep.equal(hashOf(from));
   });
 });

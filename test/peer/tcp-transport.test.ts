@@ -478,7 +478,7 @@ describe('TcpPeerTransport', () => {
     async function talk(port: number, bytes: Uint8Array): Promise<Buffer> {
       const socket = net.connect(port, '127.0.0.1');
       const received: Buffer[] = [];
-      socket.on('data', (chunk) => received.push(chunk as Buffer));
+      socket.on('data', (chunk) => received.push(chunk));
       socket.on('error', () => undefined);
       socket.write(bytes);
       await new Promise((resolve) => socket.on('close', resolve));

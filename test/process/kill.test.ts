@@ -21,7 +21,7 @@ interface Written {
 }
 
 function random(seed: number): () => number {
-  let state = seed >>> 0 || 1;
+  let state = Math.max(1, seed >>> 0);
   return () => {
     state ^= state << 13;
     state ^= state >>> 17;
@@ -177,7 +177,8 @@ describe('three members killed at random', function () {
     const next = random(SEED);
     const writers = Array.from({ length: WRITERS }, (_, i) => new Writer(i, cluster.endpoints));
     const observer = new Observer(cluster.endpoints);
-    const working = [...writers.map((w) => w.run()), observer.run()];
+    const writing = writers.map((w) => w.run());
+    const watching = observer.run();
 
     for (let kill = 0; kill < KILLS; kill++) {
       await new Promise((resolve) => setTimeout(resolve, 100 + next() * 900));
@@ -202,9 +203,10 @@ describe('three members killed at random', function () {
     }
     await Promise.all(cluster.members.map((m) => m.healthy()));
     for (const w of writers) w.stop();
-    await Promise.all(writers.map((_, i) => working[i]));
+    await Promise.all(writing);
 
     await verify(writers, observer);
+    await watching;
   });
 
   async function verify(writers: readonly Writer[], observer: Observer): Promise<void> {
@@ -220,7 +222,10 @@ describe('three members killed at random', function () {
       expect(observer.events.length).to.equal(revision - 1);
 
       const told = new Map(
-        observer.events.map((e) => [e.kv?.modRevision ?? 0, `${text(e.kv?.key)}=${text(e.kv?.value)}`]),
+        observer.events.map((e) => [
+          e.kv?.modRevision ?? 0,
+          `${text(e.kv?.key)}=${text(e.kv?.value)}`,
+        ]),
       );
       const acknowledged = writers.flatMap((w) => w.acknowledged);
       const missing = acknowledged.filter((a) => told.get(a.revision) !== `${a.key}=${a.value}`);
@@ -249,7 +254,11 @@ describe('three members killed at random', function () {
   }
 
   /** The member's own, local state at the last revision is what the events add up to. */
-  async function expectState(client: EtcdClient, revision: number, events: readonly Event[]): Promise<void> {
+  async function expectState(
+    client: EtcdClient,
+    revision: number,
+    events: readonly Event[],
+  ): Promise<void> {
     const expected = new Map<string, string>();
     for (const e of events) expected.set(text(e.kv?.key), text(e.kv?.value));
     const reply = await client.range({

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 
-import { RawNode } from '../../src/raft/raw-node.js';
+import type { RawNode } from '../../src/raft/raw-node.js';
 import { message, MessageType, Role } from '../../src/raft/types.js';
 import type { Message } from '../../src/raft/types.js';
 import { Lone } from './support/lone.js';

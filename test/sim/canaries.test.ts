@@ -78,7 +78,13 @@ describe('planted bugs', function () {
     const found = firstViolation({
       sabotage: commitOldTermByCount,
       size: 5,
-      tuning: { maxAppendBytes: 1, diskMeanMs: 5, preVote: false, heartbeatMs: 50, electionMs: 500 },
+      tuning: {
+        maxAppendBytes: 1,
+        diskMeanMs: 5,
+        preVote: false,
+        heartbeatMs: 50,
+        electionMs: 500,
+      },
       faults: {
         crashEveryMs: 300,
         maxDownMs: 600,
@@ -90,7 +96,11 @@ describe('planted bugs', function () {
   });
 
   it('a watch event lost at a compaction is found', () => {
-    const found = firstViolation({ sabotage: skipOverCompaction, size: 1, faults: { crashEveryMs: 1500 } });
+    const found = firstViolation({
+      sabotage: skipOverCompaction,
+      size: 1,
+      faults: { crashEveryMs: 1500 },
+    });
     expect(found).to.match(/^I1[5678] /);
   });
 });

@@ -1,7 +1,13 @@
 import { crc32c } from '../../src/crc32c.js';
 import { keyOf, leaseOf, valueOf } from '../../src/mvcc/key-value.js';
 import type { StoreEvent } from '../../src/mvcc/types.js';
-import { MessageType, Role, type Entry, type MemberId, type Message } from '../../src/raft/types.js';
+import {
+  MessageType,
+  Role,
+  type Entry,
+  type MemberId,
+  type Message,
+} from '../../src/raft/types.js';
 import type { Member } from '../../src/server/member.js';
 import { Wal } from '../../src/wal/wal.js';
 import { memoryEnv } from '../support/memory-env.js';
@@ -74,7 +80,10 @@ export class Checker {
   }
 
   fail(invariant: string, message: string): void {
-    this.violation ??= new Violation(invariant, `at ${this.scheduler.now.toFixed(3)} ms: ${message}`);
+    this.violation ??= new Violation(
+      invariant,
+      `at ${this.scheduler.now.toFixed(3)} ms: ${message}`,
+    );
   }
 
   /** Runs product code; anything it throws is a violation (I26). */
@@ -123,7 +132,10 @@ export class Checker {
     };
     const said = this.saidTerms.get(host.id) ?? 0;
     if (node.term < said) {
-      this.fail('I7 monotonic', `${host.name} restarted with term ${node.term} after speaking in ${said}`);
+      this.fail(
+        'I7 monotonic',
+        `${host.name} restarted with term ${node.term} after speaking in ${said}`,
+      );
     }
     const applied = member.appliedIndex;
     const known = this.states.get(applied)?.split('/')[0];
@@ -151,7 +163,10 @@ export class Checker {
         );
       }
       if (appliedIndex > commitIndex) {
-        this.fail('I7 monotonic', `${host.name} applied ${appliedIndex} beyond commit ${commitIndex}`);
+        this.fail(
+          'I7 monotonic',
+          `${host.name} applied ${appliedIndex} beyond commit ${commitIndex}`,
+        );
       }
       floor.term = term;
       floor.commit = commitIndex;
@@ -164,7 +179,10 @@ export class Checker {
     const known = this.leaders.get(term);
     if (known === host.id) return;
     if (known !== undefined) {
-      this.fail('I1 election safety', `${host.name} leads term ${term}, which ${known} leads already`);
+      this.fail(
+        'I1 election safety',
+        `${host.name} leads term ${term}, which ${known} leads already`,
+      );
     }
     this.leaders.set(term, host.id);
     this.leaderChanges++;
@@ -179,7 +197,10 @@ export class Checker {
     for (let i = Math.max(compacted + 1, this.maxCommitted - 200); i <= this.maxCommitted; i++) {
       const expected = this.committedTerms.get(i);
       if (expected !== undefined && member.node.termAt(i) !== expected) {
-        this.fail('I4 leader completeness', `${host.name} leads term ${term} without committed entry ${i}`);
+        this.fail(
+          'I4 leader completeness',
+          `${host.name} leads term ${term} without committed entry ${i}`,
+        );
       }
     }
   }
@@ -194,7 +215,10 @@ export class Checker {
       this.commits++;
       this.fold(print);
     } else if (known !== print) {
-      this.fail('I3 committed never changes', `${host.name} applies another entry at index ${entry.index}`);
+      this.fail(
+        'I3 committed never changes',
+        `${host.name} applies another entry at index ${entry.index}`,
+      );
     }
   }
 
@@ -202,7 +226,10 @@ export class Checker {
     const known = this.states.get(index);
     if (known === undefined) this.states.set(index, print);
     else if (known !== print) {
-      this.fail('I9 equal states', `${host.name} at index ${index} has ${print}, another had ${known}`);
+      this.fail(
+        'I9 equal states',
+        `${host.name} at index ${index} has ${print}, another had ${known}`,
+      );
     }
   }
 
@@ -217,7 +244,10 @@ export class Checker {
       return;
     }
     if (revision !== this.maxRevision + 1) {
-      this.fail('I6 same sequence', `${host.name} made revision ${revision} after ${this.maxRevision}`);
+      this.fail(
+        'I6 same sequence',
+        `${host.name} made revision ${revision} after ${this.maxRevision}`,
+      );
     }
     this.historyPrints.set(revision, print);
     this.maxRevision = revision;
@@ -243,7 +273,11 @@ export class Checker {
   }
 
   /** Live keys with prefix at a revision, in order. */
-  stateAt(revision: number, start: string, end: string | null): { key: string; value: string; mod: number }[] {
+  stateAt(
+    revision: number,
+    start: string,
+    end: string | null,
+  ): { key: string; value: string; mod: number }[] {
     const out: { key: string; value: string; mod: number }[] = [];
     for (const [key, changes] of this.byKey) {
       if (key < start || (end !== null && key >= end)) continue;
@@ -294,7 +328,10 @@ export class Checker {
     if (recovery === null) return;
     const last = recovery.entries.at(-1)?.index ?? recovery.snapshot.index;
     if (Math.max(last, recovery.snapshot.index) < m.index) {
-      this.fail('I5 durable before promised', `${host.name} acknowledges index ${m.index}, its disk holds ${last}`);
+      this.fail(
+        'I5 durable before promised',
+        `${host.name} acknowledges index ${m.index}, its disk holds ${last}`,
+      );
     }
   }
 
@@ -303,7 +340,10 @@ export class Checker {
     if (recovery === null) return;
     const { term, vote } = recovery.hardState;
     if (term < m.term || (term === m.term && vote !== m.to)) {
-      this.fail('I5 durable before promised', `${host.name} votes for ${m.to} in term ${m.term}, its disk says ${vote} in ${term}`);
+      this.fail(
+        'I5 durable before promised',
+        `${host.name} votes for ${m.to} in term ${m.term}, its disk says ${vote} in ${term}`,
+      );
     }
   }
 }

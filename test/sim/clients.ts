@@ -75,7 +75,8 @@ function gather(total: number, source: PartSource): Uint8Array {
     if (part !== null) parts.push(Uint8Array.from(part));
   }
   const all = Buffer.concat(parts);
-  if (all.length !== total) throw new Error(`a reply of ${all.length} bytes was announced as ${total}`);
+  if (all.length !== total)
+    throw new Error(`a reply of ${all.length} bytes was announced as ${total}`);
   return all;
 }
 
@@ -161,7 +162,10 @@ export class Writer {
   private acknowledge(what: string, revision: number, floor: number, changes: boolean): void {
     const { checker } = this.load;
     if (changes ? revision <= floor : revision < floor) {
-      checker.fail('I13 real-time order', `${this.name}: ${what} at revision ${revision}, but ${floor} was known before it began`);
+      checker.fail(
+        'I13 real-time order',
+        `${this.name}: ${what} at revision ${revision}, but ${floor} was known before it began`,
+      );
     }
     this.load.floor = Math.max(this.load.floor, revision);
   }
@@ -173,7 +177,10 @@ export class Writer {
   private expectChange(revision: number, key: string, value: string): void {
     const changes = this.load.checker.history.get(revision);
     if (changes?.some((c) => c.key === key && c.type === 'put' && c.value === value) !== true) {
-      this.load.checker.fail('I14 acknowledged is applied', `${this.name}: put of ${key}=${value} acknowledged at ${revision} is not in the history`);
+      this.load.checker.fail(
+        'I14 acknowledged is applied',
+        `${this.name}: put of ${key}=${value} acknowledged at ${revision} is not in the history`,
+      );
     }
   }
 
@@ -181,8 +188,13 @@ export class Writer {
     const { random } = this.load;
     const key = keyName(random);
     const value = this.value();
-    const lease = this.leases.length > 0 && random.chance(0.3) ? random.pick(this.leases) : undefined;
-    const request = encodePutRequest({ key: text(key), value: text(value), lease: lease?.id ?? 0n });
+    const lease =
+      this.leases.length > 0 && random.chance(0.3) ? random.pick(this.leases) : undefined;
+    const request = encodePutRequest({
+      key: text(key),
+      value: text(value),
+      lease: lease?.id ?? 0n,
+    });
     this.send(host, '/etcdserverpb.KV/Put', request, (reply, floor) => {
       const revision = decodePutResponse(reply).header?.revision ?? 0;
       this.acknowledge(`put ${key}`, revision, floor, true);
@@ -212,7 +224,10 @@ export class Writer {
       this.expectChange(revision, key, value);
       const before = checker.stateAt(revision - 1, key, `${key}\0`)[0]?.mod ?? 0;
       if (before !== believed) {
-        checker.fail('I13 compare and swap', `txn on ${key} succeeded at ${revision} believing ${believed}, it was ${before}`);
+        checker.fail(
+          'I13 compare and swap',
+          `txn on ${key} succeeded at ${revision} believing ${believed}, it was ${before}`,
+        );
       }
     });
   }
@@ -241,14 +256,23 @@ export class Writer {
       const r = decodeRangeResponse(reply);
       const revision = r.header?.revision ?? 0;
       if (!serializable && revision < floor) {
-        checker.fail('I11 reads are current', `${host.name} reads at ${revision}, ${floor} was acknowledged before`);
+        checker.fail(
+          'I11 reads are current',
+          `${host.name} reads at ${revision}, ${floor} was acknowledged before`,
+        );
       }
       if (!serializable) this.load.floor = Math.max(this.load.floor, revision);
       const expected = checker.stateAt(revision, start, end);
-      const got = r.kvs.map((kv) => `${Buffer.from(kv.key).toString('latin1')}=${Buffer.from(kv.value).toString('latin1')}@${kv.modRevision}`);
+      const got = r.kvs.map(
+        (kv) =>
+          `${Buffer.from(kv.key).toString('latin1')}=${Buffer.from(kv.value).toString('latin1')}@${kv.modRevision}`,
+      );
       const want = expected.map((kv) => `${kv.key}=${kv.value}@${kv.mod}`);
       if (got.join() !== want.join() || r.count !== want.length) {
-        checker.fail('I12 reads equal the model', `${host.name} at ${revision}: got ${got.join()} want ${want.join()}`);
+        checker.fail(
+          'I12 reads equal the model',
+          `${host.name} at ${revision}: got ${got.join()} want ${want.join()}`,
+        );
       }
     });
   }
@@ -258,25 +282,40 @@ export class Writer {
     const known = this.leases.length > 0 ? random.pick(this.leases) : undefined;
     if (known === undefined || random.chance(0.3)) {
       const ttlSec = 2 + random.below(8);
-      this.send(host, '/etcdserverpb.Lease/LeaseGrant', encodeLeaseGrantRequest({ TTL: ttlSec }), (reply) => {
-        const r = decodeLeaseGrantResponse(reply);
-        this.leases.push({ id: r.ID, ttlSec: r.TTL });
-        leaseBook(this.load).granted(r.ID, r.TTL, scheduler.now);
-      });
+      this.send(
+        host,
+        '/etcdserverpb.Lease/LeaseGrant',
+        encodeLeaseGrantRequest({ TTL: ttlSec }),
+        (reply) => {
+          const r = decodeLeaseGrantResponse(reply);
+          this.leases.push({ id: r.ID, ttlSec: r.TTL });
+          leaseBook(this.load).granted(r.ID, r.TTL, scheduler.now);
+        },
+      );
       return;
     }
     if (random.chance(0.2)) {
       this.leases = this.leases.filter((l) => l !== known);
       leaseBook(this.load).mayGo(known.id);
-      this.send(host, '/etcdserverpb.Lease/LeaseRevoke', encodeLeaseRevokeRequest({ ID: known.id }), (reply) => void reply);
+      this.send(
+        host,
+        '/etcdserverpb.Lease/LeaseRevoke',
+        encodeLeaseRevokeRequest({ ID: known.id }),
+        (reply) => void reply,
+      );
       return;
     }
     const askedAt = scheduler.now;
-    const stream = new ClientStream(this.load, host, '/etcdserverpb.Lease/LeaseKeepAlive', (message) => {
-      const r = decodeLeaseKeepAliveResponse(message);
-      if (r.TTL > 0) leaseBook(this.load).renewed(r.ID, askedAt);
-      stream.cancel();
-    });
+    const stream = new ClientStream(
+      this.load,
+      host,
+      '/etcdserverpb.Lease/LeaseKeepAlive',
+      (message) => {
+        const r = decodeLeaseKeepAliveResponse(message);
+        if (r.TTL > 0) leaseBook(this.load).renewed(r.ID, askedAt);
+        stream.cancel();
+      },
+    );
     stream.send(encodeLeaseKeepAliveRequest({ ID: known.id }));
     this.pause();
   }
@@ -295,7 +334,7 @@ class ClientStream {
   private onCancel: () => void = () => undefined;
   private onDrain: () => void = () => undefined;
   private cancelled = false;
-  private buffered: Uint8Array[] = [];
+  private readonly buffered: Uint8Array[] = [];
   private busy = false;
   readonly host: Host;
   private readonly member: unknown;
@@ -416,7 +455,12 @@ export class Watcher {
       encodeWatchRequest({
         createRequest: {
           key: text(this.start),
-          rangeEnd: this.end === null ? text('\0') : this.end === `${this.start}\0` ? new Uint8Array(0) : text(this.end),
+          rangeEnd:
+            this.end === null
+              ? text('\0')
+              : this.end === `${this.start}\0`
+                ? new Uint8Array(0)
+                : text(this.end),
           startRevision: this.next,
           prevKv: this.load.random.chance(0.3),
           progressNotify: true,
@@ -434,7 +478,10 @@ export class Watcher {
     if (r.compactRevision > 0) {
       // History before the compaction is gone: go on from there.
       if (this.next >= r.compactRevision) {
-        checker.fail('I17 resumable', `${this.name} from ${this.next} refused as compacted at ${r.compactRevision}`);
+        checker.fail(
+          'I17 resumable',
+          `${this.name} from ${this.next} refused as compacted at ${r.compactRevision}`,
+        );
       }
       this.next = r.compactRevision;
       this.stream?.cancel();
@@ -477,7 +524,10 @@ export class Watcher {
     } else if (!r.created && r.header !== undefined) {
       const missed = this.expectedNext();
       if (missed !== undefined && missed.revision <= r.header.revision) {
-        checker.fail('I18 progress', `${this.name} told of ${r.header.revision} before ${missed.key}@${missed.revision}`);
+        checker.fail(
+          'I18 progress',
+          `${this.name} told of ${r.header.revision} before ${missed.key}@${missed.revision}`,
+        );
       }
     }
   }
@@ -522,7 +572,11 @@ class LeaseBook {
 
   granted(id: bigint, ttlSec: number, now: number): void {
     const known = this.leases.get(id);
-    this.leases.set(id, { ttlSec, renewedAt: known?.renewedAt ?? now - 50, mayGo: known?.mayGo ?? false });
+    this.leases.set(id, {
+      ttlSec,
+      renewedAt: known?.renewedAt ?? now - 50,
+      mayGo: known?.mayGo ?? false,
+    });
   }
 
   renewed(id: bigint, askedAt: number): void {
@@ -555,11 +609,17 @@ class LeaseBook {
       if (keys.length < 2 || lease === undefined || lease.mayGo) continue;
       const age = scheduler.now - lease.renewedAt;
       if (age < lease.ttlSec * 1000) {
-        checker.fail('I20 leases last', `lease ${id} of ${lease.ttlSec} s ended ${age.toFixed(0)} ms after its last renewal`);
+        checker.fail(
+          'I20 leases last',
+          `lease ${id} of ${lease.ttlSec} s ended ${age.toFixed(0)} ms after its last renewal`,
+        );
       }
       const left = [...this.attached].filter(([, owner]) => owner === id);
       if (left.length > 0) {
-        checker.fail('I20 leases end whole', `lease ${id} ended but ${left.map(([k]) => k).join()} stayed`);
+        checker.fail(
+          'I20 leases end whole',
+          `lease ${id} ended but ${left.map(([k]) => k).join()} stayed`,
+        );
       }
     }
   }

@@ -5,7 +5,8 @@ import { Member, type Bootstrap } from '../../src/server/member.js';
 import { serviceTable } from '../../src/server/services/table.js';
 import type { ServiceTable } from '../../src/rpc/service.js';
 import { MemoryDisk } from '../support/memory-disk.js';
-import { memoryEngineFactory, MemoryDisk as EngineDisk } from '../support/memory-engine.js';
+import type { MemoryDisk as EngineDisk } from '../support/memory-engine.js';
+import { memoryEngineFactory } from '../support/memory-engine.js';
 import type { Checker } from './checker.js';
 import { SimTransport, type Network } from './network.js';
 import type { Random, Scheduler } from './scheduler.js';
@@ -99,7 +100,9 @@ export class Host {
     return {
       clock: { monoMs: () => scheduler.now, wallMs: () => scheduler.now },
       disk: this.disk,
-      after: (delayMs, callback) => ({ cancel: scheduler.after(delayMs, this.inProcess(callback)) }),
+      after: (delayMs, callback) => ({
+        cancel: scheduler.after(delayMs, this.inProcess(callback)),
+      }),
       defer: (callback) => void scheduler.after(0, this.inProcess(callback)),
       randomU32: () => random.u32(),
       fatal: (what, next, cause): never => {

@@ -142,7 +142,9 @@ async function main(): Promise<void> {
   const seeds = Array.from({ length: runs }, (_, i) => first + i);
   const started = performance.now();
   const totals =
-    workers > 1 ? await runParallel({ seeds, simulatedMs }, workers) : runBatch({ seeds, simulatedMs });
+    workers > 1
+      ? await runParallel({ seeds, simulatedMs }, workers)
+      : runBatch({ seeds, simulatedMs });
   console.log(describe(totals, performance.now() - started, simulatedMs));
   for (const v of totals.violations) {
     console.log(`\nseed ${v.seed}: ${v.text}\nreplay: ${replayCommand(v.seed, simulatedMs)}`);

@@ -9,7 +9,8 @@ export class Random {
 
   constructor(seed: number, stream: string) {
     let h = seed >>> 0;
-    for (let i = 0; i < stream.length; i++) h = Math.imul(h ^ stream.charCodeAt(i), 0x9e3779b1) >>> 0;
+    for (let i = 0; i < stream.length; i++)
+      h = Math.imul(h ^ stream.charCodeAt(i), 0x9e3779b1) >>> 0;
     this.state = h === 0 ? 1 : h;
     for (let i = 0; i < 8; i++) this.u32();
   }
@@ -110,7 +111,8 @@ export class Scheduler {
     for (;;) {
       let child = 2 * i + 1;
       if (child >= heap.length) break;
-      if (child + 1 < heap.length && before(heap[child + 1] as Event, heap[child] as Event)) child++;
+      if (child + 1 < heap.length && before(heap[child + 1] as Event, heap[child] as Event))
+        child++;
       if (!before(heap[child] as Event, last)) break;
       heap[i] = heap[child] as Event;
       i = child;

@@ -93,7 +93,10 @@ export function simulate(options: RunOptions): RunResult {
     watchEvents: 0,
   };
   const writers = Array.from({ length: 3 + config.below(6) }, (_, i) => new Writer(load, `c${i}`));
-  const watchers = Array.from({ length: 1 + config.below(4) }, (_, i) => new Watcher(load, `w${i}`));
+  const watchers = Array.from(
+    { length: 1 + config.below(4) },
+    (_, i) => new Watcher(load, `w${i}`),
+  );
   for (const w of writers) w.start();
   for (const w of watchers) w.run();
 
@@ -139,11 +142,16 @@ function checkEnd(
   load: Load,
 ): void {
   const running = hosts.flatMap((h) => (h.member === null ? [] : [h.member]));
-  if (running.length !== hosts.length) return checker.fail('I25 liveness', 'a member did not come back');
-  if (!running.some((m) => m.isLeader)) return checker.fail('I25 liveness', 'no leader after healing');
+  if (running.length !== hosts.length)
+    return checker.fail('I25 liveness', 'a member did not come back');
+  if (!running.some((m) => m.isLeader))
+    return checker.fail('I25 liveness', 'no leader after healing');
   for (const member of running) {
     if (member.store.currentRevision < load.floor) {
-      checker.fail('nothing acknowledged is lost', `a member is at ${member.store.currentRevision}, ${load.floor} was acknowledged`);
+      checker.fail(
+        'nothing acknowledged is lost',
+        `a member is at ${member.store.currentRevision}, ${load.floor} was acknowledged`,
+      );
     }
     const first = running[0];
     if (first !== undefined && member.store.currentRevision !== first.store.currentRevision) {

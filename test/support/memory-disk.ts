@@ -57,7 +57,7 @@ export class MemoryDisk implements Disk {
   /** Number of operations that change something or make it durable, for placing faults. */
   changes = 0;
   private readonly schedule: NonNullable<MemoryDiskOptions['schedule']>;
-  private directories = new Map<string, Directory>();
+  private readonly directories = new Map<string, Directory>();
   /** Operations begun before the latest crash never complete. */
   private epoch = 0;
 

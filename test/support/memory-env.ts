@@ -13,7 +13,7 @@ export class FatalStop extends Error {
 
 /** Small fast generator with a 32-bit state (xorshift), for tests that print and take a seed. */
 export function seededU32(seed: number): () => number {
-  let state = (seed ^ 0x9e3779b9) >>> 0 || 1;
+  let state = Math.max(1, (seed ^ 0x9e3779b9) >>> 0);
   return () => {
     state ^= state << 13;
     state >>>= 0;

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { WalDamaged, WalForeign, damageAdvice } from '../../src/wal/errors.js';
 import type { WalBatch, WalOptions } from '../../src/wal/types.js';
 import { Wal } from '../../src/wal/wal.js';
-import { MemoryDisk } from '../support/memory-disk.js';
+import type { MemoryDisk } from '../support/memory-disk.js';
 import { memoryEnv, seededU32 } from '../support/memory-env.js';
 import type { SteppedDisk } from './harness.js';
 import {

@@ -56,7 +56,7 @@ export class LogModel {
   }
 
   apply(batch: WalBatch): void {
-    const { snapshot, entries, hardState } = batch;
+    const { snapshot, hardState } = batch;
     if (snapshot !== null) {
       const held = this.entries[snapshot.index - this.base - 1];
       if (snapshot.index > this.lastIndex || (held !== undefined && held.term !== snapshot.term)) {
@@ -65,9 +65,9 @@ export class LogModel {
       }
       this.snapshot = snapshot;
     }
-    for (const entry of entries) {
-      this.entries.length = entry.index - this.base - 1;
-      this.entries.push(entry);
+    for (const added of batch.entries) {
+      this.entries.length = added.index - this.base - 1;
+      this.entries.push(added);
     }
     if (hardState !== null) this.hardState = hardState;
   }

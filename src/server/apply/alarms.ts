@@ -24,7 +24,9 @@ export class Alarms {
     const all = [...this.active.values()].filter(
       (a) => type === AlarmType.none || a.alarm === type,
     );
-    return all.sort((a, b) => a.alarm - b.alarm || (a.memberID < b.memberID ? -1 : 1));
+    return all.sort((a, b) =>
+      a.alarm === b.alarm ? (a.memberID < b.memberID ? -1 : 1) : a.alarm - b.alarm,
+    );
   }
 
   /** Forgets everything, to be loaded anew after a snapshot. */

@@ -2,7 +2,7 @@ import type { RangeRequest } from '../../gen/rpc.js';
 import { valueOf, withoutValue } from '../../mvcc/key-value.js';
 import type { Store } from '../../mvcc/store.js';
 import type { MvccReason, RowRef } from '../../mvcc/types.js';
-import { FieldWriter } from '../field-writer.js';
+import type { FieldWriter } from '../field-writer.js';
 import { intervalOf, keyOf } from './interval.js';
 
 /**
@@ -70,7 +70,12 @@ export function passesFilters(r: RangeRequest, row: RowRef): boolean {
 }
 
 /** Orders and cuts the scanned rows as the request says. `scanned` is consumed. */
-export function selectRows(store: Store, r: RangeRequest, scanned: RowRef[], count: number): RangeSelection {
+export function selectRows(
+  store: Store,
+  r: RangeRequest,
+  scanned: RowRef[],
+  count: number,
+): RangeSelection {
   let rows = hasFilters(r) ? scanned.filter((row) => passesFilters(r, row)) : scanned;
   if (!isNaturalOrder(r)) sortRows(store, r, rows);
   const more = r.limit > 0 && rows.length > r.limit;
@@ -88,7 +93,7 @@ function sortRows(store: Store, r: RangeRequest, rows: RowRef[]): void {
       rows.sort((a, b) => sign * (a.createRevision - b.createRevision));
       return;
     case SortTarget.mod:
-      rows.sort((a, b) => sign * (a.modRevision - b.modRevision || a.sub - b.sub));
+      rows.sort((a, b) => sign * compareRevisions(a, b));
       return;
     case SortTarget.value: {
       const values = new Map<RowRef, Uint8Array>();
@@ -100,6 +105,10 @@ function sortRows(store: Store, r: RangeRequest, rows: RowRef[]): void {
       // Keys in descending order; ascending is the scan's own order.
       if (sign < 0) rows.reverse();
   }
+}
+
+function compareRevisions(a: RowRef, b: RowRef): number {
+  return a.modRevision === b.modRevision ? a.sub - b.sub : a.modRevision - b.modRevision;
 }
 
 function valueAt(values: Map<RowRef, Uint8Array>, row: RowRef): Uint8Array {

@@ -101,7 +101,12 @@ export class StateMachine {
    * Executes a command. Returns the refusal the client must see, or null on success; with `wantReply` the
    * response is then in `reply`. A refused command has changed nothing.
    */
-  apply(kind: CommandKind, body: Uint8Array, entryTerm: number, wantReply: boolean): RpcError | null {
+  apply(
+    kind: CommandKind,
+    body: Uint8Array,
+    entryTerm: number,
+    wantReply: boolean,
+  ): RpcError | null {
     if (this.alarms.corrupt && REFUSED_WHEN_CORRUPT.has(kind)) {
       return errors.corrupt;
     }
@@ -281,7 +286,12 @@ export class StateMachine {
         const visible = this.visible(txn);
         const at = op.requestRange.revision > 0 ? op.requestRange.revision : visible;
         writeRevisionHeader(out, visible);
-        writeSelection(out, this.store, op.requestRange, selectNow(this.store, op.requestRange, at));
+        writeSelection(
+          out,
+          this.store,
+          op.requestRange,
+          selectNow(this.store, op.requestRange, at),
+        );
       }
       return RESPONSE_OP.range;
     }
@@ -369,7 +379,8 @@ export class StateMachine {
     const named = { memberID: r.memberID, alarm: r.alarm };
     let answer;
     if (r.action === AlarmAction.activate) answer = this.alarms.activate(this.backend, named);
-    else if (r.action === AlarmAction.deactivate) answer = this.alarms.deactivate(this.backend, named);
+    else if (r.action === AlarmAction.deactivate)
+      answer = this.alarms.deactivate(this.backend, named);
     else answer = this.alarms.list(r.alarm);
     const w = new FieldWriter();
     w.raw(this.headerField(this.store.currentRevision));

@@ -148,6 +148,8 @@ export function putProblem(
 /** True when either branch, at any depth, could add data: what the space alarm must refuse. */
 export function hasPut(txn: TxnRequest): boolean {
   const inBranch = (ops: readonly RequestOp[]): boolean =>
-    ops.some((op) => op.requestPut !== undefined || (op.requestTxn !== undefined && hasPut(op.requestTxn)));
+    ops.some(
+      (op) => op.requestPut !== undefined || (op.requestTxn !== undefined && hasPut(op.requestTxn)),
+    );
   return inBranch(txn.success) || inBranch(txn.failure);
 }

@@ -17,7 +17,10 @@ export function authService(member: Member): [string, Method][] {
           member.linearizable((error) => {
             if (error !== null) return call.fail(error);
             call.reply(
-              encodeAuthStatusResponse({ header: member.header(), authRevision: DISABLED_REVISION }),
+              encodeAuthStatusResponse({
+                header: member.header(),
+                authRevision: DISABLED_REVISION,
+              }),
             );
           });
         },

@@ -7,7 +7,10 @@ export function clusterService(member: Member): [string, Method][] {
   function memberList(request: Uint8Array, call: UnaryCall): void {
     const answer = (): void =>
       call.reply(
-        encodeMemberListResponse({ header: member.header(0), members: member.machine.members.list() }),
+        encodeMemberListResponse({
+          header: member.header(0),
+          members: member.machine.members.list(),
+        }),
       );
     if (!decodeMemberListRequest(request).linearizable) return answer();
     member.linearizable((error) => {

@@ -35,7 +35,10 @@ export function healthService(): [string, Method][] {
             call.write(encodeHealthCheckResponse({ status: known ? SERVING : SERVICE_UNKNOWN }));
           };
           call.onMessage((request) => {
-            refusingMalformed(() => answer(request), (error) => call.fail(error));
+            refusingMalformed(
+              () => answer(request),
+              (error) => call.fail(error),
+            );
           });
         },
       },

@@ -12,7 +12,14 @@ import { hasFilters } from '../apply/range.js';
 import type { StateMachine } from '../apply/state-machine.js';
 import { errors } from '../errors.js';
 import { CommandKind, type MemberApi } from '../member-api.js';
-import { checkDeleteRange, checkPut, checkRange, checkTxn, isReadOnly, isSerializable } from './kv-checks.js';
+import {
+  checkDeleteRange,
+  checkPut,
+  checkRange,
+  checkTxn,
+  isReadOnly,
+  isSerializable,
+} from './kv-checks.js';
 import { refusingMalformed } from './decode.js';
 import { answerRange, answerRangeStream } from './range-read.js';
 
@@ -115,7 +122,10 @@ export function kvService(api: MemberApi, options: KvOptions): [string, Method][
 
   return [
     ['/etcdserverpb.KV/Range', { kind: 'unary', handle: range }],
-    ['/etcdserverpb.KV/RangeStream', { kind: 'stream', streamType: 'server_stream', handle: rangeStream }],
+    [
+      '/etcdserverpb.KV/RangeStream',
+      { kind: 'stream', streamType: 'server_stream', handle: rangeStream },
+    ],
     ['/etcdserverpb.KV/Put', { kind: 'unary', handle: put }],
     ['/etcdserverpb.KV/DeleteRange', { kind: 'unary', handle: deleteRange }],
     ['/etcdserverpb.KV/Txn', { kind: 'unary', handle: txn }],

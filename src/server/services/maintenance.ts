@@ -62,7 +62,9 @@ export function maintenanceService(member: Member): [string, Method][] {
     member.store.hashKV(revision, (reason, result) => {
       if (result === null) {
         return call.fail(
-          typeof reason === 'string' ? errorOf(reason) : new RpcError(Status.internal, String(reason)),
+          typeof reason === 'string'
+            ? errorOf(reason)
+            : new RpcError(Status.internal, String(reason)),
         );
       }
       call.reply(

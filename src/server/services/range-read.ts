@@ -107,7 +107,12 @@ function canWalkIndex(r: RangeRequest): boolean {
 }
 
 /** Answers a Range whose consistency requirement has been met. */
-export function answerRange(api: MemberApi, r: RangeRequest, interval: Interval, call: UnaryCall): void {
+export function answerRange(
+  api: MemberApi,
+  r: RangeRequest,
+  interval: Interval,
+  call: UnaryCall,
+): void {
   const { store } = api;
   if (r.revision > 0) {
     const reason = store.checkRevision(r.revision);
@@ -128,7 +133,13 @@ export function answerRange(api: MemberApi, r: RangeRequest, interval: Interval,
   new RangeRead(api, r, interval, revision, current).answer(call);
 }
 
-function pointReply(api: MemberApi, r: RangeRequest, key: string, revision: number, current: number): Uint8Array {
+function pointReply(
+  api: MemberApi,
+  r: RangeRequest,
+  key: string,
+  revision: number,
+  current: number,
+): Uint8Array {
   const header = api.headerField(current);
   const row = emptyRow();
   if (!api.store.lookup(key, revision, row)) return header;
@@ -329,7 +340,9 @@ export function answerRangeStream(
   const step = (): void => {
     if (ended || call.cancelled) return finish();
     const left = r.limit > 0 ? r.limit - taken : Number.MAX_SAFE_INTEGER;
-    const rows = r.countOnly ? [] : store.list(interval, revision, Math.min(left, chunkKeys), after);
+    const rows = r.countOnly
+      ? []
+      : store.list(interval, revision, Math.min(left, chunkKeys), after);
     const body = new FieldWriter(1024);
     for (const row of rows) body.bytes(KVS_FIELD, rowBytes(store, r, row));
     after = rows.at(-1)?.key ?? after;

@@ -34,7 +34,11 @@ export function serviceTable(member: Member, options: ServiceOptions): ServiceTa
       info.path,
       info.type === 'unary'
         ? { kind: 'unary', handle: (_request, call) => call.fail(refusal) }
-        : { kind: 'stream', streamType: info.type, handle: (call: StreamCall) => call.fail(refusal) },
+        : {
+            kind: 'stream',
+            streamType: info.type,
+            handle: (call: StreamCall) => call.fail(refusal),
+          },
     );
   }
   const served = [

@@ -1,5 +1,5 @@
 import { ConfChangeType, EntryType, MessageType, message, Role } from '../../../src/raft/types.js';
-import type { MemberId, Message } from '../../../src/raft/types.js';
+import type { Message } from '../../../src/raft/types.js';
 import { describeConf, describeMessage, describeReady, roleName } from './describe.js';
 import { Sim } from './sim.js';
 import type { SimNode } from './sim.js';
@@ -220,7 +220,7 @@ export class Script {
   private inject(args: readonly string[]): void {
     const [type, link, ...fields] = args;
     const [from, to] = (link ?? '').split('>');
-    const m = message(MessageType[type as keyof typeof MessageType], BigInt(to ?? 0) as MemberId);
+    const m = message(MessageType[type as keyof typeof MessageType], BigInt(to ?? 0));
     m.from = BigInt(from ?? 0);
     for (const field of fields) {
       const [key, value] = field.split('=');
