@@ -26,7 +26,6 @@ const MASKED = new Set([
   'raftAppliedIndex',
   'hash',
   'took',
-  'version',
 ]);
 
 /** Not compared at all: what only newer releases say, and a size that may be zero, which JSON leaves out. */
@@ -126,6 +125,7 @@ function maskJson(value: unknown, context: MaskContext): string {
 function maskValue(name: string, value: unknown, context: MaskContext): unknown {
   if (REVISIONS.has(name)) return relative(Number(value), context);
   if (name === 'ttl' && Number(value) > 0) return '<time>';
+  if (name === 'version' && /^3[.]/.test(String(value))) return '<version>';
   if (MASKED.has(name) && typeof value !== 'object') return '<masked>';
   if (Array.isArray(value)) return value.map((item) => maskValue(name, item, context));
   if (typeof value !== 'object' || value === null) return value;
