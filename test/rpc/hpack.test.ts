@@ -85,6 +85,18 @@ describe('HpackDecoder', () => {
     expect(decode(other, hex('be'))).to.equal(undefined);
   });
 
+  it('holds exactly as many entries as fit, however many were dropped before', () => {
+    const target = decoder();
+    // 16 bytes of name and 16 of value make 64 with the overhead: 64 entries fill the table.
+    for (let n = 0; n < 300; n++) {
+      const value = Buffer.from(String(n).padStart(16, '0'));
+      const name = Buffer.alloc(16, 'n');
+      decode(target, Buffer.concat([hex('40 10'), name, hex('10'), value]));
+    }
+    expect(decode(target, integer(62 + 63, 7, 0x80))?.[0]?.[1]).to.match(/236$/);
+    expect(decode(target, integer(62 + 64, 7, 0x80))).to.equal(undefined);
+  });
+
   it('does not store an entry larger than the table, and empties it', () => {
     const target = decoder();
     decode(target, Buffer.concat([hex('4001 61 01 31')]));

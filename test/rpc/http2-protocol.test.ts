@@ -318,6 +318,28 @@ describe('Http2Transport: protocol', () => {
       expect((await client.reply(1)).body.toString('latin1', 5)).to.equal('c');
     });
 
+    it('reads a repeated block anew when the table has changed', async () => {
+      await start();
+      const path = (text: string): Buffer =>
+        Buffer.concat([Buffer.of(0x44, text.length), Buffer.from(text)]);
+      const type = encodeFields([['content-type', 'application/grpc']]);
+      const fixed = Buffer.from('8386', 'hex');
+      const send = (streamId: number, ...block: Buffer[]): void =>
+        client.send(
+          frame(FrameType.headers, Flag.endHeaders, streamId, Buffer.concat(block)),
+          dataFrame(streamId, message(NOTHING), true),
+        );
+      const newest = Buffer.of(0xbe);
+      send(1, fixed, path(ECHO), type);
+      send(3, fixed, newest, type);
+      send(5, fixed, newest, type);
+      await client.reply(5);
+      expect(unaryCalls).to.have.length(0);
+      send(7, fixed, path(WAIT), type);
+      send(9, fixed, newest, type);
+      await until(() => unaryCalls.length === 2, 'both reach the other handler');
+    });
+
     it('ends the connection when another frame comes between', async () => {
       await start();
       client.send(frame(FrameType.headers, 0, 1, requestBlock(ECHO)));
@@ -353,6 +375,7 @@ describe('Http2Transport: protocol', () => {
       ['an endless integer', 'ffffffffffffffff'],
       ['a string beyond the block', '4005616263'],
       ['Huffman padding of zeros', '408118817f'],
+      ['a byte of Huffman padding', '4081ff0161'],
       ['a Huffman end mark', '4084ffffffff8161'],
       ['a table size above the limit', '3fe21f'],
       ['a table size after a field', '8220'],
@@ -542,6 +565,19 @@ describe('Http2Transport: protocol', () => {
       expect((await client.reply(5)).body.toString('latin1', 5)).to.equal('again');
     });
 
+    it('keeps empty messages in their place', async () => {
+      await start({}, [Setting.initialWindowSize, 0]);
+      client.send(headersFrame(1, STREAM));
+      await until(() => streamCalls.length === 1, 'the stream starts');
+      const messages = ['', 'a', '', '', 'bc', ''].map((text) => Buffer.from(text));
+      for (const each of messages) streamCalls[0]?.write(each);
+      streamCalls[0]?.end();
+      for (let n = 0; n < 33; n++) client.send(frame(FrameType.windowUpdate, 0, 1, u32(1)));
+      const { body, headers } = await client.reply(1);
+      expect(body.equals(Buffer.concat(messages.map((each) => message(each))))).to.equal(true);
+      expect(headers.get('grpc-status')).to.equal('0');
+    });
+
     it('cuts DATA at the largest frame the client accepts', async () => {
       await start({}, [Setting.initialWindowSize, 1_000_000], [Setting.maxFrameSize, 20_000]);
       client.send(frame(FrameType.windowUpdate, 0, 0, u32(1_000_000)), request(1, WAIT, NOTHING));
@@ -574,15 +610,58 @@ describe('Http2Transport: protocol', () => {
       await start();
       client.send(headersFrame(1, STREAM));
       const chunk = message(Buffer.alloc(16_000));
-      for (let n = 0; n < 300; n++) client.send(dataFrame(1, chunk, false));
-      await until(() => received.length === 300, 'all messages arrive');
-      const openings = (): number[] =>
+      const total = 1100;
+      for (let n = 0; n < total; n++) client.send(dataFrame(1, chunk, false));
+      await until(() => received.length === total, 'all messages arrive');
+      const openings = (streamId: number): number[] =>
         client.frames
-          .filter((each) => each.type === FrameType.windowUpdate && each.streamId === 1)
+          .filter((each) => each.type === FrameType.windowUpdate && each.streamId === streamId)
           .map((each) => each.payload.readUInt32BE(0));
-      const opened = (): number => openings().reduce((sum, each) => sum + each, 0);
-      await until(() => opened() > 300 * 16_005 - 1024 * 1024, 'the window opens');
-      expect(openings().length).to.be.within(4, 20);
+      const opened = (streamId: number): number =>
+        openings(streamId).reduce((sum, each) => sum + each, 0);
+      const received16k = total * 16_005;
+      await until(() => opened(1) > received16k - 1024 * 1024, 'the window of the stream opens');
+      await until(
+        () => opened(0) > received16k - 1024 * 1024,
+        'the window of the connection opens',
+      );
+      expect(openings(1).length).to.be.within(16, 64);
+    });
+
+    it('tells of the half-close after the messages held back', async () => {
+      await start();
+      client.send(headersFrame(1, STREAM));
+      await until(() => streamCalls.length === 1, 'the stream starts');
+      streamCalls[0]?.pause();
+      for (const text of ['a', 'b', 'c'])
+        client.send(dataFrame(1, message(Buffer.from(text)), false));
+      client.send(dataFrame(1, NOTHING, true));
+      await expectEcho(client, 3);
+      expect(received).to.have.length(0);
+      expect(client.find(FrameType.headers, 1)).to.equal(undefined);
+      streamCalls[0]?.resume();
+      expect((await client.reply(1)).headers.get('grpc-status')).to.equal('0');
+      expect(received.map(String)).to.eql(['a', 'b', 'c']);
+    });
+
+    it('keeps what a slow reader has yet to receive apart from what others are sent', async () => {
+      await start({}, [Setting.initialWindowSize, MAX_WINDOW]);
+      client.send(frame(FrameType.windowUpdate, 0, 0, u32(MAX_WINDOW - DEFAULT_WINDOW)));
+      client.send(request(1, WAIT, NOTHING));
+      await until(() => unaryCalls.length === 1, 'the call starts');
+      client.socket.pause();
+      const reply = Buffer.alloc(30_000_000);
+      for (let at = 0; at < reply.length; at += 4) reply.writeUInt32BE(at, at);
+      unaryCalls[0]?.reply(reply);
+      const other = await connect();
+      for (let n = 0; n < 60; n++) {
+        other.send(request(n * 2 + 1, ECHO, Buffer.alloc(9000, 0xee)));
+        await other.reply(n * 2 + 1);
+        other.send(frame(FrameType.windowUpdate, 0, 0, u32(9005)));
+      }
+      client.socket.resume();
+      const { body } = await client.reply(1);
+      expect(body.subarray(5).equals(reply)).to.equal(true);
     });
 
     it('resets a stream whose client ignores the window of a paused handler', async () => {

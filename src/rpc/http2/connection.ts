@@ -238,7 +238,7 @@ export class Http2Connection implements FrameHandler, SenderOwner, ControlOwner 
         return;
       }
     }
-    if (!this.receiveBytes(size)) return;
+    this.receiveBytes(size);
     const endsStream = (flags & Flag.endStream) !== 0;
     if (start === end && !endsStream && !this.control.countIdleFrame()) return;
     const stream = this.streams.get(streamId);
@@ -302,18 +302,12 @@ export class Http2Connection implements FrameHandler, SenderOwner, ControlOwner 
     else this.maybeOpenWindow(stream);
   }
 
-  /** Accounts for received bytes on the connection's window, which is opened again regardless of streams. */
-  private receiveBytes(size: number): boolean {
+  /** Opens the connection's window again as bytes arrive: what may be kept in memory is bounded per stream. */
+  private receiveBytes(size: number): void {
     this.unacknowledged += size;
-    if (this.unacknowledged > limits.CONNECTION_WINDOW_BYTES) {
-      this.onFault(ErrorCode.flowControlError, 'connection window exceeded');
-      return false;
-    }
-    if (this.unacknowledged >= limits.CONNECTION_WINDOW_BYTES / 2) {
-      this.sender.writeWindowUpdate(0, this.unacknowledged);
-      this.unacknowledged = 0;
-    }
-    return true;
+    if (this.unacknowledged < limits.CONNECTION_WINDOW_BYTES / 2) return;
+    this.sender.writeWindowUpdate(0, this.unacknowledged);
+    this.unacknowledged = 0;
   }
 
   private countReceiving(stream: Http2Stream): void {
