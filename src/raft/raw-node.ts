@@ -96,6 +96,11 @@ export class RawNode implements RaftNode {
     return this.raft.log.lastIndex;
   }
 
+  /** A snapshot was accepted and is not installed yet. */
+  get hasPendingSnapshot(): boolean {
+    return this.raft.pendingSnapshot !== null;
+  }
+
   tick(): void {
     election.tick(this.raft);
   }

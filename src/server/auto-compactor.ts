@@ -1,6 +1,7 @@
 import type { Timer } from '../env/env.js';
 import { encodeCompactionRequest } from '../gen/rpc.js';
 import type { AutoCompaction } from './config/compaction-retention.js';
+import { errors } from './errors.js';
 import type { Logger } from './logger.js';
 import { CommandKind, type MemberApi } from './member-api.js';
 
@@ -22,7 +23,7 @@ export class AutoCompactor {
   private timer: Timer | null = null;
   private readonly samples: number[] = [];
   private lastCompacted = 0;
-  /** Periodic mode: samples still to take before the next compaction. */
+  /** Periodic mode: samples still to take before the next compaction is due. */
   private untilNext = 0;
 
   constructor(api: MemberApi, mode: AutoCompaction, log: Logger) {
@@ -42,14 +43,15 @@ export class AutoCompactor {
     }
     const intervalMs = Math.min(mode.retentionMs, MAX_PERIODIC_INTERVAL_MS);
     const sampleMs = intervalMs / SAMPLES_PER_INTERVAL;
-    const kept = Math.round(mode.retentionMs / sampleMs) + 1;
-    this.untilNext = kept;
+    const periodSamples = Math.round(mode.retentionMs / sampleMs);
+    this.samples.push(this.api.store.currentRevision);
+    this.untilNext = periodSamples;
     this.every(sampleMs, () => {
       this.samples.push(this.api.store.currentRevision);
-      if (this.samples.length > kept) this.samples.shift();
-      if (--this.untilNext > 0) return;
-      this.untilNext = SAMPLES_PER_INTERVAL;
-      this.compact(this.samples[0] ?? 0);
+      if (this.samples.length > periodSamples + 1) this.samples.shift();
+      if (this.untilNext > 0) this.untilNext--;
+      // What is due on a follower stays due, should it become the leader.
+      if (this.untilNext === 0) this.compact(this.samples[0] ?? 0);
     });
   }
 
@@ -66,13 +68,17 @@ export class AutoCompactor {
 
   private compact(revision: number): void {
     if (!this.api.isLeader || revision <= 0 || revision === this.lastCompacted) return;
+    this.untilNext = SAMPLES_PER_INTERVAL;
     this.api.propose(CommandKind.compact, encodeCompactionRequest({ revision }), (error) => {
       if (error === null) {
         this.lastCompacted = revision;
         this.log.info('compacted automatically', { revision });
+      } else if (error === errors.compacted) {
+        // Somebody else compacted further already.
+        this.lastCompacted = revision;
       } else {
         // The next sample, a tenth of the interval later, tries again.
-        if (this.mode.mode === 'periodic') this.untilNext = 1;
+        this.untilNext = 0;
         this.log.warn('automatic compaction failed', { revision, error: error.message });
       }
     });

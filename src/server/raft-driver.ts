@@ -160,8 +160,9 @@ export class RaftDriver {
   private readonly onTick = (): void => {
     if (this.stopped) return;
     const now = this.env.clock.monoMs();
-    this.nextTickMs += this.tickMs;
-    if (now - this.nextTickMs > 2 * this.tickMs) this.nextTickMs = now + this.tickMs;
+    // Late by more than a tick: more than two passed since the last one.
+    const isStall = now - this.nextTickMs > this.tickMs;
+    this.nextTickMs = (isStall ? now : this.nextTickMs) + this.tickMs;
     this.armTick();
     this.node.tick();
     this.proposals.expire(now);
@@ -275,6 +276,7 @@ export class RaftDriver {
     if (state.leader !== this.leader) {
       if (this.leader !== NONE) this.reads.leaderChanged();
       this.leader = state.leader;
+      if (state.leader !== NONE) this.reads.leaderAppeared(this.ask);
     }
     this.updateLocalReads();
     this.events.onSoftState(state);

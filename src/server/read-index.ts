@@ -5,6 +5,8 @@ import { errors } from './errors.js';
 type ReadCallback = (error: RpcError | null) => void;
 
 interface Round {
+  /** What the round asked with at first, and last: every answer in between was asked for after its reads arrived. */
+  readonly firstContext: number;
   context: number;
   readonly reads: readonly ReadCallback[];
   readonly deadlineMs: number;
@@ -60,20 +62,22 @@ export class ReadIndex {
   start(ask: (context: number) => boolean): void {
     if (this.round !== null || this.waiting.length === 0) return;
     const now = this.env.clock.monoMs();
+    const context = ++this.lastContext;
     this.round = {
-      context: ++this.lastContext,
+      firstContext: context,
+      context,
       reads: this.waiting,
       deadlineMs: now + this.timeoutMs,
       retryAtMs: now + RETRY_MS,
     };
     this.waiting = [];
-    ask(this.round.context);
+    ask(context);
   }
 
   onReadState(context: number, index: number, appliedIndex: number): void {
     const round = this.round;
-    // An answer to a context given up earlier says nothing about reads that joined later.
-    if (round?.context !== context) return;
+    // An answer to an earlier round says nothing about the reads of this one.
+    if (round === null || context < round.firstContext || context > round.context) return;
     this.round = null;
     if (appliedIndex >= index) release(round.reads, null);
     else this.confirmed.push({ index, reads: round.reads, deadlineMs: round.deadlineMs });
@@ -99,9 +103,7 @@ export class ReadIndex {
         release(round.reads, errors.timeout);
       } else if (now >= round.retryAtMs) {
         this.slow++;
-        round.context = ++this.lastContext;
-        round.retryAtMs = now + RETRY_MS;
-        ask(round.context);
+        this.askAgain(round, ask);
       }
     }
     while (this.confirmed.length > 0) {
@@ -111,6 +113,17 @@ export class ReadIndex {
       this.failed += first.reads.length;
       release(first.reads, errors.timeout);
     }
+  }
+
+  /** A round that began without a leader, or was asked of none, need not wait for its next retry. */
+  leaderAppeared(ask: (context: number) => boolean): void {
+    if (this.round !== null) this.askAgain(this.round, ask);
+  }
+
+  private askAgain(round: Round, ask: (context: number) => boolean): void {
+    round.context = ++this.lastContext;
+    round.retryAtMs = this.env.clock.monoMs() + RETRY_MS;
+    ask(round.context);
   }
 
   /** Fails reads whose confirmation was asked of a leader that is no longer one. */

@@ -111,6 +111,8 @@ export class SnapshotKeeper {
   receive(message: Message): SnapshotSink | null {
     const meta = message.snapshot;
     if (meta === null || this.receiving || this.installing) return null;
+    // One that is staged and accepted waits to be installed: its directory must stay.
+    if (this.p.node.hasPendingSnapshot) return null;
     if (meta.index <= this.p.node.commitIndex) return null;
     this.receiving = true;
     const { dirs, env, log } = this.p;
