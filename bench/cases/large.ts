@@ -31,7 +31,7 @@ export const million: CaseGroup = {
     const ports = bench.cluster.ports;
     const port = ports[0] ?? 0;
     await bench.measure(
-      'loading, 50 x 20',
+      `loading ${keys.toLocaleString('en')} keys, 50 x 20`,
       RATE,
       async () => (await bench.fill(keys, valueBytes)).perSecond,
     );
