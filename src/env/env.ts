@@ -25,8 +25,8 @@ export interface Clock {
 export interface DiskFile {
   /** Writes all of `bytes` at `position`. The caller leaves `bytes` unchanged until `done`. */
   write(bytes: Uint8Array, position: number, done: Done): void;
-  /** Makes earlier completed writes durable (fdatasync). */
-  datasync(done: Done): void;
+  /** As `write`, and durable when `done` runs: one trip to the disk instead of a write and an fdatasync. */
+  writeDurable(bytes: Uint8Array, position: number, done: Done): void;
   /** Synchronous forms for start-up and repair. */
   writeSync(bytes: Uint8Array, position: number): void;
   truncateSync(sizeBytes: number): void;

@@ -93,26 +93,28 @@ function stopProcess(report: FatalReport, onFatal: NodeEnvOptions['onFatal']): n
   process.exit(FATAL_EXIT_CODE);
 }
 
+/** A second descriptor of each file is opened this way: its writes return when they are durable. */
+const DURABLE = fs.constants.O_RDWR | fs.constants.O_DSYNC;
+
 class NodeFile implements DiskFile {
   private readonly fd: number;
+  private readonly durableFd: number;
 
-  constructor(fd: number) {
+  constructor(fd: number, durableFd: number) {
     this.fd = fd;
+    this.durableFd = durableFd;
   }
 
   write(bytes: Uint8Array, position: number, done: Done): void {
     writeAll(this.fd, bytes, 0, position, done);
   }
 
-  datasync(done: Done): void {
-    fs.fdatasync(this.fd, done);
+  writeDurable(bytes: Uint8Array, position: number, done: Done): void {
+    writeAll(this.durableFd, bytes, 0, position, done);
   }
 
   writeSync(bytes: Uint8Array, position: number): void {
-    let written = 0;
-    while (written < bytes.length) {
-      written += fs.writeSync(this.fd, bytes, written, bytes.length - written, position + written);
-    }
+    writeAllSync(this.fd, bytes, position);
   }
 
   truncateSync(sizeBytes: number): void {
@@ -125,6 +127,14 @@ class NodeFile implements DiskFile {
 
   closeSync(): void {
     fs.closeSync(this.fd);
+    fs.closeSync(this.durableFd);
+  }
+}
+
+function writeAllSync(fd: number, bytes: Uint8Array, position: number): void {
+  let written = 0;
+  while (written < bytes.length) {
+    written += fs.writeSync(fd, bytes, written, bytes.length - written, position + written);
   }
 }
 
@@ -160,7 +170,8 @@ export function createNodeDisk(): Disk {
       fs.rmSync(path, { recursive: true, force: true });
     },
     syncDirSync,
-    openSync: (path: string): DiskFile => new NodeFile(fs.openSync(path, 'r+')),
+    openSync: (path: string): DiskFile =>
+      new NodeFile(fs.openSync(path, 'r+'), fs.openSync(path, DURABLE)),
     createSync,
     create,
     rename(from: string, to: string, done: Done): void {
@@ -177,7 +188,7 @@ function replaceFileSync(path: string, bytes: Uint8Array): void {
   const temporary = `${path}.tmp`;
   const fd = fs.openSync(temporary, 'w', FILE_MODE);
   try {
-    new NodeFile(fd).writeSync(bytes, 0);
+    writeAllSync(fd, bytes, 0);
     fs.fsyncSync(fd);
   } finally {
     fs.closeSync(fd);
@@ -207,7 +218,7 @@ function syncDir(path: string, done: Done): void {
 function createSync(path: string, sizeBytes: number): DiskFile {
   const fd = fs.openSync(path, 'wx+', FILE_MODE);
   try {
-    const file = new NodeFile(fd);
+    const file = new NodeFile(fd, fs.openSync(path, DURABLE));
     const zeros = new Uint8Array(Math.min(ZERO_CHUNK_BYTES, sizeBytes));
     for (let at = 0; at < sizeBytes; at += zeros.length) {
       file.writeSync(zeros.subarray(0, Math.min(zeros.length, sizeBytes - at)), at);
@@ -229,8 +240,11 @@ function create(
     if (openError !== null) return done(openError, null);
     const zeros = new Uint8Array(Math.min(ZERO_CHUNK_BYTES, sizeBytes));
     const finish = (error: Error | null): void => {
-      if (error === null) return done(null, new NodeFile(fd));
-      fs.close(fd, () => done(error, null));
+      if (error !== null) return fs.close(fd, () => done(error, null));
+      fs.open(path, DURABLE, (durableError, durableFd) => {
+        if (durableError === null) done(null, new NodeFile(fd, durableFd));
+        else fs.close(fd, () => done(durableError, null));
+      });
     };
     const fill = (at: number): void => {
       if (at >= sizeBytes) {

@@ -355,22 +355,22 @@ export class Wal implements WalWriter {
     const bytes = encoder.bytes();
     this.groupBytes = bytes.length;
     this.options.onWrite?.(bytes.length);
-    segment.file.write(bytes, this.position, this.onWritten);
+    this.groupStartMs = this.env.clock.monoMs();
+    this.writeTo(segment.file, bytes, this.position, this.onSynced);
   }
 
-  private readonly onWritten: Done = (error) => {
-    if (error !== null)
-      this.fail(
-        `cannot write ${this.groupBytes} bytes at offset ${this.position} of ${this.segment.path}`,
-        error,
-      );
-    if (this.options.noFsync === true) return this.onSynced(null);
-    this.groupStartMs = this.env.clock.monoMs();
-    this.segment.file.datasync(this.onSynced);
-  };
+  /** Durably, unless the operator gave that up. */
+  private writeTo(file: DiskFile, bytes: Uint8Array, position: number, done: Done): void {
+    if (this.options.noFsync === true) file.write(bytes, position, done);
+    else file.writeDurable(bytes, position, done);
+  }
 
   private readonly onSynced: Done = (error) => {
-    if (error !== null) this.fail(`cannot make ${this.segment.path} durable`, error);
+    if (error !== null)
+      this.fail(
+        `cannot write ${this.groupBytes} bytes durably at offset ${this.position} of ${this.segment.path}`,
+        error,
+      );
     if (this.options.noFsync !== true)
       this.options.onSync?.((this.env.clock.monoMs() - this.groupStartMs) / 1000);
     this.link = this.encoder.link;
@@ -456,12 +456,10 @@ export class Wal implements WalWriter {
     this.inTurn(
       `cannot begin segment ${path}`,
       [
-        (done) => spare.file.write(encodeSegmentHeader(header), 0, done),
-        (done) => spare.file.datasync(done),
+        (done) => this.writeTo(spare.file, encodeSegmentHeader(header), 0, done),
         (done) => disk.rename(this.sparePath(), path, done),
         (done) => disk.syncDir(this.options.dir, done),
-        (done) => old.file.write(this.encodeEnd(), this.position, done),
-        (done) => old.file.datasync(done),
+        (done) => this.writeTo(old.file, this.encodeEnd(), this.position, done),
       ],
       () => {
         old.file.closeSync();

@@ -54,7 +54,7 @@ describe('createNodeEnv', () => {
   it('writes at a position and syncs through callbacks', async () => {
     const file = await create(join(dir, 'a'), 16);
     await wait((done) => file.write(Uint8Array.of(7, 8), 3, done));
-    await wait((done) => file.datasync(done));
+    await wait((done) => file.writeDurable(Uint8Array.of(8), 4, done));
     file.writeSync(Uint8Array.of(9), 5);
     file.truncateSync(8);
     file.datasyncSync();

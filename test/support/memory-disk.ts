@@ -311,27 +311,33 @@ export class MemoryDisk implements Disk {
     const alive = (): void => {
       if (epoch !== this.epoch) throw new Error(`EBADF: ${path} was opened before a crash`);
     };
-    return {
-      write: (bytes, position, done) => {
-        alive();
-        const fault = this.faultOf('write', path);
-        // The bytes may reach the disk at any time from now on, whatever becomes of the callback.
-        if (fault === null) writeInto(inode, bytes, position);
-        this.schedule('write', bytes.length, () => {
-          if (epoch === this.epoch) done(fault);
-        });
-      },
-      datasync: (done) => {
-        alive();
-        const sectors = [...inode.dirty];
-        const content = sectors.map((sector) =>
-          inode.current.slice(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES),
+    const write = (bytes: Uint8Array, position: number, done: Done): void => {
+      alive();
+      const fault = this.faultOf('write', path);
+      // The bytes may reach the disk at any time from now on, whatever becomes of the callback.
+      if (fault === null) writeInto(inode, bytes, position);
+      this.schedule('write', bytes.length, () => {
+        if (epoch === this.epoch) done(fault);
+      });
+    };
+    const datasync = (done: Done): void => {
+      const sectors = [...inode.dirty];
+      const content = sectors.map((sector) =>
+        inode.current.slice(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES),
+      );
+      const settle = (): void =>
+        sectors.forEach((sector, i) =>
+          settleSector(inode, sector, content[i] ?? new Uint8Array(0)),
         );
-        const settle = (): void =>
-          sectors.forEach((sector, i) =>
-            settleSector(inode, sector, content[i] ?? new Uint8Array(0)),
-          );
-        this.later('datasync', path, 0, settle, done);
+      this.later('datasync', path, 0, settle, done);
+    };
+    return {
+      write,
+      writeDurable: (bytes, position, done) => {
+        write(bytes, position, (error) => {
+          if (error === null) datasync(done);
+          else done(error);
+        });
       },
       writeSync: (bytes, position) => {
         alive();

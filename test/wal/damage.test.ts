@@ -303,7 +303,7 @@ describe('Wal against damage', () => {
     expect(damage.message).to.match(/wrong checksum/);
     expect(damageAdvice('/d', 1).join(' ')).to.match(/mainstay wal repair --data-dir \/d/);
     expect(damageAdvice('/d', 3).join(' '))
-      .to.match(/Replace it/)
+      .to.match(/To replace it/)
       .and.not.match(/wal repair/);
   });
 
