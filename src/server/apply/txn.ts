@@ -110,39 +110,66 @@ function judge(c: Compare, order: number): boolean {
   }
 }
 
+type LeaseExists = (id: bigint) => boolean;
+
 /** The reason the chosen path cannot be executed, or null. Nothing has been changed either way. */
 export function pathProblem(
   store: Store,
-  leaseExists: (id: bigint) => boolean,
+  leaseExists: LeaseExists,
   path: TxnPath,
 ): RpcError | null {
+  // All puts are judged before any range: the order in which etcd reports.
+  return putsProblem(store, leaseExists, path) ?? rangesProblem(store, path);
+}
+
+function putsProblem(store: Store, leaseExists: LeaseExists, path: TxnPath): RpcError | null {
   for (const [i, op] of path.ops.entries()) {
     let problem: RpcError | null = null;
     if (op.requestPut !== undefined) {
-      problem = putProblem(store, leaseExists, op.requestPut);
-    } else if (op.requestRange !== undefined && op.requestRange.revision > 0) {
-      const reason = store.checkRevision(op.requestRange.revision);
-      problem = reason === null ? null : errorOf(reason);
+      const put = op.requestPut;
+      problem = keptKeyProblem(store, put) ?? leaseProblem(leaseExists, put);
     } else {
       const nested = path.nested.get(i);
-      if (nested !== undefined) problem = pathProblem(store, leaseExists, nested);
+      if (nested !== undefined) problem = putsProblem(store, leaseExists, nested);
     }
     if (problem !== null) return problem;
   }
   return null;
 }
 
-/** Lease first, then the key's existence: the order in which etcd reports. */
-export function putProblem(
-  store: Store,
-  leaseExists: (id: bigint) => boolean,
-  put: PutRequest,
-): RpcError | null {
-  if (put.lease !== NO_LEASE && !leaseExists(put.lease)) return errors.leaseNotFound;
-  if (put.ignoreValue || put.ignoreLease) {
-    if (!store.lookup(keyOf(put.key), store.currentRevision, emptyRow())) return errors.keyNotFound;
+function rangesProblem(store: Store, path: TxnPath): RpcError | null {
+  for (const [i, op] of path.ops.entries()) {
+    let problem: RpcError | null = null;
+    if (op.requestRange !== undefined && op.requestRange.revision > 0) {
+      const reason = store.checkRevision(op.requestRange.revision);
+      problem = reason === null ? null : errorOf(reason);
+    } else {
+      const nested = path.nested.get(i);
+      if (nested !== undefined) problem = rangesProblem(store, nested);
+    }
+    if (problem !== null) return problem;
   }
   return null;
+}
+
+/** Of a put on its own: lease first, then the key's existence. Within a transaction etcd judges in the opposite order. */
+export function putProblem(
+  store: Store,
+  leaseExists: LeaseExists,
+  put: PutRequest,
+): RpcError | null {
+  return leaseProblem(leaseExists, put) ?? keptKeyProblem(store, put);
+}
+
+function leaseProblem(leaseExists: LeaseExists, put: PutRequest): RpcError | null {
+  return put.lease !== NO_LEASE && !leaseExists(put.lease) ? errors.leaseNotFound : null;
+}
+
+/** A put that keeps the value or the lease needs a key to keep it of. */
+function keptKeyProblem(store: Store, put: PutRequest): RpcError | null {
+  if (!put.ignoreValue && !put.ignoreLease) return null;
+  const found = store.lookup(keyOf(put.key), store.currentRevision, emptyRow());
+  return found ? null : errors.keyNotFound;
 }
 
 /** True when either branch, at any depth, could add data: what the space alarm must refuse. */
