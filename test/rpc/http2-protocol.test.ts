@@ -229,6 +229,21 @@ describe('Http2Transport: protocol', () => {
         settings([Setting.initialWindowSize, 2 ** 31]),
         ErrorCode.flowControlError,
       ],
+      [
+        'PRIORITY on itself',
+        frame(FrameType.priority, 0, 1, Buffer.concat([u32(1), Buffer.of(5)])),
+        ErrorCode.protocolError,
+      ],
+      [
+        'HEADERS that depend on themselves',
+        frame(
+          FrameType.headers,
+          0x25,
+          1,
+          Buffer.concat([u32(1), Buffer.of(5), requestBlock(ECHO)]),
+        ),
+        ErrorCode.protocolError,
+      ],
     ];
     for (const [what, bytes, code] of wrongSizes) {
       it(`ends the connection on a malformed frame: ${what}`, async () => {

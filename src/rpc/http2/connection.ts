@@ -9,7 +9,15 @@
  */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import { DEFAULT_WINDOW, ErrorCode, Flag, FrameType, MAX_WINDOW, Setting } from './frames.js';
+import {
+  DEFAULT_WINDOW,
+  ErrorCode,
+  Flag,
+  FrameType,
+  MAX_WINDOW,
+  Setting,
+  readStreamId,
+} from './frames.js';
 import { ControlFrames, PING_DRAIN, PING_KEEPALIVE } from './control-frames.js';
 import type { ControlOwner } from './control-frames.js';
 import { FrameReader } from './frame-reader.js';
@@ -347,8 +355,12 @@ export class Http2Connection implements FrameHandler, SenderOwner, ControlOwner 
       end -= buffer[start] ?? 0;
       start++;
     }
-    if ((flags & Flag.priority) !== 0) start += PRIORITY_BYTES;
-    if (start > to || end < start || streamId % 2 === 0) {
+    let dependsOnItself = false;
+    if ((flags & Flag.priority) !== 0) {
+      dependsOnItself = end - start >= PRIORITY_BYTES && readStreamId(buffer, start) === streamId;
+      start += PRIORITY_BYTES;
+    }
+    if (start > to || end < start || streamId % 2 === 0 || dependsOnItself) {
       this.onFault(ErrorCode.protocolError, 'malformed HEADERS');
       return;
     }

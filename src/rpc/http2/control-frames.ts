@@ -10,6 +10,7 @@ import {
   MAX_WINDOW,
   MIN_MAX_FRAME_BYTES,
   Setting,
+  readStreamId,
 } from './frames.js';
 import {
   Allowance,
@@ -82,7 +83,7 @@ export class ControlFrames {
         this.onSettings(flags, streamId, buffer, start, end);
         break;
       case FrameType.priority:
-        this.onPriority(streamId, end - start);
+        this.onPriority(streamId, buffer, start, end);
         break;
       case FrameType.goaway:
         if (streamId !== 0) this.fault(ErrorCode.protocolError, 'GOAWAY on a stream');
@@ -189,10 +190,12 @@ export class ControlFrames {
     return true;
   }
 
-  private onPriority(streamId: number, size: number): void {
+  private onPriority(streamId: number, buffer: Buffer, start: number, end: number): void {
     if (streamId === 0) this.fault(ErrorCode.protocolError, 'PRIORITY without a stream');
-    else if (size !== PRIORITY_BYTES)
+    else if (end - start !== PRIORITY_BYTES)
       this.fault(ErrorCode.frameSizeError, 'PRIORITY of wrong size');
+    else if (readStreamId(buffer, start) === streamId)
+      this.fault(ErrorCode.protocolError, 'stream depends on itself');
     else this.countIdleFrame();
   }
 

@@ -4,7 +4,7 @@
  * A frame that spans chunks is assembled in a buffer of its own, which grows with what has arrived and is never
  * reused, so that views of its payload stay valid for as long as somebody holds them.
  */
-import { ErrorCode, FRAME_HEADER_BYTES, PREFACE } from './frames.js';
+import { ErrorCode, FRAME_HEADER_BYTES, PREFACE, readStreamId } from './frames.js';
 import { MAX_FRAME_BYTES } from './limits.js';
 
 const MIN_ASSEMBLY_BYTES = 1024;
@@ -61,7 +61,7 @@ export class FrameReader {
       const start = at + FRAME_HEADER_BYTES;
       const next = start + length;
       if (next > end) break;
-      const streamId = chunk.readUInt32BE(at + 5) & 0x7fffffff;
+      const streamId = readStreamId(chunk, at + 5);
       this.framesRead++;
       handler.onFrame(head & 0xff, chunk[at + 4] ?? 0, streamId, chunk, start, next);
       at = next;
@@ -103,7 +103,7 @@ export class FrameReader {
     if (this.partialFilled < total || frame === undefined) return at;
     this.partial = undefined;
     this.partialFilled = 0;
-    const streamId = frame.readUInt32BE(5) & 0x7fffffff;
+    const streamId = readStreamId(frame, 5);
     this.framesRead++;
     this.handler.onFrame(frame[3] ?? 0, frame[4] ?? 0, streamId, frame, FRAME_HEADER_BYTES, total);
     return at;

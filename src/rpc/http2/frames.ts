@@ -75,6 +75,11 @@ export function writeFrameHeader(
   return writeU32(target, at + 5, streamId);
 }
 
+/** Reads a stream id, whose highest bit means something else or nothing. */
+export function readStreamId(source: Buffer, at: number): number {
+  return source.readUInt32BE(at) & 0x7fffffff;
+}
+
 /** Writes an unsigned 32-bit number, most significant byte first, and returns the position after it. */
 export function writeU32(target: Buffer, at: number, value: number): number {
   target[at] = value >>> 24;
