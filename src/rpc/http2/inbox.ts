@@ -27,8 +27,9 @@ export class Inbox {
   private readonly sink: MessageSink;
   private readonly maxBytes: number;
   private readonly encoding: string;
-  private readonly prefix = Buffer.alloc(MESSAGE_PREFIX_BYTES);
+  /** Bytes of the prefix read so far: the flag, then the size. */
   private prefixFilled = 0;
+  private flag = 0;
   private size = 0;
   private body: Buffer | undefined;
   private bodyFilled = 0;
@@ -60,12 +61,9 @@ export class Inbox {
     let at = start;
     while (at < end) {
       if (this.prefixFilled < MESSAGE_PREFIX_BYTES) {
-        const copied = Math.min(MESSAGE_PREFIX_BYTES - this.prefixFilled, end - at);
-        chunk.copy(this.prefix, this.prefixFilled, at, at + copied);
-        this.prefixFilled += copied;
-        at += copied;
+        at = this.readPrefixBytes(chunk, at, end);
         if (this.prefixFilled < MESSAGE_PREFIX_BYTES) return undefined;
-        const refusal = this.readPrefix();
+        const refusal = this.checkPrefix();
         if (refusal !== undefined) return refusal;
       }
       const missing = this.size - this.bodyFilled;
@@ -104,9 +102,23 @@ export class Inbox {
     }
   }
 
-  private readPrefix(): RpcError | undefined {
-    const flag = this.prefix[0] ?? 0;
-    this.size = this.prefix.readUInt32BE(1);
+  private readPrefixBytes(chunk: Buffer, start: number, end: number): number {
+    let at = start;
+    while (at < end && this.prefixFilled < MESSAGE_PREFIX_BYTES) {
+      const byte = chunk[at++] ?? 0;
+      if (this.prefixFilled === 0) {
+        this.flag = byte;
+        this.size = 0;
+      } else {
+        this.size = this.size * 256 + byte;
+      }
+      this.prefixFilled++;
+    }
+    return at;
+  }
+
+  private checkPrefix(): RpcError | undefined {
+    const { flag } = this;
     if (flag > COMPRESSED) {
       return new RpcError(Status.internal, `grpc: received unexpected payload format ${flag}`);
     }
@@ -123,7 +135,7 @@ export class Inbox {
 
   private finish(bytes: Uint8Array, isView: boolean): RpcError | undefined {
     let message = bytes;
-    if (this.prefix[0] === COMPRESSED) {
+    if (this.flag === COMPRESSED) {
       const unpacked = this.unpack(bytes);
       if (unpacked instanceof RpcError) return unpacked;
       message = unpacked;
