@@ -140,7 +140,8 @@ function putsProblem(store: Store, leaseExists: LeaseExists, path: TxnPath): Rpc
 function rangesProblem(store: Store, path: TxnPath): RpcError | null {
   for (const [i, op] of path.ops.entries()) {
     let problem: RpcError | null = null;
-    if (op.requestRange !== undefined && op.requestRange.revision > 0) {
+    // On its own, a range at a negative revision reads the newest; here etcd judges it like any other.
+    if (op.requestRange !== undefined && op.requestRange.revision !== 0) {
       const reason = store.checkRevision(op.requestRange.revision);
       problem = reason === null ? null : errorOf(reason);
     } else {
