@@ -62,20 +62,21 @@ describe('random requests', () => {
 
   it('get the same answers', async () => {
     const requests = new Requests(new Random(testSeed('requests')));
-    const counts = new Map<string, number>();
+    const answered = new Map<string, number>();
+    let refused = 0;
     for (let step = 0; step < STEPS; step++) {
       const request = requests.next();
       const answers = await Promise.all(clients.map((client) => ask(client, request)));
       const [[ours, revision] = ['', 0], [theirs] = ['']] = answers;
       expect(ours, `step ${step}: ${show(request)}`).to.equal(theirs);
       if (revision > 0) requests.revision = revision;
-      const kind = `${request.kind} ${revision > 0 ? 'answered' : 'refused'}`;
-      counts.set(kind, (counts.get(kind) ?? 0) + 1);
+      if (revision === 0) refused++;
+      else answered.set(request.kind, (answered.get(request.kind) ?? 0) + 1);
     }
     for (const kind of ['range', 'put', 'delete', 'txn', 'compact', 'grant', 'revoke']) {
-      expect(counts.get(`${kind} answered`), kind).to.be.greaterThan(0);
-      expect(counts.get(`${kind} refused`), kind).to.be.greaterThan(0);
+      expect(answered.get(kind), kind).to.be.greaterThan(0);
     }
+    expect(refused).to.be.within(STEPS / 20, STEPS / 2);
   });
 
   it('leave the same history for watchers and for hashes', async () => {
@@ -134,7 +135,8 @@ class Requests {
     if (n < 60) return { kind: 'put', request: this.put() };
     if (n < 68) return { kind: 'delete', request: this.deleteRange() };
     if (n < 92) return { kind: 'txn', request: this.txn(MAX_DEPTH) };
-    if (n < 94) return { kind: 'compact', revision: this.someRevision() };
+    // Not at 0: some releases then answer HashKV with a hash of before.
+    if (n < 94) return { kind: 'compact', revision: this.someRevision() || -1 };
     return { kind: n < 98 ? 'grant' : 'revoke', lease: this.random.pick(LEASES) };
   }
 
@@ -205,7 +207,12 @@ class Requests {
     const n = this.random.below(100);
     if (n < 35) return { requestRange: this.range() };
     if (n < 70) return { requestPut: this.put() };
-    if (n < 85 || depth === 0) return { requestDeleteRange: this.deleteRange() };
+    if (n < 85 || depth === 0) {
+      const request = this.deleteRange();
+      // Older releases crash on a put that keeps what an open-ended delete of the same transaction removed.
+      const isOpenEnded = request.rangeEnd?.length === 1 && request.rangeEnd[0] === 0;
+      return { requestDeleteRange: isOpenEnded ? { ...request, rangeEnd: bytes('~') } : request };
+    }
     return { requestTxn: this.txn(depth - 1) };
   }
 
