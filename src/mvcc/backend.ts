@@ -432,9 +432,9 @@ export class Backend {
     return this.engine.sizeBytes();
   }
 
-  /** Bytes of what is stored and not removed, approximate. */
+  /** Bytes of what is stored and not removed, approximate. Never 0, and no more than is on disk: the engine compresses. */
   sizeInUseBytes(): number {
-    return this.rows.bytes;
+    return Math.max(1, Math.min(this.rows.bytes, this.sizeBytes()));
   }
 
   /** Lets the engine reclaim the space of removed revisions up to `main`, in the background. */

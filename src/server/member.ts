@@ -52,6 +52,7 @@ import {
   type SnapshotSink,
 } from './peer/types.js';
 import { ENVELOPE_BYTES, Proposals } from './proposals.js';
+import { addedBytes, mostAddedBytes } from './quota.js';
 import { RaftDriver, type Applier, type DriverEvents } from './raft-driver.js';
 import { ReadIndex } from './read-index.js';
 import { LeaseRevoker } from './lease-revoker.js';
@@ -69,6 +70,7 @@ import { ETCD_CLUSTER_VERSION, ETCD_VERSION } from './config/version.js';
 
 export interface BootstrapMember {
   readonly id: MemberId;
+  readonly name: string;
   readonly peerURLs: readonly string[];
 }
 
@@ -156,6 +158,9 @@ export class Member implements MemberApi {
   private readonly revoker: LeaseRevoker;
   private readonly snapshots: SnapshotKeeper;
   private leaderlessSince: number | undefined;
+  /** The alarm about the quota is on its way. */
+  private raisingNoSpace = false;
+  private lastLeader: MemberId = NONE;
   private lastTermApplied = 0;
   private stopping = false;
   private whenLed: (() => void)[] = [];
@@ -207,6 +212,14 @@ export class Member implements MemberApi {
         ...(options.onWalWrite === undefined ? {} : { onWrite: options.onWalWrite }),
       };
       if (!Wal.exists(env, dirs.walDir)) {
+        if (backend.appliedIndex > 0) {
+          return fail(
+            new Error(
+              `the state in ${dirs.currentDb} ends at log index ${backend.appliedIndex}, but there is no log in ${dirs.walDir}: ` +
+                'point --wal-dir at the log of this member; without its log a member has forgotten its promises and must not take part',
+            ),
+          );
+        }
         writeBootstrapState(backend, bootstrap?.members ?? []);
         backend.sync((syncError) => {
           if (syncError !== null) return fail(syncError);
@@ -542,18 +555,25 @@ export class Member implements MemberApi {
     if (this.driver.overloaded || this.proposals.bytesQueued > MAX_UNCOMMITTED_BYTES) {
       return done(errors.tooManyRequests, null);
     }
-    if (kind === CommandKind.put || kind === CommandKind.txn || kind === CommandKind.leaseGrant) {
-      if (this.backendNow.sizeBytes() + request.length >= this.options.quotaBytes) {
-        this.raiseNoSpace();
-        return done(errors.noSpace, null);
-      }
+    if (this.isOverQuota(kind, request)) {
+      this.raiseNoSpace();
+      return done(errors.noSpace, null);
     }
     this.proposals.add(kind, request, done);
     this.driver.schedule();
   }
 
+  private isOverQuota(kind: CommandKind, request: Uint8Array): boolean {
+    const most = mostAddedBytes(kind, request.length);
+    const room = this.options.quotaBytes - this.backendNow.sizeBytes();
+    if (most === 0 || most < room) return false;
+    const added = addedBytes(kind, request);
+    return added > 0 && added >= room;
+  }
+
   private raiseNoSpace(): void {
-    if (this.machine.alarms.noSpace) return;
+    if (this.machine.alarms.noSpace || this.raisingNoSpace) return;
+    this.raisingNoSpace = true;
     this.log.warn('the backend is over its quota: raising the NOSPACE alarm', {
       'quota-size-bytes': this.options.quotaBytes,
     });
@@ -564,6 +584,7 @@ export class Member implements MemberApi {
     });
     this.proposals.add(CommandKind.alarm, request, () => {
       // The refusal of the request that found the space used up is the answer; a lost alarm is raised by the next one.
+      this.raisingNoSpace = false;
     });
     this.driver.schedule();
   }
@@ -690,12 +711,13 @@ export class Member implements MemberApi {
     if (state.leader === NONE) {
       this.leaderlessSince ??= now;
     } else {
-      if (this.leaderlessSince !== undefined) this.leaderChanges++;
+      if (state.leader !== this.lastLeader) this.leaderChanges++;
       this.leaderlessSince = undefined;
       const waiting = this.whenLed;
       this.whenLed = [];
       for (const callback of waiting) callback();
     }
+    this.lastLeader = state.leader;
     if (state.role === Role.leader) {
       if (!this.lessor.isPrimary) {
         this.lessor.promote(now, this.electionMs);
@@ -729,8 +751,11 @@ export class Member implements MemberApi {
     if (this.machine.clusterVersion === ETCD_CLUSTER_VERSION) return;
     const request = encodeClusterVersionCommand({ version: ETCD_CLUSTER_VERSION });
     this.propose(CommandKind.clusterVersion, request, (error) => {
-      if (error !== null)
-        this.log.warn('could not record the cluster version', { error: error.message });
+      if (error === null || this.stopping) return;
+      this.log.warn('could not record the cluster version', { error: error.message });
+      this.env.after(PUBLISH_RETRY_MS, () => {
+        if (this.isLeader) this.decideClusterVersion();
+      });
     });
   }
 
@@ -789,7 +814,7 @@ function writeBootstrapState(backend: Backend, members: readonly BootstrapMember
   for (const m of members) {
     list.set(backend, {
       ID: m.id,
-      name: '',
+      name: m.name,
       peerURLs: [...m.peerURLs],
       clientURLs: [],
       isLearner: false,

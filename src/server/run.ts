@@ -173,7 +173,7 @@ async function describeCluster(env: Env, config: ServerConfig): Promise<Bootstra
     return {
       memberId,
       clusterId,
-      members: members.map((m) => ({ id: m.id, peerURLs: m.peerUrls })),
+      members: members.map((m) => ({ id: m.id, name: m.name, peerURLs: m.peerUrls })),
     };
   } catch (error) {
     // With data in place the initial-* flags do not matter, so neither do their mistakes.

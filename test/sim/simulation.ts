@@ -63,7 +63,11 @@ export function simulate(options: RunOptions): RunResult {
   };
   const peers = Array.from({ length: size }, (_, i) => `http://m${i}:2380`);
   const ids = peers.map((url) => bootstrapMemberId([url], 'sim'));
-  const members = ids.map((id, i) => ({ id, peerURLs: [peers[i] ?? ''] }));
+  const members = ids.map((id, i) => ({
+    id,
+    name: `m${String(id)}`,
+    peerURLs: [peers[i] ?? ''],
+  }));
   const clusterId = bootstrapClusterId([...ids].sort((a, b) => (a < b ? -1 : 1)));
   const hosts = ids.map(
     (id, i) =>

@@ -155,7 +155,7 @@ export class TestServer {
   }
 
   /**
-   * Waits until the member answers linearizable reads and knows the names of all members.
+   * Waits until the member answers linearizable reads and knows where clients reach all members.
    *
    * Throws: with the end of the log, when the process is gone or does not become healthy in time.
    */
@@ -192,7 +192,7 @@ async function isReady(client: EtcdClient): Promise<boolean> {
     await client.range({ key: Buffer.from('health') });
     const request = encodeMemberListRequest({ linearizable: true });
     const list = await client.unary('/etcdserverpb.Cluster/MemberList', request);
-    return decodeMemberListResponse(list).members.every((member) => member.name !== '');
+    return decodeMemberListResponse(list).members.every((member) => member.clientURLs.length > 0);
   } catch {
     // Refused or not yet answered: asked again until the deadline.
     return false;

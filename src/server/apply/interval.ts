@@ -27,7 +27,3 @@ export function intervalOf(key: Uint8Array, rangeEnd: Uint8Array): Interval {
   if (rangeEnd.length === 0) return { start, end: start + '\0' };
   return { start, end: isOpenEnd(rangeEnd) ? null : keyOf(rangeEnd) };
 }
-
-export function contains(interval: Interval, key: Key): boolean {
-  return key >= interval.start && (interval.end === null || key < interval.end);
-}

@@ -6,9 +6,10 @@ import type {
   RequestOp,
   TxnRequest,
 } from '../../gen/rpc.js';
+import { IntervalTree } from '../../mvcc/interval-tree.js';
 import { NO_LEASE, type Interval, type Key } from '../../mvcc/types.js';
 import type { RpcError } from '../../rpc/service.js';
-import { contains, intervalOf, keyOf } from '../apply/interval.js';
+import { intervalOf, keyOf } from '../apply/interval.js';
 import { errors } from '../errors.js';
 
 /**
@@ -43,8 +44,7 @@ export function checkDeleteRange(r: DeleteRangeRequest): RpcError | null {
 export function checkTxn(r: TxnRequest, maxOps: number): RpcError | null {
   const problem = checkShape(r, maxOps);
   if (problem !== null) return problem;
-  if (effectsOf(r.success) === null || effectsOf(r.failure) === null) return errors.duplicateKey;
-  return null;
+  return conflicts(r.success) || conflicts(r.failure) ? errors.duplicateKey : null;
 }
 
 function checkShape(r: TxnRequest, maxOps: number): RpcError | null {
@@ -71,57 +71,68 @@ function checkOp(op: RequestOp, maxNestedOps: number): RpcError | null {
 }
 
 /** Keys a branch may put and bounded intervals it may delete, whichever way its nested transactions go. */
-interface Effects {
-  readonly puts: Set<Key>;
-  readonly deletes: Interval[];
+class Effects {
+  readonly puts = new Set<Key>();
+  readonly deletes: Interval[] = [];
+  private readonly deleted = new IntervalTree<true>();
+  private readonly hits: true[] = [];
+
+  /** True when a put of `key` would meet another put or a delete. */
+  collides(key: Key): boolean {
+    if (this.puts.has(key)) return true;
+    if (this.deletes.length > 0) this.deleted.stab(key, this.hits);
+    return this.hits.length > 0;
+  }
+
+  delete(interval: Interval): void {
+    // An open end is left out: etcd does not notice it either.
+    if (interval.end === null || interval.end <= interval.start) return;
+    this.deletes.push(interval);
+    this.deleted.set(interval.start, interval.end, true);
+  }
+}
+
+function conflicts(ops: readonly RequestOp[]): boolean {
+  // Most transactions have one op a branch, and nothing it could collide with.
+  if (ops.length === 0 || (ops.length === 1 && ops[0]?.requestTxn === undefined)) return false;
+  return effectsOf(ops) === null;
 }
 
 /**
- * The effects of the ops of one branch, or null if one of them puts a key that another puts or deletes.
- * The two sides of one nested transaction exclude each other and may overlap. Deletes without an upper bound
- * are left out: etcd does not notice them either.
+ * The effects of the ops of one branch, or null if a key is put twice, or put and deleted. The two sides of one nested
+ * transaction exclude each other and may overlap. A delete in a nested transaction is held against the branch's own
+ * puts and against the nested transactions after it, not against those before it, as in etcd.
  */
 function effectsOf(ops: readonly RequestOp[]): Effects | null {
-  const all: Effects = { puts: new Set(), deletes: [] };
-  for (const op of ops) {
-    const own = effectsOfOp(op);
-    if (own === null || collide(all, own)) return null;
-    for (const key of own.puts) all.puts.add(key);
-    for (const interval of own.deletes) all.deletes.push(interval);
+  const all = new Effects();
+  for (const { requestDeleteRange: r } of ops) {
+    if (r !== undefined) all.delete(intervalOf(r.key, r.rangeEnd));
+  }
+  for (const { requestTxn } of ops) {
+    if (requestTxn !== undefined && !addNested(all, requestTxn)) return null;
+  }
+  for (const { requestPut } of ops) {
+    if (requestPut === undefined) continue;
+    const key = keyOf(requestPut.key);
+    if (all.collides(key)) return null;
+    all.puts.add(key);
   }
   return all;
 }
 
-function effectsOfOp(op: RequestOp): Effects | null {
-  if (op.requestPut !== undefined) {
-    return { puts: new Set([keyOf(op.requestPut.key)]), deletes: [] };
+function addNested(all: Effects, txn: TxnRequest): boolean {
+  const sides: Effects[] = [];
+  for (const ops of [txn.success, txn.failure]) {
+    const side = effectsOf(ops);
+    if (side === null) return false;
+    for (const key of side.puts) if (all.collides(key)) return false;
+    sides.push(side);
   }
-  if (op.requestDeleteRange !== undefined) {
-    const interval = intervalOf(op.requestDeleteRange.key, op.requestDeleteRange.rangeEnd);
-    return { puts: new Set(), deletes: interval.end === null ? [] : [interval] };
+  for (const { puts, deletes } of sides) {
+    for (const key of puts) all.puts.add(key);
+    for (const interval of deletes) all.delete(interval);
   }
-  if (op.requestTxn !== undefined) {
-    const success = effectsOf(op.requestTxn.success);
-    const failure = effectsOf(op.requestTxn.failure);
-    if (success === null || failure === null) return null;
-    return {
-      puts: new Set([...success.puts, ...failure.puts]),
-      deletes: [...success.deletes, ...failure.deletes],
-    };
-  }
-  return { puts: new Set(), deletes: [] };
-}
-
-function collide(a: Effects, b: Effects): boolean {
-  for (const key of b.puts) {
-    if (a.puts.has(key) || a.deletes.some((interval) => contains(interval, key))) return true;
-  }
-  if (b.deletes.length > 0) {
-    for (const key of a.puts) {
-      if (b.deletes.some((interval) => contains(interval, key))) return true;
-    }
-  }
-  return false;
+  return true;
 }
 
 /** Only ranges in both branches: such a transaction changes nothing and is not logged. */

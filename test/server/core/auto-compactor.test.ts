@@ -22,7 +22,8 @@ class Bench {
 
   constructor(mode: AutoCompaction) {
     const { env } = this;
-    const revision = (): number => 1 + Math.floor((env.nowMs / MINUTE_MS) * this.revisionsPerMinute);
+    const revision = (): number =>
+      1 + Math.floor((env.nowMs / MINUTE_MS) * this.revisionsPerMinute);
     const isLeader = (): boolean => this.isLeader;
     const api = {
       env,
