@@ -39,16 +39,17 @@ type Request =
 
 describe('random requests', () => {
   let clusters: TestCluster[] = [];
-  let clients: EtcdClient[] = [];
+  let servers: Server[] = [];
   let failed = false;
 
   before(async function () {
     if (versionOf(etcdProgram(), '--version') === null) skipWithout(this, 'etcd to compare with');
     clusters = await Promise.all([
       startCluster({ kind: 'mainstay', size: 1 }),
+      startCluster({ kind: 'mainstay', size: 3 }),
       startCluster({ kind: 'etcd', size: 1 }),
     ]);
-    clients = clusters.map((cluster) => new EtcdClient(cluster.member(0).endpoint));
+    servers = clusters.map((cluster) => new Server(cluster));
   });
 
   afterEach(function () {
@@ -56,7 +57,7 @@ describe('random requests', () => {
   });
 
   after(async () => {
-    for (const client of clients) client.close();
+    for (const server of servers) server.close();
     await Promise.all(clusters.map((cluster) => cluster.stop(failed)));
   });
 
@@ -66,9 +67,11 @@ describe('random requests', () => {
     let refused = 0;
     for (let step = 0; step < STEPS; step++) {
       const request = requests.next();
-      const answers = await Promise.all(clients.map((client) => ask(client, request)));
-      const [[ours, revision] = ['', 0], [theirs] = ['']] = answers;
-      expect(ours, `step ${step}: ${show(request)}`).to.equal(theirs);
+      const answers = await Promise.all(servers.map((server) => server.ask(request)));
+      const [one = '', three = '', etcd = ''] = answers.map(([answer]) => answer);
+      const revision = answers[0]?.[1] ?? 0;
+      expect(one, `step ${step}: ${show(request)}`).to.equal(etcd);
+      expect(three, `step ${step}, three members: ${show(request)}`).to.equal(etcd);
       if (revision > 0) requests.revision = revision;
       if (revision === 0) refused++;
       else answered.set(request.kind, (answered.get(request.kind) ?? 0) + 1);
@@ -80,21 +83,59 @@ describe('random requests', () => {
   });
 
   it('leave the same history for watchers and for hashes', async () => {
-    const last = await Promise.all(clients.map((client) => client.put({ key: bytes('last') })));
-    const end = last[0]?.header?.revision ?? 0;
-    expect(last[1]?.header?.revision).to.equal(end);
-    const compacted = await Promise.all(clients.map((client) => client.hashKv(0)));
-    expect(show(compacted[0]?.hash)).to.equal(show(compacted[1]?.hash));
-    const from = compacted[0]?.compactRevision ?? 0;
-    expect(compacted[1]?.compactRevision).to.equal(from);
+    const last = await Promise.all(
+      servers.map((server) => server.ask({ kind: 'put', request: { key: bytes('last') } })),
+    );
+    const end = last[0]?.[1] ?? 0;
+    expect(last.map(([, revision]) => revision)).to.deep.equal([end, end, end]);
+    const clients = servers.flatMap((server) => server.clients);
+    // A linearizable read through each member: then all have applied everything.
+    await Promise.all(clients.map((client) => client.range({ key: bytes('last') })));
+    const hashes = await Promise.all(
+      clients.map(async (client) => {
+        const { hash, compactRevision } = await client.hashKv(0);
+        return { hash, compactRevision };
+      }),
+    );
+    for (const hash of hashes) expect(hash).to.deep.equal(hashes[0]);
+    const from = hashes[0]?.compactRevision ?? 0;
     for (const prevKv of [false, true]) {
-      const [ours, theirs] = await Promise.all(
+      const [first, ...others] = await Promise.all(
         clients.map((client) => history(client, from + 1, end, prevKv)),
       );
-      expect(ours).to.deep.equal(theirs);
+      for (const other of others) expect(other).to.deep.equal(first);
     }
   });
 });
+
+/** A server under comparison: requests go through its members in turn. */
+class Server {
+  readonly clients: readonly EtcdClient[];
+  private turn = 0;
+  /** The member that answered last has applied everything so far: serializable reads are asked there. */
+  private upToDate = 0;
+
+  constructor(cluster: TestCluster) {
+    this.clients = cluster.endpoints.map((endpoint) => new EtcdClient(endpoint));
+  }
+
+  async ask(request: Request): Promise<[string, number]> {
+    if (!mayReadLocally(request)) this.upToDate = this.turn++ % this.clients.length;
+    return ask(this.clients[this.upToDate] as EtcdClient, request);
+  }
+
+  close(): void {
+    for (const client of this.clients) client.close();
+  }
+}
+
+/** Also a transaction without operations counts as a serializable read. */
+function mayReadLocally(request: Request): boolean {
+  if (show(request).includes('"serializable":true')) return true;
+  if (request.kind !== 'txn') return false;
+  const { success = [], failure = [] } = request.request;
+  return success.length + failure.length === 0;
+}
 
 /** All events from one revision to another. */
 async function history(
