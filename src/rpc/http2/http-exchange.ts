@@ -2,6 +2,7 @@
 import { encodeFields } from './response-blocks.js';
 import { SendQueue } from './send-queue.js';
 import type { Http2Connection } from './connection.js';
+import type { HeaderField } from './header-field.js';
 import type { Http2Stream } from './stream.js';
 
 /** A plain request, whole. Exactly one of `respond` and `begin` answers it; calls after the end are ignored. */
@@ -11,6 +12,8 @@ export interface HttpRequest {
   readonly authority: string;
   readonly peer: string;
   readonly body: Uint8Array;
+  /** All headers in order, names in lower case, without the pseudo fields. */
+  readonly headers: readonly { readonly name: string; readonly value: string }[];
   /** First value of a header (lower case), or undefined. */
   header(name: string): string | undefined;
   /** Answers with a whole body. Header names are lower case. */
@@ -62,6 +65,10 @@ export class HttpExchange implements HttpRequest {
 
   get body(): Uint8Array {
     return this.gathered.subarray(0, this.filled);
+  }
+
+  get headers(): readonly HeaderField[] {
+    return this.stream.head.fields;
   }
 
   get bufferedBytes(): number {
