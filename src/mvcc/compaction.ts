@@ -46,9 +46,12 @@ export class Compaction {
     this.begin();
   }
 
-  /** Ends for good, leaving the rest of the pass undone. */
+  /** Ends for good, leaving the rest of the pass undone: nobody will finish it, so nobody waits any longer. */
   stop(): void {
     this.stopped = true;
+    const { waiters } = this;
+    this.waiters = [];
+    for (const waiter of waiters) waiter.done();
   }
 
   private get isOver(): boolean {

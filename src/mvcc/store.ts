@@ -151,8 +151,10 @@ export class Store {
   pin(revision: number): () => void {
     this.pins.set(revision, (this.pins.get(revision) ?? 0) + 1);
     let released = false;
+    const { backendValue } = this;
     return () => {
-      if (released) return;
+      // A restore ended all pins; one of the same revision may have been set since.
+      if (released || this.backendValue !== backendValue) return;
       released = true;
       const count = this.pins.get(revision) ?? 0;
       if (count > 1) this.pins.set(revision, count - 1);

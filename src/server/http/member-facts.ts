@@ -54,7 +54,7 @@ export class MemberFacts implements HealthFacts, ClusterFacts {
   read(isLinearizable: boolean, done: (error: Error | null) => void): void {
     if (isLinearizable)
       this.member.linearizable((error) => (error === null ? this.readOne(done) : done(error)));
-    else this.readOne(done);
+    else this.member.whenReadable(() => this.readOne(done));
   }
 
   /** For a scrape of the metrics. */

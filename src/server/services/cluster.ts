@@ -12,7 +12,7 @@ export function clusterService(member: Member): [string, Method][] {
           members: member.machine.members.list(),
         }),
       );
-    if (!decodeMemberListRequest(request).linearizable) return answer();
+    if (!decodeMemberListRequest(request).linearizable) return member.whenReadable(answer);
     member.linearizable((error) => {
       if (error === null) answer();
       else call.fail(error);

@@ -38,6 +38,7 @@ export function kvService(api: MemberApi, options: KvOptions): [string, Method][
 
   function range(request: Uint8Array, call: UnaryCall): void {
     const r = decodeRangeRequest(request);
+    if (!r.serializable && api.isLearner) return call.fail(errors.notSupportedForLearner);
     const problem = checkRange(r);
     if (problem !== null) return call.fail(problem);
     // Keys are copied here: the request's bytes belong to the transport.
@@ -50,7 +51,11 @@ export function kvService(api: MemberApi, options: KvOptions): [string, Method][
   }
 
   function rangeStream(call: StreamCall): void {
+    let isAsked = false;
     call.onMessage((request) => {
+      // One request a call: a second one would begin a second answer.
+      if (isAsked) return;
+      isAsked = true;
       refusingMalformed(
         () => streamRange(decodeRangeRequest(Buffer.from(request)), call),
         (error) => call.fail(error),

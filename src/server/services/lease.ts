@@ -57,9 +57,11 @@ export function leaseService(api: MemberApi): [string, Method][] {
   }
 
   function leases(_request: Uint8Array, call: UnaryCall): void {
-    const header = api.header();
-    const found = api.lessor.leases().map((ID) => ({ ID }));
-    call.reply(encodeLeaseLeasesResponse({ header, leases: found }));
+    api.whenReadable(() => {
+      const header = api.header();
+      const found = api.lessor.leases().map((ID) => ({ ID }));
+      call.reply(encodeLeaseLeasesResponse({ header, leases: found }));
+    });
   }
 
   return [

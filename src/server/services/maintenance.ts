@@ -4,6 +4,7 @@ import {
   encodeHashKVResponse,
   encodeStatusResponse,
 } from '../../gen/rpc.js';
+import type { HashResult } from '../../mvcc/hash.js';
 import { NONE } from '../../raft/types.js';
 import { RpcError, Status, type Method, type UnaryCall } from '../../rpc/service.js';
 import { ETCD_CLUSTER_VERSION, ETCD_VERSION } from '../config/version.js';
@@ -59,23 +60,17 @@ export function maintenanceService(member: Member): [string, Method][] {
 
   function hashKv(request: Uint8Array, call: UnaryCall): void {
     const { revision } = decodeHashKVRequest(request);
-    member.store.hashKV(revision, (reason, result) => {
-      if (result === null) {
-        return call.fail(
-          typeof reason === 'string'
-            ? errorOf(reason)
-            : new RpcError(Status.internal, String(reason)),
-        );
-      }
-      call.reply(
-        encodeHashKVResponse({
-          header: member.header(),
-          hash: result.hash,
-          compactRevision: result.compactRevision,
-          hashRevision: result.hashRevision,
-        }),
-      );
+    member.whenReadable(() => {
+      member.store.hashKV(revision, (reason, result) => {
+        if (result !== null) return call.reply(hashReply(result));
+        if (typeof reason === 'string') return call.fail(errorOf(reason));
+        call.fail(new RpcError(Status.internal, String(reason)));
+      });
     });
+  }
+
+  function hashReply({ hash, compactRevision, hashRevision }: HashResult): Uint8Array {
+    return encodeHashKVResponse({ header: member.header(), hash, compactRevision, hashRevision });
   }
 
   return [

@@ -1,4 +1,5 @@
 import type { RangeRequest } from '../../gen/rpc.js';
+import type { Backend } from '../../mvcc/backend.js';
 import type { Interval, RowRef } from '../../mvcc/types.js';
 import type { RpcError, StreamCall, UnaryCall } from '../../rpc/service.js';
 import { intervalOf } from '../apply/interval.js';
@@ -12,7 +13,7 @@ import {
   selectRows,
   writeTrailingFields,
 } from '../apply/range.js';
-import { errorOf } from '../errors.js';
+import { errorOf, errors } from '../errors.js';
 import { fieldSize, FieldWriter } from '../field-writer.js';
 import type { MemberApi } from '../member-api.js';
 
@@ -28,6 +29,8 @@ import type { MemberApi } from '../member-api.js';
 const CHUNK_ROWS = 256;
 /** Longest time one turn spends on one read. */
 const SLICE_MS = 4;
+/** Bytes of rows between two looks at the clock. */
+const LOOK_BYTES = 256 * 1024;
 /** Encoded rows a read may hold in memory at once. */
 const HOLD_BYTES = 4 * 1024 * 1024;
 /** Size of the parts handed to the transport when streaming. */
@@ -160,6 +163,7 @@ class RangeRead {
   private readonly header: Uint8Array;
   private readonly count: number;
   private readonly unpin: () => void;
+  private readonly state: Backend;
   private held: Uint8Array[] = [];
   private heldBytes = 0;
   private totalBytes = 0;
@@ -178,6 +182,7 @@ class RangeRead {
     this.revision = revision;
     this.header = api.headerField(currentRevision);
     this.unpin = api.store.pin(revision);
+    this.state = api.store.backend;
     this.count = api.store.count(interval, revision);
   }
 
@@ -197,7 +202,7 @@ class RangeRead {
     const rows: RowRef[] = [];
     const walk = new IndexSource(api, this.interval, this.revision, limit);
     const slice = (): void => {
-      if (call.cancelled) return this.unpin();
+      if (this.hasEnded(call)) return;
       const startMs = api.env.clock.monoMs();
       for (;;) {
         const chunk = walk.next();
@@ -217,14 +222,21 @@ class RangeRead {
   /** First pass: encodes while the reply is small, only adds up once it is not. */
   private measure(call: UnaryCall, source: RowSource): void {
     const { api, r } = this;
+    let rows: readonly RowRef[] = [];
+    let at = 0;
     const slice = (): void => {
-      if (call.cancelled) return this.unpin();
+      if (this.hasEnded(call)) return;
       const startMs = api.env.clock.monoMs();
       for (;;) {
-        const rows = source.next();
-        if (rows.length === 0) break;
-        for (const row of rows) {
-          const bytes = rowBytes(api.store, r, row);
+        if (at === rows.length) {
+          rows = source.next();
+          at = 0;
+          if (rows.length === 0) break;
+        }
+        let bytesRead = 0;
+        while (at < rows.length && bytesRead < LOOK_BYTES) {
+          const bytes = rowBytes(api.store, r, rows[at++] as RowRef);
+          bytesRead += bytes.length;
           this.totalBytes += fieldSize(bytes.length);
           if (!this.over) this.hold(bytes);
         }
@@ -236,6 +248,19 @@ class RangeRead {
       this.send(call, source);
     };
     slice();
+  }
+
+  /** True when nobody waits any more, or when the rows to read are gone; the call has been told. */
+  private hasEnded(call: UnaryCall): boolean {
+    if (!call.cancelled && !this.isStateReplaced) return false;
+    this.unpin();
+    if (!call.cancelled) call.fail(errors.leaderChanged);
+    return true;
+  }
+
+  /** A received snapshot took the place of the state this read began on. */
+  private get isStateReplaced(): boolean {
+    return this.api.store.backend !== this.state;
   }
 
   private hold(bytes: Uint8Array): void {
@@ -268,6 +293,11 @@ class RangeRead {
     let at = 0;
     call.replyParts(this.header.length + this.totalBytes + end.length, {
       next: () => {
+        if (this.isStateReplaced) {
+          // Too late for an error: a reply that ends too early is one the client does not take for whole.
+          this.unpin();
+          return undefined;
+        }
         if (state === 'header') {
           state = 'rows';
           return this.header;
@@ -302,6 +332,8 @@ class RangeRead {
 // ---- RangeStream ----
 
 const FIRST_CHUNK_KEYS = 10;
+/** More would hold the event loop for too long, however small they are. */
+const MAX_CHUNK_KEYS = 1024;
 
 /**
  * Answers a RangeStream: chunks of rows whose number adapts to their size; header, more and count travel in the last
@@ -328,17 +360,30 @@ export function answerRangeStream(
   const count = store.count(interval, revision);
   const header = api.headerField(current);
   const unpin = store.pin(revision);
+  const state = store.backend;
   let after: string | undefined;
   let taken = 0;
   let chunkKeys = FIRST_CHUNK_KEYS;
   let ended = false;
+  let scheduled = false;
   const finish = (): void => {
     if (ended) return;
     ended = true;
     unpin();
   };
+  const schedule = (): void => {
+    if (scheduled) return;
+    scheduled = true;
+    api.env.defer(step);
+  };
   const step = (): void => {
+    scheduled = false;
     if (ended || call.cancelled) return finish();
+    if (store.backend !== state) {
+      // A received snapshot took the place of the state this read began on.
+      finish();
+      return call.fail(errors.leaderChanged);
+    }
     const left = r.limit > 0 ? r.limit - taken : Number.MAX_SAFE_INTEGER;
     const rows = r.countOnly
       ? []
@@ -359,11 +404,11 @@ export function answerRangeStream(
       finish();
       return call.end();
     }
-    if (body.length < targetBytes / 2) chunkKeys *= 2;
+    if (body.length < targetBytes / 2) chunkKeys = Math.min(2 * chunkKeys, MAX_CHUNK_KEYS);
     else if (body.length > targetBytes * 2) chunkKeys = Math.max(1, Math.floor(chunkKeys / 2));
-    if (call.write(wrapped(body.finish()))) api.env.defer(step);
+    if (call.write(wrapped(body.finish()))) schedule();
   };
-  call.onDrain(() => api.env.defer(step));
+  call.onDrain(schedule);
   call.onCancel(finish);
   step();
 }

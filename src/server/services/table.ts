@@ -23,7 +23,7 @@ export interface ServiceOptions {
   readonly watchProgressIntervalMs: number;
 }
 
-/** What a learner answers itself. */
+/** What a learner answers itself, of ranges only the serializable ones. */
 const LEARNER_METHODS = new Set(['/etcdserverpb.KV/Range', '/etcdserverpb.Maintenance/Status']);
 
 export function serviceTable(member: Member, options: ServiceOptions): ServiceTable {
