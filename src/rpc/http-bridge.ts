@@ -21,6 +21,16 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'upgrade',
 ]);
 
+/** Fields of a request that are replaced, or ask for what the bridge does not do. */
+const NOT_REPLAYED: ReadonlySet<string> = new Set([
+  ...HOP_BY_HOP,
+  'content-length',
+  'expect',
+  'host',
+  'te',
+  'trailer',
+]);
+
 /** One end of a connection in memory; what is written to it is read from its peer. */
 class MemorySocket extends Duplex {
   /** For logs of the HTTP side. */
@@ -79,32 +89,36 @@ export function bridgeToHttp1(onConnection: (socket: Duplex) => void): HttpReque
   return (request) => {
     const [near, far] = MemorySocket.pair();
     far.remoteAddress = request.peer.slice(0, request.peer.lastIndexOf(':'));
-    let outgoing: http.ClientRequest;
+    request.onCancel(() => near.destroy());
     try {
-      outgoing = http.request({
-        createConnection: () => near,
-        method: request.method,
-        path: request.path,
-        headers: requestHeaders(request),
-      });
+      replay(request, near);
     } catch {
       // Fields that HTTP/2 allows and HTTP/1.1 does not.
       near.destroy();
       request.respond(BAD_REQUEST, [], NO_BYTES);
       return;
     }
-    let answered = false;
-    outgoing.on('response', (response) => {
-      answered = true;
-      relay(response, request);
-    });
-    outgoing.on('error', () => {
-      if (!answered) request.respond(BAD_GATEWAY, [], NO_BYTES);
-    });
-    request.onCancel(() => near.destroy());
     onConnection(far);
-    outgoing.end(request.body);
   };
+}
+
+/** Throws when node:http refuses the request. */
+function replay(request: HttpRequest, socket: Duplex): void {
+  const outgoing = http.request({
+    createConnection: () => socket,
+    method: request.method,
+    path: request.path,
+    headers: requestHeaders(request),
+  });
+  let answered = false;
+  outgoing.on('response', (response) => {
+    answered = true;
+    relay(response, request);
+  });
+  outgoing.on('error', () => {
+    if (!answered) request.respond(BAD_GATEWAY, [], NO_BYTES);
+  });
+  outgoing.end(request.body);
 }
 
 function relay(response: http.IncomingMessage, request: HttpRequest): void {
@@ -127,13 +141,14 @@ function requestHeaders(request: HttpRequest): http.OutgoingHttpHeaders {
   const headers: Record<string, string | string[]> = {
     host: request.authority,
     connection: 'close',
+    'content-length': String(request.body.length),
   };
   for (const { name, value } of request.headers) {
+    if (NOT_REPLAYED.has(name)) continue;
     const earlier = headers[name];
-    if (earlier === undefined || name === 'host') headers[name] = value;
+    if (earlier === undefined) headers[name] = value;
     else if (Array.isArray(earlier)) earlier.push(value);
     else headers[name] = [earlier, value];
   }
-  if (request.body.length > 0) headers['content-length'] = String(request.body.length);
   return headers;
 }

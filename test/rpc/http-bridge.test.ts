@@ -64,6 +64,25 @@ describe('bridgeToHttp1', () => {
     expect((await send({ ':path': '/health' })).body.toString()).to.equal('GET /health 0');
   });
 
+  it('leaves out what concerns the connection or would confuse it', async () => {
+    handle = (request, response) => response.end(JSON.stringify(request.headers));
+    const { headers, body } = await send({
+      ':path': '/',
+      ':authority': 'db.example',
+      trailer: 'x-later',
+      expect: '200-maybe',
+      te: 'trailers',
+      'x-twice': ['a', 'b'],
+    });
+    expect(headers[':status']).to.equal(200);
+    expect(JSON.parse(body.toString())).to.eql({
+      host: 'db.example',
+      connection: 'close',
+      'content-length': '0',
+      'x-twice': 'a, b',
+    });
+  });
+
   it('streams long answers', async () => {
     handle = (_request, response) => {
       let left = 200;
