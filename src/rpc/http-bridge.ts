@@ -46,16 +46,8 @@ class MemorySocket extends Duplex {
     return [near, far];
   }
 
-  // What node:http asks of a socket.
+  /** Handlers may ask for a timeout; the transport has its own. */
   setTimeout(): this {
-    return this;
-  }
-
-  setNoDelay(): this {
-    return this;
-  }
-
-  setKeepAlive(): this {
     return this;
   }
 

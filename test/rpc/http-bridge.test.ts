@@ -84,7 +84,8 @@ describe('bridgeToHttp1', () => {
   });
 
   it('streams long answers', async () => {
-    handle = (_request, response) => {
+    handle = (request, response) => {
+      request.setTimeout(60_000);
       let left = 200;
       const more = (): void => {
         while (left > 0) {

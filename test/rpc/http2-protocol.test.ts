@@ -493,6 +493,17 @@ describe('Http2Transport: protocol', () => {
       });
     }
 
+    it('refuses a message that is too large though it fits a frame', async () => {
+      await start({ maxReceiveBytes: 100 });
+      client.send(request(1, ECHO, Buffer.alloc(100)), request(3, ECHO, Buffer.alloc(101)));
+      expect((await statusOf(1))[1]).to.equal('0');
+      expect(await statusOf(3)).to.eql([
+        '200',
+        '8',
+        'grpc: received message larger than max (101 vs. 100)',
+      ]);
+    });
+
     it('refuses an unreadable timeout, and does not start a call whose time is up', async () => {
       await start();
       for (const [n, text] of ['5', 'S', '123456789S', '1x', '-1S', ''].entries()) {
