@@ -1,0 +1,77 @@
+import { Backend } from '../../../src/mvcc/backend.js';
+import { Lessor } from '../../../src/mvcc/lessor.js';
+import { Store } from '../../../src/mvcc/store.js';
+import { WatchHub } from '../../../src/mvcc/watch-hub.js';
+import type { RpcError } from '../../../src/rpc/service.js';
+import { StateMachine } from '../../../src/server/apply/state-machine.js';
+import { HeaderEncoder } from '../../../src/server/header.js';
+import type { CommandKind } from '../../../src/server/member-api.js';
+import { SteppedEnv } from '../../mvcc/stepped-env.js';
+import { MemoryEngine } from '../../support/memory-engine.js';
+
+export const CLUSTER_ID = 0xfedc_ba98_7654_3210n;
+export const MEMBER_ID = 0x8000_0000_0000_0001n;
+export const TERM = 7;
+
+/** A state machine on an engine in memory, fed by hand. */
+export class MachineBench {
+  readonly env: SteppedEnv;
+  readonly backend: Backend;
+  readonly lessor = new Lessor({ minTtlSec: 1 });
+  readonly store: Store;
+  readonly hub: WatchHub;
+  readonly machine: StateMachine;
+  private index = 0;
+
+  constructor(seed: number) {
+    const env = new SteppedEnv(seed);
+    const backend = new Backend({ engine: new MemoryEngine(env), env });
+    this.env = env;
+    this.backend = backend;
+    this.store = env.wait<Store>((done) => {
+      Store.open(
+        { backend, env, onLease: (key, lease) => this.lessor.attach(key, lease) },
+        (error, store) => {
+          if (store === null) throw error ?? new Error('no store');
+          done(null, store);
+        },
+      );
+    });
+    this.hub = new WatchHub({ env, source: this.store });
+    this.machine = new StateMachine({
+      backend,
+      store: this.store,
+      lessor: this.lessor,
+      hub: this.hub,
+      header: new HeaderEncoder(CLUSTER_ID, MEMBER_ID),
+    });
+    this.machine.term = TERM;
+  }
+
+  /** Applies one command as an entry of its own; the reply is meaningful only on success and when wanted. */
+  apply(
+    kind: CommandKind,
+    request: Uint8Array,
+    wantReply = true,
+    entryTerm = TERM,
+  ): RpcError | null {
+    const error = this.machine.apply(kind, request, entryTerm, wantReply);
+    this.backend.setApplied(++this.index, entryTerm);
+    this.backend.flush();
+    return error;
+  }
+
+  hash(): string {
+    const { hash, compactRevision, hashRevision } = this.env.wait<{
+      hash: number;
+      compactRevision: number;
+      hashRevision: number;
+    }>((done) => {
+      this.store.hashKV(0, (error, result) => {
+        if (result === null) throw new Error(String(error));
+        done(null, result);
+      });
+    });
+    return `${hash} at ${hashRevision}, compacted ${compactRevision}`;
+  }
+}
