@@ -73,6 +73,8 @@ export class Checker {
   platterChecks = 0;
   /** Plants a bug in every member that starts; for proving that the checks can fail. */
   sabotage: ((member: Member) => void) | null = null;
+  /** Told of every new leader; for faults that aim at one. */
+  onNewLeader: ((host: Host) => void) | null = null;
 
   constructor(scheduler: Scheduler, random: Random) {
     this.scheduler = scheduler;
@@ -185,6 +187,7 @@ export class Checker {
       );
     }
     this.leaders.set(term, host.id);
+    this.onNewLeader?.(host);
     this.leaderChanges++;
     this.fold(term);
     const compacted = member.node.status().compactedIndex;

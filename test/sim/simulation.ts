@@ -107,6 +107,7 @@ export function simulate(options: RunOptions): RunResult {
   const rates = { ...drawRates(config), ...options.faults };
   const faults = new Faults(scheduler, new Random(seed, 'faults'), network, hosts, rates);
   const faultyMs = Math.max(0, options.simulatedMs - HEAL_MS);
+  checker.onNewLeader = (host) => faults.newLeader(host);
   faults.start();
   runUntil(scheduler, checker, faultyMs);
   faults.stop();
@@ -185,6 +186,9 @@ function compareState(checker: Checker, member: NonNullable<Host['member']>): vo
 /** Mean times between faults; Infinity for never. */
 export interface FaultRates {
   readonly crashEveryMs: number;
+  /** Probability that a new leader loses power soon after its election, and its mean age then. */
+  readonly leaderCrashChance: number;
+  readonly leaderCrashMs: number;
   readonly maxDownMs: number;
   readonly pauseEveryMs: number;
   readonly cutEveryMs: number;
@@ -194,6 +198,8 @@ export interface FaultRates {
 function drawRates(config: Random): FaultRates {
   return {
     crashEveryMs: config.pick([2000, 5000, 15_000, Infinity]),
+    leaderCrashChance: config.pick([0, 0, 0.2, 0.6]),
+    leaderCrashMs: config.pick([10, 40, 200]),
     maxDownMs: config.pick([500, 5000]),
     pauseEveryMs: config.pick([3000, 10_000, Infinity]),
     cutEveryMs: config.pick([3000, 8000, Infinity]),
@@ -237,6 +243,14 @@ class Faults {
     this.repeat(this.rates.cutEveryMs, () => this.partition());
   }
 
+  /** A leader that dies young leaves entries behind which only some have: the hard case of replication. */
+  newLeader(host: Host): void {
+    if (!this.active || !this.random.chance(this.rates.leaderCrashChance)) return;
+    this.scheduler.after(this.random.exponential(this.rates.leaderCrashMs), () =>
+      this.crashHost(host),
+    );
+  }
+
   private repeat(everyMs: number, act: () => void): void {
     if (everyMs === Infinity) return;
     this.scheduler.after(this.random.exponential(everyMs), () => {
@@ -247,8 +261,11 @@ class Faults {
   }
 
   private crash(): void {
-    const host = this.random.pick(this.hosts);
-    if (!host.isRunning) return;
+    this.crashHost(this.random.pick(this.hosts));
+  }
+
+  private crashHost(host: Host): void {
+    if (!this.active || !host.isRunning) return;
     this.crashes++;
     if (this.random.chance(0.7)) host.crash();
     else host.kill();
