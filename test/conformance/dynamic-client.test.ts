@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { Client, credentials, loadPackageDefinition, type GrpcObject } from '@grpc/grpc-js';
+import { credentials, loadPackageDefinition, type Client, type GrpcObject } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { expect } from 'chai';
 import { startCluster, type TestCluster } from '../support/servers.js';

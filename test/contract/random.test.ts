@@ -177,7 +177,10 @@ class Requests {
     if (n < 68) return { kind: 'delete', request: this.deleteRange() };
     if (n < 92) return { kind: 'txn', request: this.txn(MAX_DEPTH) };
     // Not at 0: some releases then answer HashKV with a hash of before.
-    if (n < 94) return { kind: 'compact', revision: this.someRevision() || -1 };
+    if (n < 94) {
+      const revision = this.someRevision();
+      return { kind: 'compact', revision: revision === 0 ? -1 : revision };
+    }
     return { kind: n < 98 ? 'grant' : 'revoke', lease: this.random.pick(LEASES) };
   }
 

@@ -29,10 +29,6 @@ export class Target {
     return this.openClient;
   }
 
-  get endpoint(): string {
-    return this.client.endpoint;
-  }
-
   /** True for mainstay and for an etcd of release 3.`minor` or later. */
   isSince(minor: number): boolean {
     return this.minor >= minor;
@@ -105,8 +101,8 @@ export async function refusal(call: Promise<unknown>): Promise<string> {
   throw new Error('the call succeeded');
 }
 
-export function bytes(text: string): Uint8Array {
-  return Buffer.from(text, 'latin1');
+export function bytes(latin1: string): Uint8Array {
+  return Buffer.from(latin1, 'latin1');
 }
 
 export function text(value: Uint8Array | undefined): string {
