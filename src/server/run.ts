@@ -9,6 +9,7 @@ import { listenMux, type MuxListener } from '../rpc/port-mux.js';
 import type { RpcTransport } from '../rpc/service.js';
 import { damageAdvice, WalDamaged, WalForeign } from '../wal/errors.js';
 import { Wal } from '../wal/wal.js';
+import { refuseIfBootstrapped } from './already-bootstrapped.js';
 import { AutoCompactor } from './auto-compactor.js';
 import { bootstrapCluster } from './config/bootstrap.js';
 import type { ServerConfig } from './config/server-config.js';
@@ -66,6 +67,13 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
   const metrics = new MemberMetrics({
     methods: allMethods,
     isExtensive: config.metrics === 'extensive',
+    slowUnarySeconds: config.warningUnaryRequestMs / 1000,
+    onSlowUnary: (path, code, seconds) =>
+      log.warn('request took too long', {
+        path,
+        'grpc-code': code,
+        'time spent': `${Math.round(seconds * 1000)}ms`,
+      }),
   });
   const peerHttp = createServer();
   const member = await openMember(env, config, log, metrics, peerHttp);
@@ -152,6 +160,11 @@ async function openMember(
             }),
           onWalSync: metrics.onWalSync,
           onWalWrite: metrics.onWalWrite,
+          onBackendCommit: metrics.onBackendCommit,
+          warningApplyMs: config.warningApplyMs,
+          onApplySlow: metrics.onApplySlow,
+          onSnapshotSent: metrics.onSnapshotSent,
+          onSnapshotReceived: metrics.onSnapshotReceived,
         },
         (error, member) => {
           if (member === null) reject(error ?? new Error('the member did not open'));
@@ -170,11 +183,13 @@ async function describeCluster(env: Env, config: ServerConfig): Promise<Bootstra
   const hasData = Wal.exists(env, dirs.walDir);
   try {
     const { memberId, clusterId, members } = await bootstrapCluster(config);
-    return {
+    const bootstrap = {
       memberId,
       clusterId,
       members: members.map((m) => ({ id: m.id, name: m.name, peerURLs: m.peerUrls })),
     };
+    if (!hasData) await refuseIfBootstrapped(bootstrap, config.dataDir);
+    return bootstrap;
   } catch (error) {
     // With data in place the initial-* flags do not matter, so neither do their mistakes.
     if (hasData) return undefined;

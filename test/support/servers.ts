@@ -119,6 +119,10 @@ export class TestServer {
     return `127.0.0.1:${this.clientPort}`;
   }
 
+  get dataDir(): string {
+    return join(this.dir, this.name);
+  }
+
   get pid(): number | undefined {
     return this.child?.pid;
   }
