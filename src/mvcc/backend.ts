@@ -89,6 +89,8 @@ export interface BackendOptions {
   readonly env: Env;
   /** Budget of the store's cache of recent rows. */
   readonly cacheBytes?: number;
+  /** Duration of each batch the engine took, for metrics. */
+  readonly onCommit?: ((seconds: number) => void) | undefined;
 }
 
 const CACHE_BYTES_DEFAULT = 64 << 20;
@@ -97,6 +99,7 @@ export class Backend {
   readonly engine: Engine;
   readonly cacheBytes: number;
   private readonly env: Env;
+  private readonly onCommit: ((seconds: number) => void) | undefined;
 
   /** Since the last flush. */
   private open = new Batch();
@@ -127,6 +130,7 @@ export class Backend {
   constructor(options: BackendOptions) {
     this.engine = options.engine;
     this.env = options.env;
+    this.onCommit = options.onCommit;
     this.cacheBytes = options.cacheBytes ?? CACHE_BYTES_DEFAULT;
     this.rows = new RowLog(this);
     this.index = this.readMetaNumber(MetaKey.consistentIndex);
@@ -298,7 +302,9 @@ export class Backend {
     this.inFlight = batch;
     const waiters = this.syncWaiters;
     if (sync) this.syncWaiters = [];
+    const startMs = this.env.clock.monoMs();
     this.engine.write(engineBatch(batch), sync, (error) => {
+      this.onCommit?.((this.env.clock.monoMs() - startMs) / 1000);
       this.onWritten(batch, error, sync ? waiters : null);
     });
   }

@@ -128,7 +128,9 @@ export class Store {
 
   /** Keys in the interval. Cost: O(log n) at the newest revision, plus what changed since for older ones. */
   count(interval: Interval, atRevision: number): number {
-    return this.index.count(interval, atRevision, atRevision >= this.currentRevision);
+    // The changes of a transaction under way are in the index already.
+    const newest = this.txn.changed ? this.txn.revision : this.currentRevision;
+    return this.index.count(interval, atRevision, atRevision >= newest);
   }
 
   /**

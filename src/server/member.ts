@@ -57,7 +57,7 @@ import { RaftDriver, type Applier, type DriverEvents } from './raft-driver.js';
 import { ReadIndex } from './read-index.js';
 import { LeaseRevoker } from './lease-revoker.js';
 import { handleLeasePeerRequest } from './services/lease.js';
-import { SnapshotKeeper } from './snapshots.js';
+import { SnapshotKeeper, type SnapshotOutcome } from './snapshots.js';
 import { ETCD_CLUSTER_VERSION, ETCD_VERSION } from './config/version.js';
 
 /**
@@ -115,7 +115,12 @@ export interface MemberOptions {
   }) => PeerTransport;
   readonly onWalSync?: (seconds: number) => void;
   readonly onWalWrite?: (bytes: number) => void;
-  readonly onApplySlow?: (ms: number, kind: number) => void;
+  readonly onBackendCommit?: (seconds: number) => void;
+  /** Applies that take longer are logged and reported; none if absent. */
+  readonly warningApplyMs?: number;
+  readonly onApplySlow?: () => void;
+  readonly onSnapshotSent?: SnapshotOutcome;
+  readonly onSnapshotReceived?: SnapshotOutcome;
   readonly onRemoved?: () => void;
 }
 
@@ -373,6 +378,7 @@ export class Member implements MemberApi {
       applier: this.applier,
       events: this.events,
       tickMs: options.heartbeatMs,
+      slowApplyMs: options.warningApplyMs ?? Infinity,
       // Time enough is left to hear from a leader that exists.
       advanceTicks: options.advanceElection
         ? Math.max(0, Math.round(options.electionMs / options.heartbeatMs) - HEARD_WITHIN_TICKS)
@@ -392,6 +398,8 @@ export class Member implements MemberApi {
       backend: () => this.backendNow,
       install: (engine, done) => this.installImage(engine, done),
       installed: (meta) => this.driver.snapshotInstalled(meta),
+      onSent: options.onSnapshotSent,
+      onReceived: options.onSnapshotReceived,
     });
   }
 
@@ -524,6 +532,11 @@ export class Member implements MemberApi {
 
   get proposalStats(): { readonly pending: number; readonly failed: number } {
     return { pending: this.proposals.pending, failed: this.proposals.failed };
+  }
+
+  /** Leases this member proposed to revoke because their time was up. */
+  get leasesExpired(): number {
+    return this.revoker.expiredTotal;
   }
 
   get readStats(): { readonly slow: number; readonly failed: number } {
@@ -677,7 +690,11 @@ export class Member implements MemberApi {
     this.restoring = true;
     this.hub.suspend();
     const old = this.backendNow;
-    const backend = new Backend({ engine, env: this.env });
+    const backend = new Backend({
+      engine,
+      env: this.env,
+      onCommit: this.options.onBackendCommit,
+    });
     this.backendNow = backend;
     this.machine.replaceBackend(backend);
     this.lessor.clear();
@@ -704,7 +721,26 @@ export class Member implements MemberApi {
     onSnapshot: (meta) => this.snapshots.install(meta),
     onSendSnapshot: (m) => this.snapshots.send(m),
     onApplied: (index) => this.snapshots.onApplied(index),
+    onSlowApply: (ms, entries) => this.onSlowApply(ms, entries),
   };
+
+  /** The entries were not timed one by one: the largest is the likely cause. */
+  private onSlowApply(ms: number, entries: readonly Entry[]): void {
+    this.options.onApplySlow?.();
+    let largest = entries[0];
+    for (const entry of entries) {
+      if (largest === undefined || entry.data.length > largest.data.length) largest = entry;
+    }
+    this.log.warn('apply request took too long', {
+      took: `${Math.round(ms)}ms`,
+      'expected-duration': `${this.options.warningApplyMs ?? 0}ms`,
+      entries: entries.length,
+      'first-index': entries[0]?.index,
+      'largest-index': largest?.index,
+      'largest-kind': largest?.data[0],
+      'largest-bytes': largest?.data.length,
+    });
+  }
 
   private onSoftState(state: SoftState): void {
     const now = this.env.clock.monoMs();
@@ -804,7 +840,7 @@ function openBackend(
 ): void {
   options.openEngine(dir, (error, engine) => {
     if (engine === null) return done(error, null);
-    done(null, new Backend({ engine, env: options.env }));
+    done(null, new Backend({ engine, env: options.env, onCommit: options.onBackendCommit }));
   });
 }
 

@@ -221,6 +221,19 @@ export class MetricsPage {
       'Events not yet sent.',
       (s) => s.pendingEvents,
     );
+    this.counter('etcd_mvcc_put_total', 'Puts applied.', (s) => s.puts);
+    this.counter('etcd_mvcc_delete_total', 'Deletes applied.', (s) => s.deletes);
+    this.counter('etcd_mvcc_range_total', 'Ranges read.', (s) => s.ranges);
+    this.counter(
+      'etcd_mvcc_txn_total',
+      'Transactions of more than one operation applied.',
+      (s) => s.txns,
+    );
+    this.gauge(
+      'etcd_debugging_mvcc_total_put_size_in_bytes',
+      'Bytes of keys and values put.',
+      (s) => s.putBytes,
+    );
     this.counter('etcd_debugging_mvcc_events_total', 'Events sent.', (s) => s.eventsSent);
     this.counter('etcd_debugging_lease_granted_total', 'Leases granted.', (s) => s.leasesGranted);
     this.counter('etcd_debugging_lease_revoked_total', 'Leases revoked.', (s) => s.leasesRevoked);
@@ -228,6 +241,11 @@ export class MetricsPage {
       'etcd_debugging_lease_renewed_total',
       'Renewals of leases.',
       (s) => s.leasesRenewed,
+    );
+    this.counter(
+      'etcd_debugging_server_lease_expired_total',
+      'Leases revoked because their time was up.',
+      (s) => s.leasesExpired,
     );
   }
 
@@ -364,6 +382,35 @@ export class MetricsPage {
       'Lost connections to a member.',
       'Remote',
       (p) => p.disconnects,
+    );
+    const snapshots = 'etcd_network_snapshot';
+    perPeer(
+      `${snapshots}_send_success`,
+      'counter',
+      'Snapshots a member took.',
+      'To',
+      (p) => p.snapshotsSent,
+    );
+    perPeer(
+      `${snapshots}_send_failures`,
+      'counter',
+      'Snapshots a member did not get.',
+      'To',
+      (p) => p.snapshotSendFailures,
+    );
+    perPeer(
+      `${snapshots}_receive_success`,
+      'counter',
+      'Snapshots taken from a member.',
+      'From',
+      (p) => p.snapshotsReceived,
+    );
+    perPeer(
+      `${snapshots}_receive_failures`,
+      'counter',
+      'Snapshots of a member that did not arrive whole.',
+      'From',
+      (p) => p.snapshotReceiveFailures,
     );
     const roundTrip = 'etcd_network_peer_round_trip_time_seconds';
     this.add(roundTrip, 'histogram', 'Round trips to a member.', (out) => {

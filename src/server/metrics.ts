@@ -45,6 +45,12 @@ export interface MemberSample {
   readonly leasesGranted: number;
   readonly leasesRevoked: number;
   readonly leasesRenewed: number;
+  readonly leasesExpired: number;
+  readonly puts: number;
+  readonly deletes: number;
+  readonly ranges: number;
+  readonly txns: number;
+  readonly putBytes: number;
   readonly alarms: readonly { readonly memberId: bigint; readonly type: string }[];
 }
 
@@ -108,6 +114,10 @@ export class PeerCounters {
   receivedFailures = 0;
   isConnected = false;
   disconnects = 0;
+  snapshotsSent = 0;
+  snapshotSendFailures = 0;
+  snapshotsReceived = 0;
+  snapshotReceiveFailures = 0;
   readonly roundTrip = new PlainHistogram(ROUND_TRIP_BOUNDS_SECONDS);
 }
 
@@ -131,6 +141,9 @@ export interface MetricsOptions {
   readonly methods: readonly MethodLabels[];
   /** Adds latency histograms per method. */
   readonly isExtensive: boolean;
+  /** Unary calls that take longer are reported to `onSlowUnary`; none if absent. */
+  readonly slowUnarySeconds?: number;
+  readonly onSlowUnary?: (path: string, code: Status, seconds: number) => void;
 }
 
 export class MemberMetrics implements TransportObserver {
@@ -147,8 +160,12 @@ export class MemberMetrics implements TransportObserver {
   healthSuccesses = 0;
   healthFailures = 0;
   private readonly byPath = new Map<string, MethodCounters>();
+  private readonly slowUnarySeconds: number;
+  private readonly onSlowUnary: MetricsOptions['onSlowUnary'];
 
   constructor(options: MetricsOptions) {
+    this.slowUnarySeconds = options.slowUnarySeconds ?? Infinity;
+    this.onSlowUnary = options.onSlowUnary;
     this.methods = options.methods.map((labels) => new MethodCounters(labels, options.isExtensive));
     for (const counters of this.methods) this.byPath.set(counters.labels.path, counters);
   }
@@ -165,6 +182,9 @@ export class MemberMetrics implements TransportObserver {
     if (counters === undefined) return;
     counters.handled[code] = (counters.handled[code] ?? 0) + 1;
     counters.seconds?.observe(seconds);
+    if (seconds > this.slowUnarySeconds && counters.labels.type === 'unary') {
+      this.onSlowUnary?.(path, code, seconds);
+    }
   }
 
   messageReceived(path: string, bytes: number): void {
@@ -195,6 +215,16 @@ export class MemberMetrics implements TransportObserver {
 
   readonly onApplySlow = (): void => {
     this.slowApplies++;
+  };
+
+  readonly onSnapshotSent = (to: bigint, isOk: boolean): void => {
+    if (isOk) this.peer(to).snapshotsSent++;
+    else this.peer(to).snapshotSendFailures++;
+  };
+
+  readonly onSnapshotReceived = (from: bigint, isOk: boolean): void => {
+    if (isOk) this.peer(from).snapshotsReceived++;
+    else this.peer(from).snapshotReceiveFailures++;
   };
 
   /** The counters of the traffic with member `id`, created when first asked for. */

@@ -57,6 +57,8 @@ export interface DriverEvents {
   onSendSnapshot(message: Message): void;
   /** Called after each drained batch with the new applied index. */
   onApplied(index: number): void;
+  /** Applying `entries`, in one go, took longer than `slowApplyMs`. */
+  onSlowApply(ms: number, entries: readonly Entry[]): void;
 }
 
 interface PendingSync {
@@ -75,6 +77,8 @@ export interface DriverParts {
   readonly applier: Applier;
   readonly events: DriverEvents;
   readonly tickMs: number;
+  /** Applies that take longer are reported. */
+  readonly slowApplyMs: number;
   /** Ticks of the first election timeout to skip: nobody can have been heard before the start. */
   readonly advanceTicks: number;
 }
@@ -90,6 +94,7 @@ export class RaftDriver {
   private readonly events: DriverEvents;
   private readonly tickMs: number;
   private readonly advanceTicks: number;
+  private readonly slowApplyMs: number;
 
   private scheduled = false;
   private running = false;
@@ -115,6 +120,7 @@ export class RaftDriver {
     this.events = parts.events;
     this.tickMs = parts.tickMs;
     this.advanceTicks = parts.advanceTicks;
+    this.slowApplyMs = parts.slowApplyMs;
   }
 
   start(): void {
@@ -306,12 +312,14 @@ export class RaftDriver {
       return;
     }
     const startMs = this.env.clock.monoMs();
+    let lookMs = startMs;
     let last: Entry | undefined;
     let confChanged = false;
     while (!confChanged) {
       const batch = this.applyQueue[0];
       if (batch === undefined) break;
-      const end = Math.min(batch.length, this.applyOffset + ENTRIES_PER_LOOK);
+      const from = this.applyOffset;
+      const end = Math.min(batch.length, from + ENTRIES_PER_LOOK);
       for (; this.applyOffset < end; this.applyOffset++) {
         const entry = batch[this.applyOffset] as Entry;
         if (entry.type === EntryType.confChange) {
@@ -326,7 +334,12 @@ export class RaftDriver {
         this.applyQueue.shift();
         this.applyOffset = 0;
       }
-      if (this.env.clock.monoMs() - startMs > SLICE_MS) break;
+      const nowMs = this.env.clock.monoMs();
+      if (nowMs - lookMs > this.slowApplyMs) {
+        this.events.onSlowApply(nowMs - lookMs, batch.slice(from, end));
+      }
+      lookMs = nowMs;
+      if (nowMs - startMs > SLICE_MS) break;
     }
     if (last !== undefined) this.finishBatch(last);
     if (confChanged) this.configurationChanged();

@@ -4,7 +4,7 @@ import type { Backend } from '../mvcc/backend.js';
 import { createDbInstaller, openDbSnapshot } from '../mvcc/db-snapshot.js';
 import type { Engine, EngineFactory } from '../mvcc/types.js';
 import type { RawNode } from '../raft/raw-node.js';
-import type { Message, SnapshotMeta } from '../raft/types.js';
+import type { MemberId, Message, SnapshotMeta } from '../raft/types.js';
 import type { WalWriter } from '../wal/types.js';
 import type { DataDir } from './data-dir.js';
 import type { Logger } from './logger.js';
@@ -31,7 +31,12 @@ export interface SnapshotKeeperParts {
   /** Replaces the image in use by the one in `engine`. */
   readonly install: (engine: Engine, done: Done) => void;
   readonly installed: (meta: SnapshotMeta) => void;
+  readonly onSent?: SnapshotOutcome | undefined;
+  readonly onReceived?: SnapshotOutcome | undefined;
 }
+
+/** How a transfer to or from a member ended, for metrics. */
+export type SnapshotOutcome = (peer: MemberId, isOk: boolean) => void;
 
 /** Log bytes after which a marker is set even if fewer than snapshotCount entries were applied. */
 const MARKER_LOG_BYTES = 256 * 1024 * 1024;
@@ -85,6 +90,7 @@ export class SnapshotKeeper {
     const failed = (error: Error): void => {
       log.warn('sending a snapshot failed', { to: message.to, error: error.message });
       node.reportSnapshot(message.to, false);
+      this.p.onSent?.(message.to, false);
     };
     const backend = this.p.backend();
     backend.flush();
@@ -102,6 +108,7 @@ export class SnapshotKeeper {
           if (sendError !== null) return failed(sendError);
           log.info('sent a snapshot', { to: message.to, 'snapshot-index': image.appliedIndex });
           node.reportSnapshot(message.to, true);
+          this.p.onSent?.(message.to, true);
         });
       });
     });
@@ -136,6 +143,7 @@ export class SnapshotKeeper {
       const remove = (): void => {
         env.disk.rmSync(dir);
         this.receiving = false;
+        this.p.onReceived?.(message.from, false);
         done();
       };
       if (close === undefined) remove();
@@ -158,6 +166,7 @@ export class SnapshotKeeper {
             if (closeError !== null) return discard(() => done(closeError));
             dirs.markStaged(meta.index);
             this.receiving = false;
+            this.p.onReceived?.(message.from, true);
             done(null);
           });
         });

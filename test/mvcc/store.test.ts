@@ -49,6 +49,19 @@ function read(store: Store, revision: number): string | undefined {
 }
 
 describe('Store', () => {
+  it('counts at the revision before a transaction without what the transaction changed so far', () => {
+    const { store } = open();
+    put(store, 'a', '');
+    put(store, 'b', '');
+    const all = { start: '', end: null };
+    const txn = store.begin();
+    txn.deleteRange({ start: 'a', end: 'b' });
+    expect(store.count(all, store.currentRevision)).to.equal(2);
+    expect(store.count(all, txn.revision)).to.equal(1);
+    txn.end();
+    expect(store.count(all, store.currentRevision)).to.equal(1);
+  });
+
   it('answers compaction requests as etcd does', () => {
     const fixture = open();
     const { store } = fixture;

@@ -29,6 +29,12 @@ export function memberSample(): MemberSample {
     leasesGranted: 12,
     leasesRevoked: 13,
     leasesRenewed: 14,
+    leasesExpired: 15,
+    puts: 16,
+    deletes: 17,
+    ranges: 18,
+    txns: 19,
+    putBytes: 20,
     alarms: [{ memberId: 0xan, type: 'NOSPACE' }],
   };
 }

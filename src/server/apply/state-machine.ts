@@ -68,6 +68,8 @@ export class StateMachine {
   readonly alarms = new Alarms();
   readonly members = new Members();
   clusterVersion = '';
+  /** Operations since start, for metrics. Ranges outside of transactions are counted by who answers them. */
+  readonly counts = { puts: 0, deletes: 0, ranges: 0, txns: 0, putBytes: 0 };
   /** Encoded response of the last successful `apply` that was asked for one. */
   reply: Uint8Array = new Uint8Array(0);
 
@@ -201,6 +203,8 @@ export class StateMachine {
         prev = this.store.row(row.modRevision, row.sub);
       }
     }
+    this.counts.puts++;
+    this.counts.putBytes += r.key.length + r.value.length;
     const value = r.ignoreValue && prev !== null ? valueOf(prev) : r.value;
     const lease = r.ignoreLease && prev !== null ? leaseOf(prev) : r.lease;
     txn.put(key, r.key, value, lease);
@@ -225,6 +229,7 @@ export class StateMachine {
 
   /** Deletes the interval; writes `prev_kvs` fields into `prevOut` when the request asks for them. */
   private deleteRange(txn: WriteTxn, r: DeleteRangeRequest, prevOut: FieldWriter | null): number {
+    this.counts.deletes++;
     const interval = intervalOf(r.key, r.rangeEnd);
     const wantPrev = r.prevKv && prevOut !== null;
     if (wantPrev || this.lessor.size > 0) {
@@ -267,6 +272,7 @@ export class StateMachine {
 
   /** Executes the chosen ops in order; `out` receives `succeeded` and one `responses` field an op. */
   private executePath(txn: WriteTxn, path: TxnPath, out: FieldWriter | null): void {
+    if (path.ops.length > 1) this.counts.txns++;
     out?.bool(2, path.succeeded);
     path.ops.forEach((_op, i) => {
       const response = out === null ? null : new FieldWriter();
@@ -282,6 +288,7 @@ export class StateMachine {
   private executeOp(txn: WriteTxn, path: TxnPath, i: number, out: FieldWriter | null): number {
     const op = path.ops[i];
     if (op?.requestRange !== undefined) {
+      this.counts.ranges++;
       if (out !== null) {
         const visible = this.visible(txn);
         const at = op.requestRange.revision > 0 ? op.requestRange.revision : visible;

@@ -90,6 +90,8 @@ export class MemberFacts implements HealthFacts, ClusterFacts {
       leasesGranted: lessor.grantedTotal,
       leasesRevoked: lessor.revokedTotal,
       leasesRenewed: lessor.renewedTotal,
+      leasesExpired: member.leasesExpired,
+      ...member.machine.counts,
       alarms: this.raised(),
     };
   }

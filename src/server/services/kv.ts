@@ -41,6 +41,7 @@ export function kvService(api: MemberApi, options: KvOptions): [string, Method][
     if (!r.serializable && api.isLearner) return call.fail(errors.notSupportedForLearner);
     const problem = checkRange(r);
     if (problem !== null) return call.fail(problem);
+    machine.counts.ranges++;
     // Keys are copied here: the request's bytes belong to the transport.
     const interval = intervalOf(r.key, r.rangeEnd);
     if (r.serializable) return api.whenReadable(() => answerRange(api, r, interval, call));
@@ -68,6 +69,7 @@ export function kvService(api: MemberApi, options: KvOptions): [string, Method][
     if (problem !== null) return call.fail(problem);
     if (r.sortOrder === 2 || r.sortTarget !== 0) return call.fail(errors.rangeStreamSort);
     if (hasFilters(r)) return call.fail(errors.rangeStreamFilters);
+    machine.counts.ranges++;
     if (r.serializable) {
       return api.whenReadable(() => answerRangeStream(api, r, options.maxRequestBytes, call));
     }

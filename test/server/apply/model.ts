@@ -78,7 +78,7 @@ export function rangeOf(state: State, r: RangeRequest): RangeResponseInit {
     (a, b) => (a.key < b.key ? -1 : 1),
     (a, b) => a.version - b.version,
     (a, b) => a.create - b.create,
-    (a, b) => a.mod - b.mod || a.sub - b.sub,
+    (a, b) => (a.mod === b.mod ? a.sub - b.sub : a.mod - b.mod),
     (a, b) => (a.value < b.value ? -1 : a.value > b.value ? 1 : 0),
   ];
   const order = orders[r.sortTarget];
@@ -92,7 +92,7 @@ export function rangeOf(state: State, r: RangeRequest): RangeResponseInit {
 /** The state machine written down a second time, slowly: every revision is a whole map. */
 export class Model {
   /** By revision. */
-  readonly states: State[] = [new Map(), new Map()];
+  readonly states: State[] = [new Map<string, Row>(), new Map<string, Row>()];
   readonly leases = new Map<bigint, number>();
   readonly alarms = new Set<number>();
   compacted = -1;
