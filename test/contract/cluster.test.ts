@@ -8,14 +8,14 @@ import {
   encodeAuthenticateRequest,
   encodeMemberListRequest,
 } from '../../src/gen/rpc.js';
-import { bytes, describeForBoth, freshPrefix, refusal, type Target } from './support/targets.js';
+import { bytes, describeForAll, freshPrefix, refusal, type Target } from './support/targets.js';
 
 /** Maintenance, Cluster, Auth switched off, and health, over the wire. */
 
 const COMPACTED = '11 etcdserver: mvcc: required revision has been compacted';
 const FUTURE = '11 etcdserver: mvcc: required revision is a future revision';
 
-describeForBoth('cluster', (target: Target) => {
+describeForAll('cluster', (target: Target) => {
   const itSince35 = target.isSince(5) ? it : (): void => undefined;
 
   const healthOf = async (service: string): Promise<number> =>

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
-import { describeForBoth, type Target } from './support/targets.js';
+import { describeForAll, type Target } from './support/targets.js';
 
 /** What is served over HTTP/1.1 on the client port besides the gateway. */
 
-describeForBoth('http', (target: Target) => {
+describeForAll('http', (target: Target) => {
   const itSince35 = target.isSince(5) ? it : (): void => undefined;
 
   async function ask(

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { CompareResult, CompareTarget, type RangeResponse } from '../../src/gen/rpc.js';
 import {
   bytes,
-  describeForBoth,
+  describeForAll,
   freshPrefix,
   prefixEnd,
   refusal,
@@ -19,7 +19,7 @@ const COMPACTED = '11 etcdserver: mvcc: required revision has been compacted';
 const FUTURE = '11 etcdserver: mvcc: required revision is a future revision';
 const ALL = Uint8Array.of(0);
 
-describeForBoth('KV', (target: Target) => {
+describeForAll('KV', (target: Target) => {
   const put = (key: string, value: string): Promise<number> =>
     target.client
       .put({ key: bytes(key), value: bytes(value) })
@@ -207,12 +207,16 @@ describeForBoth('KV', (target: Target) => {
     });
 
     it('of a service and a method that do not exist', async () => {
-      expect(await refusal(target.client.unary('/no.Such/Thing', new Uint8Array(0)))).to.equal(
-        '12 unknown service no.Such',
-      );
-      expect(
-        await refusal(target.client.unary('/etcdserverpb.KV/Thing', new Uint8Array(0))),
-      ).to.equal('12 unknown method Thing for service etcdserverpb.KV');
+      const empty = new Uint8Array(0);
+      const service = await refusal(target.client.unary('/no.Such/Thing', empty));
+      const method = await refusal(target.client.unary('/etcdserverpb.KV/Thing', empty));
+      // The library has words of its own.
+      if (target.label === 'mainstay on grpc-js') {
+        expect([service, method].every((answer) => answer.startsWith('12 '))).to.equal(true);
+        return;
+      }
+      expect(service).to.equal('12 unknown service no.Such');
+      expect(method).to.equal('12 unknown method Thing for service etcdserverpb.KV');
     });
   });
 

@@ -15,7 +15,7 @@ import {
 } from '../../src/gen/rpc.js';
 import {
   bytes,
-  describeForBoth,
+  describeForAll,
   freshPrefix,
   prefixEnd,
   refusal,
@@ -28,7 +28,7 @@ import { eventText, WatchStream } from './support/watch.js';
 
 const NOT_FOUND = '5 etcdserver: requested lease not found';
 
-describeForBoth('lease', (target: Target) => {
+describeForAll('lease', (target: Target) => {
   let nextId = 0x1000n;
   const freshId = (): bigint => nextId++;
 

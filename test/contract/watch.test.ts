@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import {
   bytes,
-  describeForBoth,
+  describeForAll,
   freshPrefix,
   prefixEnd,
   text,
@@ -16,7 +16,7 @@ const NO_PUT = 0;
 const NO_DELETE = 1;
 const ALL = Uint8Array.of(0);
 
-describeForBoth('watch', (target: Target) => {
+describeForAll('watch', (target: Target) => {
   const open: WatchStream[] = [];
 
   afterEach(() => {

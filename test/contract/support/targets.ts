@@ -1,6 +1,6 @@
 /**
- * The servers whose answers are asserted: one member of mainstay and one real etcd, started once for all files of this
- * folder. What holds for both is the contract; where the installed etcd is of an older release, the test says so.
+ * The servers whose answers are asserted: mainstay on either transport and a real etcd, one member each, started once for all files of this
+ * folder. What holds for all is the contract; where the installed etcd is of an older release, the test says so.
  */
 import { ClientError, EtcdClient } from '../../../src/client/client.js';
 import {
@@ -13,19 +13,29 @@ import {
 } from '../../support/servers.js';
 
 export class Target {
+  readonly label: string;
   readonly kind: ServerKind;
   /** N of the release 3.N it behaves like. */
   readonly minor: number;
   private cluster: TestCluster | undefined;
   private openClient: EtcdClient | undefined;
 
-  constructor(kind: ServerKind, minor: number) {
+  private readonly flags: Readonly<Record<string, string>>;
+
+  constructor(
+    label: string,
+    kind: ServerKind,
+    minor: number,
+    flags: Readonly<Record<string, string>>,
+  ) {
+    this.label = label;
     this.kind = kind;
     this.minor = minor;
+    this.flags = flags;
   }
 
   get client(): EtcdClient {
-    if (this.openClient === undefined) throw new Error(`${this.kind} was not started`);
+    if (this.openClient === undefined) throw new Error(`${this.label} was not started`);
     return this.openClient;
   }
 
@@ -36,11 +46,7 @@ export class Target {
 
   async start(): Promise<void> {
     if (this.openClient !== undefined) return;
-    this.cluster = await startCluster({
-      kind: this.kind,
-      size: 1,
-      flags: PROGRESS_FLAGS[this.kind],
-    });
+    this.cluster = await startCluster({ kind: this.kind, size: 1, flags: this.flags });
     this.openClient = new EtcdClient(this.cluster.member(0).endpoint);
   }
 
@@ -55,32 +61,27 @@ const etcd = versionOf(etcdProgram(), '--version');
 /** The release mainstay behaves like. */
 const OUR_MINOR = 6;
 
-/** Watchers that ask for it hear of progress this often. */
-const PROGRESS_FLAGS: Readonly<Record<ServerKind, Readonly<Record<string, string>>>> = {
-  mainstay: { 'experimental-watch-progress-notify-interval': '300ms' },
-  etcd:
-    etcd !== null && etcd.minor > 4
-      ? { 'experimental-watch-progress-notify-interval': '300ms' }
-      : {},
-};
+/** Watchers that ask for it hear of progress this often; 3.4 cannot be told. */
+const PROGRESS = { 'experimental-watch-progress-notify-interval': '300ms' };
 
-const targets = [new Target('mainstay', OUR_MINOR), new Target('etcd', etcd?.minor ?? 0)] as const;
+/** Both transports of mainstay serve the same contract. */
+const targets = [
+  new Target('mainstay', 'mainstay', OUR_MINOR, PROGRESS),
+  new Target('mainstay on grpc-js', 'mainstay', OUR_MINOR, {
+    ...PROGRESS,
+    'rpc-transport': 'grpc-js',
+  }),
+  new Target('etcd', 'etcd', etcd?.minor ?? 0, etcd !== null && etcd.minor > 4 ? PROGRESS : {}),
+];
 
 after(async () => {
   await Promise.all(targets.map((target) => target.stop()));
 });
 
-/** Both servers, for tests that compare their answers. */
-export async function bothTargets(context: Mocha.Context): Promise<readonly [Target, Target]> {
-  if (etcd === null) skipWithout(context, 'etcd to compare with');
-  await Promise.all(targets.map((target) => target.start()));
-  return targets;
-}
-
 /** A suite whose tests hold for mainstay and for etcd. */
-export function describeForBoth(title: string, define: (target: Target) => void): void {
+export function describeForAll(title: string, define: (target: Target) => void): void {
   for (const target of targets) {
-    describe(`${title} (${target.kind})`, () => {
+    describe(`${title} (${target.label})`, () => {
       before(async function () {
         if (target.kind === 'etcd' && etcd === null) skipWithout(this, 'etcd to compare with');
         await target.start();
