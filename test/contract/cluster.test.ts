@@ -78,7 +78,6 @@ describeForAll('cluster', (target: Target) => {
     expect(newest.compactRevision).to.equal(first);
     expect(newest.header?.revision).to.equal(second);
     expect((await target.client.hashKv(second)).hash).to.equal(newest.hash);
-    if (target.isSince(5)) expect((await target.client.hashKv(-1)).hash).to.equal(newest.hash);
     expect(await refusal(target.client.hashKv(second + 1))).to.equal(FUTURE);
     expect(await refusal(target.client.hashKv(first - 1))).to.equal(COMPACTED);
   });
