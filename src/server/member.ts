@@ -1,4 +1,4 @@
-import type { Env } from '../env/env.js';
+import type { Env, Timer } from '../env/env.js';
 import {
   decodeConfChangeEntry,
   decodeConfStateRecord,
@@ -130,6 +130,9 @@ const MAX_INFLIGHT_BYTES = 64 * 1024 * 1024;
 const MAX_UNCOMMITTED_BYTES = 256 * 1024 * 1024;
 const MAX_COMMITTED_BYTES_PER_READY = 1024 * 1024;
 const PUBLISH_RETRY_MS = 1000;
+/** How long an applied change may wait for others before the backend gets them, and for how many bytes. */
+const FLUSH_DELAY_MS = 5;
+const FLUSH_BYTES = 128 * 1024;
 const HEARD_WITHIN_TICKS = 3;
 /** Stands for the bootstrap itself, so that the first leader's term is 2, as etcd's is. */
 const BOOTSTRAP_TERM = 1;
@@ -168,6 +171,7 @@ export class Member implements MemberApi {
   private lastLeader: MemberId = NONE;
   private lastTermApplied = 0;
   private stopping = false;
+  private flushTimer: Timer | null = null;
   private whenLed: (() => void)[] = [];
   /** True while a received image replaces the state: nothing may be read then. */
   private restoring = false;
@@ -627,12 +631,26 @@ export class Member implements MemberApi {
 
   // ---- apply ----
 
+  /**
+   * Hands what was applied to the backend, a little later: small changes then share a batch of the engine. Reads see
+   * them at once, and the log holds them.
+   */
+  private flushSoon(): void {
+    if (this.backendNow.pendingBytes >= FLUSH_BYTES) return this.backendNow.flush();
+    this.flushTimer ??= this.env.after(FLUSH_DELAY_MS, this.flushNow);
+  }
+
+  private readonly flushNow = (): void => {
+    this.flushTimer = null;
+    if (!this.stopping) this.backendNow.flush();
+  };
+
   private readonly applier: Applier = ((self: Member): Applier => ({
     applyEntry: (entry) => self.applyEntry(entry),
     applyConfChange: (entry) => self.applyConfChange(entry),
     endBatch: (index, term) => {
       self.backendNow.setApplied(index, term);
-      self.backendNow.flush();
+      self.flushSoon();
     },
     get backlogBytes() {
       return self.backendNow.pendingBytes;

@@ -66,7 +66,9 @@ export class SnapshotKeeper {
     if (term === undefined) return;
     this.marking = true;
     const meta: SnapshotMeta = { index, term, confState: node.status().confState };
-    this.p.backend().sync((error) => {
+    const backend = this.p.backend();
+    backend.flush();
+    backend.sync((error) => {
       if (error !== null || this.installing) {
         this.marking = false;
         return;
