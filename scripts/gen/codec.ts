@@ -1,6 +1,7 @@
 /** Emits the TypeScript of one .proto file: types, and the binary codec of every message. */
 import type { EnumModel, FieldModel, FileModel, Kind, MessageModel } from './model.js';
 import { emitJson } from './json.js';
+import { hasPresence, jsonName } from './model.js';
 
 const DEFAULTS: Record<Kind, string> = {
   bytes: 'EMPTY_BYTES',
@@ -119,10 +120,6 @@ const JSON_VALUES = [
 ];
 const JSON_TYPES = ['JsonObject', 'JsonValue'];
 
-export function jsonName(message: string): string {
-  return message.charAt(0).toLowerCase() + message.slice(1);
-}
-
 function comment(out: string[], text: string | null, indent = ''): void {
   if (text !== null && text !== '') {
     out.push(`${indent}/** ${text.trim().replace(/\s*\n\s*/g, ' ')} */`);
@@ -151,11 +148,6 @@ function emitMessage(out: string[], m: MessageModel): void {
 
 function valueType(f: FieldModel): string {
   return f.kind === 'message' ? f.typeName : TYPES[f.kind];
-}
-
-/** Whether absence is told apart from the zero value. */
-export function hasPresence(f: FieldModel): boolean {
-  return !f.repeated && (f.oneof !== null || f.kind === 'message');
 }
 
 function emitTypes(out: string[], m: MessageModel): void {

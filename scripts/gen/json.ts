@@ -1,5 +1,5 @@
 /** Emits the JSON mapping of a message. */
-import { hasPresence, jsonName } from './codec.js';
+import { hasPresence, jsonName } from './model.js';
 import type { FieldModel, MessageModel } from './model.js';
 
 export function emitJson(out: string[], m: MessageModel): void {

@@ -202,3 +202,12 @@ function readMethod(service: protobuf.Service, method: protobuf.Method): MethodM
     responseFile: fileName(response),
   };
 }
+
+export function jsonName(message: string): string {
+  return message.charAt(0).toLowerCase() + message.slice(1);
+}
+
+/** Whether absence is told apart from the zero value. */
+export function hasPresence(f: FieldModel): boolean {
+  return !f.repeated && (f.oneof !== null || f.kind === 'message');
+}

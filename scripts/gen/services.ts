@@ -1,5 +1,5 @@
 /** Emits the tables of all RPCs: names and kinds, and the JSON codecs the gateway needs for them. */
-import { jsonName } from './codec.js';
+import { jsonName } from './model.js';
 import type { MethodModel } from './model.js';
 
 const HEAD = '// Generated from the services in proto/ by scripts/gen.ts. Do not edit.';

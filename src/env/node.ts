@@ -148,7 +148,7 @@ function writeAll(fd: number, bytes: Uint8Array, from: number, position: number,
   });
 }
 
-export function createNodeDisk(): Disk {
+function createNodeDisk(): Disk {
   return {
     mkdirSync(path: string): void {
       fs.mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE });

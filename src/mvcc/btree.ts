@@ -19,7 +19,7 @@ import type { Key } from './types.js';
  * use it, so each must follow a `find` of the same key. Called by key-index.ts only.
  */
 
-export const LEAF_MAX = 64;
+const LEAF_MAX = 64;
 const INNER_MAX = 64;
 const LEAF_MIN = LEAF_MAX / 4;
 const INNER_MIN = INNER_MAX / 4;

@@ -20,7 +20,7 @@ const MAGIC = Buffer.from('mstydb01', 'latin1');
 const END_MARK = 0xffffffff;
 const END_BYTES = 4 + 8 + 4;
 const ROW_HEAD_BYTES = 8;
-export const CHUNK_BYTES_MAX = 256 << 10;
+const CHUNK_BYTES_MAX = 256 << 10;
 const READ_ROWS = 256;
 /** Rows are handed to the engine in batches of about this size. */
 const BATCH_BYTES = 1 << 20;

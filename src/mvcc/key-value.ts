@@ -20,14 +20,6 @@ const WIRE_BYTES = 2;
 const EMPTY = new Uint8Array(0);
 const LEASE_BYTES_MAX = 10;
 
-/** Bytes a varint of `n` takes. Requires: 0 <= n <= 2^53 - 1. */
-export function varintSize(n: number): number {
-  let size = 1;
-  for (let rest = n; rest >= 128; rest = rest > 0x7fffffff ? Math.floor(rest / 128) : rest >>> 7)
-    size++;
-  return size;
-}
-
 function writeVarint(target: Uint8Array, offset: number, n: number): number {
   let at = offset;
   let rest = n;

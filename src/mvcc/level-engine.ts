@@ -37,7 +37,7 @@ export const openLevelEngine: EngineFactory = (dir, done) => {
   openLevelEngineWith(dir, {}, done);
 };
 
-export function openLevelEngineWith(
+function openLevelEngineWith(
   dir: string,
   options: LevelEngineOptions,
   done: (error: Error | null, engine: Engine | null) => void,

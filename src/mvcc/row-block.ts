@@ -19,14 +19,14 @@ export const ROW_HEAD_BYTES = 16;
 export const CHECKSUM_BYTES = 4;
 const SIZE_OFFSET = 12;
 
-export function writeU32(target: Uint8Array, offset: number, value: number): void {
+function writeU32(target: Uint8Array, offset: number, value: number): void {
   target[offset] = value >>> 24;
   target[offset + 1] = value >>> 16;
   target[offset + 2] = value >>> 8;
   target[offset + 3] = value;
 }
 
-export function readU32(source: Uint8Array, offset: number): number {
+function readU32(source: Uint8Array, offset: number): number {
   return (
     (((source[offset] as number) << 24) |
       ((source[offset + 1] as number) << 16) |

@@ -22,14 +22,6 @@ export interface Interval {
 export type MvccReason =
   'compacted' | 'future-revision' | 'lease-not-found' | 'lease-exists' | 'lease-ttl-too-large';
 
-export class MvccError extends Error {
-  readonly reason: MvccReason;
-  constructor(reason: MvccReason) {
-    super(reason);
-    this.reason = reason;
-  }
-}
-
 /** What the key index knows of one key at one revision, without touching its value. */
 export interface RowRef {
   key: Key;

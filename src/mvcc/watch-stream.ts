@@ -42,10 +42,10 @@ export interface WatchCreate {
 }
 
 /** The id in answers that belong to no watcher. */
-export const NO_WATCH_ID = -1n;
+const NO_WATCH_ID = -1n;
 
 /** cancel_reason texts that clients match on. */
-export const WatchRefusal = {
+const WatchRefusal = {
   duplicateId: 'mvcc: duplicate watch ID provided on the WatchStream',
   emptyInterval: 'mvcc: watcher range is empty',
   negativeStart: 'etcdserver: mvcc: required revision has been compacted',

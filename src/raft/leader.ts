@@ -147,7 +147,7 @@ export function maybeCommit(r: Raft): boolean {
 }
 
 /** Answers the reads whose round a majority acknowledged. */
-export function confirmReads(r: Raft): void {
+function confirmReads(r: Raft): void {
   if (!r.reads.hasPending()) return;
   const round = r.tracker.confirmedRound(r.reads.round);
   const confirmed: readonly PendingRead[] = r.reads.takeConfirmed(round);

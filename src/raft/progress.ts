@@ -5,7 +5,7 @@ export const ProgressState = { probe: 0, replicate: 1, snapshot: 2 } as const;
 export type ProgressState = (typeof ProgressState)[keyof typeof ProgressState];
 
 /** No incarnation of the peer has answered in this term. */
-export const UNKNOWN_INCARNATION = -1;
+const UNKNOWN_INCARNATION = -1;
 
 /**
  * What a leader knows about one member, and what it may send to it.

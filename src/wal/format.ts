@@ -57,7 +57,7 @@ export const RecordType = {
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 
 const SEGMENT_MAGIC = 'mainswal';
-export const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 1;
 const HEADER_FIXED_BYTES = 156;
 const HEADER_CRC_BYTES = 4;
 const U32 = 2 ** 32;

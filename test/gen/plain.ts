@@ -37,11 +37,11 @@ export interface Codec {
 }
 
 const protoDir = fileURLToPath(new URL('../../proto', import.meta.url));
-export const root = loadRoot(
+const root = loadRoot(
   protoDir,
   readdirSync(protoDir).map((name) => join(protoDir, name)),
 );
-export const model = readModel(root);
+const model = readModel(root);
 const byName = new Map<string, MessageModel>();
 for (const file of model.files)
   for (const m of file.messages) byName.set(`${file.name}.${m.name}`, m);

@@ -122,10 +122,10 @@ describe('Http2Transport: protocol', () => {
 
     it('ends the connection on a wrong preface', async () => {
       server = await startRawServer(table);
-      for (const start of ['GET / HTTP/1.1\r\n\r\n', 'PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n']) {
+      for (const opening of ['GET / HTTP/1.1\r\n\r\n', 'PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n']) {
         client = await RawClient.connect(server.port);
         open.push(client);
-        client.send(Buffer.from(start));
+        client.send(Buffer.from(opening));
         await expectGoaway(ErrorCode.protocolError);
       }
     });

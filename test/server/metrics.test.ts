@@ -130,7 +130,9 @@ describe('MetricsPage', () => {
         families.add(current);
         continue;
       }
-      expect(line).match(/^[a-z_][a-z0-9_]*(\{([a-zA-Z_]+="[^"]*",?)+\})? (-?[0-9][0-9.e+-]*|Nan)$/);
+      expect(line).match(
+        /^[a-z_][a-z0-9_]*(\{([a-zA-Z_]+="[^"]*",?)+\})? (-?[0-9][0-9.e+-]*|Nan)$/,
+      );
       const name = line.slice(0, line.lastIndexOf(' '));
       expect(name.startsWith(current), `${line} after ${current}`).equal(true);
       expect(series.has(name), line).equal(false);

@@ -9,7 +9,7 @@
  */
 import type { Disk, DiskFile, Done } from '../../src/env/env.js';
 
-export const SECTOR_BYTES = 512;
+const SECTOR_BYTES = 512;
 
 export type DiskOperation =
   | 'mkdir'

@@ -83,7 +83,7 @@ export class LogModel {
 }
 
 /** Text that is equal exactly when two states are; commit indexes may lag and are left out. */
-export function fingerprint(state: {
+function fingerprint(state: {
   readonly hardState: HardState;
   readonly snapshot: SnapshotMeta;
   readonly entries: readonly Entry[];

@@ -15,7 +15,7 @@ export interface FieldSink {
 }
 
 /** SETTINGS_HEADER_TABLE_SIZE: the protocol's default, never changed by this server. */
-export const HEADER_TABLE_BYTES = 4096;
+const HEADER_TABLE_BYTES = 4096;
 /** Longest name or value; blocks are cut off before their strings can be longer. */
 export const MAX_STRING_BYTES = 64 * 1024;
 /** Integers of five continuation bytes and more are refused. */

@@ -118,7 +118,7 @@ function canonicalCodes(): { symbol: number; code: number; length: number }[] {
   const lengths = Array.from(CODE_LENGTHS, (digit) => Number.parseInt(digit, 36));
   invariant(lengths.length === END_OF_STRING + 1, 'the Huffman table is incomplete');
   const symbols = lengths.map((length, symbol) => ({ symbol, length }));
-  symbols.sort((a, b) => a.length - b.length || a.symbol - b.symbol);
+  symbols.sort((a, b) => (a.length === b.length ? a.symbol - b.symbol : a.length - b.length));
   const codes: { symbol: number; code: number; length: number }[] = [];
   let code = 0;
   let previous = symbols[0]?.length ?? 0;

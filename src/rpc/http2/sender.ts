@@ -54,7 +54,7 @@ export class Sender {
   private readonly host: ConnectionHost;
   private window = DEFAULT_WINDOW;
   // Streams with something to send: in turn, or waiting for the connection's window.
-  private ready: Http2Stream[] = [];
+  private readonly ready: Http2Stream[] = [];
   private readyFirst = 0;
   private blocked: Http2Stream[] = [];
 

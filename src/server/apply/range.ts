@@ -1,7 +1,7 @@
 import type { RangeRequest } from '../../gen/rpc.js';
 import { valueOf, withoutValue } from '../../mvcc/key-value.js';
 import type { Store } from '../../mvcc/store.js';
-import type { MvccReason, RowRef } from '../../mvcc/types.js';
+import type { RowRef } from '../../mvcc/types.js';
 import type { FieldWriter } from '../field-writer.js';
 import { intervalOf, keyOf } from './interval.js';
 
@@ -51,17 +51,13 @@ export function isPointRead(r: RangeRequest): boolean {
   return r.rangeEnd.length === 0 && !r.countOnly && !hasFilters(r);
 }
 
-export function revisionProblem(store: Store, revision: number): MvccReason | null {
-  return revision > 0 ? store.checkRevision(revision) : null;
-}
-
 /** How many rows the scan must produce at most; 0 for all. */
 export function scanLimit(r: RangeRequest): number {
   return limitIsPushedDown(r) ? r.limit + 1 : 0;
 }
 
 /** Keeps the rows the four revision bounds allow; bounds are inclusive, 0 is off. */
-export function passesFilters(r: RangeRequest, row: RowRef): boolean {
+function passesFilters(r: RangeRequest, row: RowRef): boolean {
   if (r.minModRevision !== 0 && row.modRevision < r.minModRevision) return false;
   if (r.maxModRevision !== 0 && row.modRevision > r.maxModRevision) return false;
   if (r.minCreateRevision !== 0 && row.createRevision < r.minCreateRevision) return false;

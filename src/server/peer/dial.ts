@@ -126,7 +126,7 @@ export function dial(
 }
 
 /** Throws: Error when the text is no http URL. */
-export function hostAndPort(url: string): { host: string; port: number } {
+function hostAndPort(url: string): { host: string; port: number } {
   const parsed = new URL(url);
   if (parsed.protocol !== 'http:') throw new Error(`peer URL ${url}: only http is supported`);
   const host = parsed.hostname.replace(/^\[(.*)\]$/, '$1');

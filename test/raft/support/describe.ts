@@ -13,7 +13,7 @@ export function describeConf(conf: ConfState): string {
   return `voters=${conf.voters.join(',')}${learners}`;
 }
 
-export function describeEntries(entries: readonly Entry[]): string {
+function describeEntries(entries: readonly Entry[]): string {
   return entries
     .map(
       (e) =>

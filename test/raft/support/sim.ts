@@ -20,11 +20,11 @@ import { Random } from './random.js';
  */
 
 /** A membership change as the payload of an entry. */
-export function encodeChange(change: ConfChange): Uint8Array {
+function encodeChange(change: ConfChange): Uint8Array {
   return Uint8Array.of(change.type, Number(change.memberId));
 }
 
-export function decodeChange(data: Uint8Array): ConfChange {
+function decodeChange(data: Uint8Array): ConfChange {
   const type = data[0] ?? 0;
   return {
     type: type as ConfChange['type'],

@@ -115,8 +115,16 @@ describe('installing a snapshot', function () {
     receive(bench, image);
     const { handler } = bench;
     let refusals = 0;
+    const { snapshot } = image.message;
+    const newer = {
+      ...image.message,
+      snapshot: snapshot === null ? null : { ...snapshot, index: INDEX + 10 },
+    };
     do {
       expect(handler?.onSnapshot(2n, image.message)).to.equal(null);
+      if (bench.running.appliedIndex < INDEX) {
+        expect(handler?.onSnapshot(2n, newer)).to.equal(null);
+      }
       refusals++;
     } while (machine.env.step());
     expect(refusals).to.be.greaterThan(10);

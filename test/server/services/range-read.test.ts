@@ -297,7 +297,7 @@ describe('ranges for clients', function () {
     bench.machine.env.settle();
     call.pull(5);
     bench.replaceState();
-    const release = bench.machine.store.pin(1);
+    const release = bench.machine.store.pin(bench.model.revision);
     expect(call.pull()).to.equal(true);
     expect(call.bytes.length).to.be.lessThan(call.totalBytes);
     // What belonged to the old state does not release the pins of the new one.
