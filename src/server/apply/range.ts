@@ -57,7 +57,7 @@ export function scanLimit(r: RangeRequest): number {
 }
 
 /** Keeps the rows the four revision bounds allow; bounds are inclusive, 0 is off. */
-function passesFilters(r: RangeRequest, row: RowRef): boolean {
+export function passesFilters(r: RangeRequest, row: RowRef): boolean {
   if (r.minModRevision !== 0 && row.modRevision < r.minModRevision) return false;
   if (r.maxModRevision !== 0 && row.modRevision > r.maxModRevision) return false;
   if (r.minCreateRevision !== 0 && row.createRevision < r.minCreateRevision) return false;

@@ -8,6 +8,7 @@ import {
   hasFilters,
   isPointRead,
   KVS_FIELD,
+  passesFilters,
   rowBytes,
   scanLimit,
   selectRows,
@@ -207,7 +208,7 @@ class RangeRead {
       for (;;) {
         const chunk = walk.next();
         if (chunk.length === 0) break;
-        for (const row of chunk) rows.push(row);
+        for (const row of chunk) if (passesFilters(r, row)) rows.push(row);
         if (api.env.clock.monoMs() - startMs > SLICE_MS) {
           api.env.defer(slice);
           return;
