@@ -32,6 +32,7 @@ import { MetricsPage } from './metrics-page.js';
 import { peerMetrics } from './peer-metrics.js';
 import { TcpPeerTransport } from './peer/tcp-transport.js';
 import { serviceTable } from './services/table.js';
+import { SlowCallLog } from './slow-calls.js';
 
 /**
  * One member as a process sees it: real environment, real network, and the ports clients talk to. Opens in the order
@@ -68,12 +69,7 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
     methods: allMethods,
     isExtensive: config.metrics === 'extensive',
     slowUnarySeconds: config.warningUnaryRequestMs / 1000,
-    onSlowUnary: (path, code, seconds) =>
-      log.warn('request took too long', {
-        path,
-        'grpc-code': code,
-        'time spent': `${Math.round(seconds * 1000)}ms`,
-      }),
+    onSlowUnary: new SlowCallLog(env.clock, log).onSlowCall,
   });
   const peerHttp = createServer();
   const member = await openMember(env, config, log, metrics, peerHttp);

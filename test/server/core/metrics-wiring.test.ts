@@ -1,8 +1,10 @@
 import { expect } from 'chai';
 import { allMethods } from '../../../src/gen/services.js';
 import { Backend, Bucket } from '../../../src/mvcc/backend.js';
+import { silentLogger, type LogFields, type Logger } from '../../../src/server/logger.js';
 import { MetricsPage } from '../../../src/server/metrics-page.js';
 import { MemberMetrics } from '../../../src/server/metrics.js';
+import { SlowCallLog } from '../../../src/server/slow-calls.js';
 import { SteppedEnv } from '../../mvcc/stepped-env.js';
 import { memberSample } from '../../support/member-sample.js';
 import { MemoryEngine } from '../../support/memory-engine.js';
@@ -21,6 +23,20 @@ describe('what a member reports to its metrics', () => {
     metrics.handled('/etcdserverpb.Watch/Watch', 0, 1000);
     metrics.handled('/no/Such', 0, 1000);
     expect(slow).to.deep.equal(['/etcdserverpb.KV/Put 14 0.4']);
+  });
+
+  it('logs slow calls, and only how many when there are many', () => {
+    const env = new SteppedEnv(1);
+    const lines: LogFields[] = [];
+    const log: Logger = { ...silentLogger, warn: (_msg, fields) => lines.push(fields ?? {}) };
+    const { onSlowCall } = new SlowCallLog(env.clock, log);
+    for (let i = 0; i < 3; i++) onSlowCall('/p', 0, 0.5);
+    env.after(100, () => onSlowCall('/p', 14, 0.7));
+    env.settle();
+    expect(lines).to.deep.equal([
+      { path: '/p', 'grpc-code': 0, 'time spent': '500ms' },
+      { path: '/p', 'grpc-code': 14, 'time spent': '700ms', 'others-not-logged': 2 },
+    ]);
   });
 
   it('times each batch the engine takes', () => {
