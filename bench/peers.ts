@@ -239,11 +239,10 @@ export async function poll<T>(
 
 function launch(kind: Kind, args: readonly string[], logPath: string): ChildProcess {
   const log = openSync(logPath, 'a');
-  const nodeFlags = (process.env['MAINSTAY_BENCH_NODE_FLAGS'] ?? '').split(' ').filter(Boolean);
   const [program, first] =
     kind === 'etcd'
       ? [etcdProgram(), []]
-      : [process.execPath, [...nodeFlags, join(ROOT, 'bin/mainstay.js'), 'server']];
+      : [join(ROOT, 'bin/mainstay.js'), ['server']];
   const child = spawn(program, [...first, ...args], { stdio: ['ignore', log, log] });
   // A program that cannot be started shows as a member that never gets healthy.
   child.on('error', () => undefined);
