@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { consoleSink, createLogger, loggerTo, silentLogger } from '../../src/server/logger.js';
 import type { LogSink } from '../../src/server/logger.js';
+import { until } from '../support/until.js';
 
 class Lines implements LogSink {
   readonly lines: string[] = [];
@@ -84,7 +85,7 @@ describe('the log', () => {
     );
   });
 
-  it('appends to files', () => {
+  it('appends to files', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'logger-test-'));
     const path = join(dir, 'logs', 'm.log');
     for (const msg of ['first', 'second']) {
@@ -92,6 +93,8 @@ describe('the log', () => {
       log.info(msg);
       log.flush();
     }
+    // A write that was under way when the log was flushed ends a moment later.
+    await until(() => (readFileSync(path, 'utf8').match(/\n/g) ?? []).length === 2);
     const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
     expect(lines.map((line) => (JSON.parse(line) as { msg: string }).msg)).deep.equal([
       'first',
