@@ -41,6 +41,11 @@ export class RowLog {
     undefined,
   );
 
+  // Where the last point read stopped.
+  private lastReader: BlockReader | null = null;
+  private lastBlock = -1;
+  private lastBytes: Uint8Array | null = null;
+
   constructor(backend: Backend) {
     this.backend = backend;
   }
@@ -60,12 +65,28 @@ export class RowLog {
     if (block < 0) return undefined;
     const bytes = this.readBlock(block);
     if (bytes === undefined) return undefined;
-    const reader = this.openBlock(this.keyOf(block), bytes);
-    while (!reader.isAtEnd) {
+    const reader = this.readerAt(block, bytes, main, sub);
+    while (!isAt(reader, main, sub)) {
+      if (reader.isAtEnd || isPast(reader, main, sub)) return undefined;
       this.step(reader);
-      if (reader.main === main && reader.sub === sub) return this.payload(reader);
     }
-    return undefined;
+    return this.payload(reader);
+  }
+
+  /**
+   * A reader of the block that has not passed the row: where the last one stopped, if it stopped in this block before
+   * the row, since lists in key order often read a block's rows one after the other.
+   */
+  private readerAt(block: number, bytes: Uint8Array, main: number, sub: number): BlockReader {
+    const last = this.lastReader;
+    if (last !== null && this.lastBlock === block && this.lastBytes === bytes) {
+      if (!isPast(last, main, sub)) return last;
+    }
+    const reader = this.openBlock(this.keyOf(block), bytes);
+    this.lastReader = reader;
+    this.lastBlock = block;
+    this.lastBytes = bytes;
+    return reader;
   }
 
   private readBlock(block: number): Uint8Array | undefined {
@@ -82,6 +103,8 @@ export class RowLog {
   private forgetReads(): void {
     this.readNumbers.fill(-1);
     this.readBytes.fill(undefined);
+    this.lastReader = null;
+    this.lastBytes = null;
   }
 
   private keyOf(block: number): Uint8Array {
@@ -228,4 +251,13 @@ export function blockKey(main: number, sub: number): Uint8Array {
 
 function hexOf(key: Uint8Array): string {
   return Buffer.from(key).toString('hex');
+}
+
+function isAt(reader: BlockReader, main: number, sub: number): boolean {
+  return reader.main === main && reader.sub === sub;
+}
+
+/** True when the reader has passed the place of the row. */
+function isPast(reader: BlockReader, main: number, sub: number): boolean {
+  return reader.main > main || (reader.main === main && reader.sub > sub);
 }

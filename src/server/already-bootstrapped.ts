@@ -1,6 +1,6 @@
 import { idText } from './config/ids.js';
 import { StartupError } from './config/startup-error.js';
-import type { Bootstrap } from './member.js';
+import type { Bootstrap } from './member-options.js';
 
 /**
  * Asks the other members of a new cluster, before a member without data joins it, whether they have seen this member

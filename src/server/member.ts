@@ -1,18 +1,16 @@
 import type { Env, Timer } from '../env/env.js';
 import {
   decodeConfChangeEntry,
-  decodeConfStateRecord,
   encodeClusterVersionCommand,
   encodeConfStateRecord,
   encodeMemberAttributesCommand,
   encodeMembersReply,
 } from '../gen/peer.js';
 import { encodeAlarmRequest } from '../gen/rpc.js';
-import { invariant } from '../invariant.js';
 import { Backend, Bucket } from '../mvcc/backend.js';
-import { Lessor } from '../mvcc/lessor.js';
-import { Store, type CompactionPace } from '../mvcc/store.js';
-import type { Engine, EngineFactory } from '../mvcc/types.js';
+import type { Lessor } from '../mvcc/lessor.js';
+import type { Store } from '../mvcc/store.js';
+import type { Engine } from '../mvcc/types.js';
 import { WatchHub } from '../mvcc/watch-hub.js';
 import { RawNode } from '../raft/raw-node.js';
 import {
@@ -24,18 +22,13 @@ import {
   type Entry,
   type MemberId,
   type Message,
-  type RaftInitialState,
   type RaftStatus,
   type SoftState,
 } from '../raft/types.js';
 import type { RpcError } from '../rpc/service.js';
-import { readIdentity } from '../wal/identity.js';
-import { Wal } from '../wal/wal.js';
-import type { WalIdentity, WalRecovery } from '../wal/types.js';
+import type { Wal } from '../wal/wal.js';
 import { AlarmType } from './apply/alarms.js';
-import { Members } from './apply/members.js';
 import { StateMachine } from './apply/state-machine.js';
-import { DataDir } from './data-dir.js';
 import { errors } from './errors.js';
 import { HeaderEncoder } from './header.js';
 import type { Logger } from './logger.js';
@@ -51,13 +44,15 @@ import {
   type PeerTransport,
   type SnapshotSink,
 } from './peer/types.js';
+import type { MemberOptions } from './member-options.js';
 import { ENVELOPE_BYTES, Proposals } from './proposals.js';
+import { initialState, loadBucket, loadLeases, recover, type RecoveredMember } from './recover.js';
 import { addedBytes, mostAddedBytes } from './quota.js';
 import { RaftDriver, type Applier, type DriverEvents } from './raft-driver.js';
 import { ReadIndex } from './read-index.js';
 import { LeaseRevoker } from './lease-revoker.js';
 import { handleLeasePeerRequest } from './services/lease.js';
-import { SnapshotKeeper, type SnapshotOutcome } from './snapshots.js';
+import { SnapshotKeeper } from './snapshots.js';
 import { ETCD_CLUSTER_VERSION, ETCD_VERSION } from './config/version.js';
 
 /**
@@ -67,62 +62,6 @@ import { ETCD_CLUSTER_VERSION, ETCD_VERSION } from './config/version.js';
  * It does no networking with clients of its own, and everything non-deterministic reaches it through `env`, the engine
  * factory and the peer transport, so that the simulator runs this very class.
  */
-
-export interface BootstrapMember {
-  readonly id: MemberId;
-  readonly name: string;
-  readonly peerURLs: readonly string[];
-}
-
-/** The cluster a member without data forms. */
-export interface Bootstrap {
-  readonly memberId: MemberId;
-  readonly clusterId: bigint;
-  readonly members: readonly BootstrapMember[];
-}
-
-export interface MemberOptions {
-  readonly env: Env;
-  readonly log: Logger;
-  readonly name: string;
-  readonly dataDir: string;
-  readonly walDir?: string;
-  /** Used when the data directory is empty; afterwards the log's own identity counts. */
-  readonly bootstrap: Bootstrap | undefined;
-  readonly clientUrls: readonly string[];
-  readonly heartbeatMs: number;
-  readonly electionMs: number;
-  readonly preVote: boolean;
-  /** Skips most of the wait for the first election (`--initial-election-tick-advance`). */
-  readonly advanceElection: boolean;
-  /** Applied entries between two log markers, and entries kept behind the marker for slow followers. */
-  readonly snapshotCount: number;
-  readonly snapshotCatchupEntries: number;
-  readonly maxRequestBytes: number;
-  /** Bytes; Infinity for none. */
-  readonly quotaBytes: number;
-  readonly segmentBytes: number;
-  /** Most bytes of entries in one message to a follower. */
-  readonly maxAppendBytes: number;
-  readonly noFsync: boolean;
-  readonly leaseCheckpoint: boolean;
-  readonly compaction: CompactionPace;
-  readonly openEngine: EngineFactory;
-  readonly createTransport: (identity: {
-    readonly clusterId: bigint;
-    readonly memberId: MemberId;
-    readonly incarnation: number;
-  }) => PeerTransport;
-  readonly onWalSync?: (seconds: number) => void;
-  readonly onWalWrite?: (bytes: number) => void;
-  readonly onBackendCommit?: (seconds: number) => void;
-  /** Applies that take longer are logged and reported; none if absent. */
-  readonly warningApplyMs?: number;
-  readonly onApplySlow?: () => void;
-  readonly onSnapshotSent?: SnapshotOutcome;
-  readonly onSnapshotReceived?: SnapshotOutcome;
-  readonly onRemoved?: () => void;
-}
 
 const REQUEST_TIMEOUT_BASE_MS = 5000;
 const MAX_INFLIGHT_MESSAGES = 512;
@@ -134,12 +73,6 @@ const PUBLISH_RETRY_MS = 1000;
 const FLUSH_DELAY_MS = 5;
 const FLUSH_BYTES = 128 * 1024;
 const HEARD_WITHIN_TICKS = 3;
-/** Stands for the bootstrap itself, so that the first leader's term is 2, as etcd's is. */
-const BOOTSTRAP_TERM = 1;
-/** Room an entry's envelope and framing may add to a request that is exactly at the limit. */
-const ENTRY_OVERHEAD_BYTES = 1024;
-
-type OpenCallback = (error: Error | null, member: Member | null) => void;
 
 export class Member implements MemberApi {
   readonly env: Env;
@@ -178,153 +111,22 @@ export class Member implements MemberApi {
   private afterRestore: (() => void)[] = [];
 
   /** Opens or creates the member's state. `done` gets an error with cause and next step when it cannot start. */
-  static open(options: MemberOptions, done: OpenCallback): void {
-    const { env, bootstrap } = options;
-    const dirs = new DataDir(env.disk, options.dataDir, options.walDir);
-    const opened: { backend: Backend | null } = { backend: null };
-    const fail = (error: Error): void => {
-      if (opened.backend !== null) opened.backend.close(() => done(error, null));
-      else done(error, null);
-    };
-    try {
-      dirs.create();
-    } catch (error) {
-      return fail(error as Error);
-    }
-    openBackend(options, dirs.currentDb, (error, backend) => {
-      if (backend === null) return fail(error ?? new Error('the backend did not open'));
-      opened.backend = backend;
-      // A log knows whose it is; what the flags say counts only before there is one.
-      const identity = readIdentity(env.disk, dirs.walDir) ?? bootstrap;
-      if (identity === undefined)
-        return fail(new Error(`no segment of the log in ${dirs.walDir} has a readable header`));
-      if (
-        bootstrap !== undefined &&
-        (identity.clusterId !== bootstrap.clusterId || identity.memberId !== bootstrap.memberId)
-      ) {
-        options.log.warn(
-          'the data directory belongs to another member or cluster than the initial-* flags describe; the flags are ignored',
-          {
-            'member-id': identity.memberId,
-            'cluster-id': identity.clusterId,
-          },
-        );
-      }
-      const walOptions = {
-        dir: dirs.walDir,
-        identity: { clusterId: identity.clusterId, memberId: identity.memberId },
-        segmentBytes: options.segmentBytes,
-        maxEntryBytes: options.maxRequestBytes + ENTRY_OVERHEAD_BYTES,
-        witnessIndex: backend.appliedIndex,
-        noFsync: options.noFsync,
-        ...(options.onWalSync === undefined ? {} : { onSync: options.onWalSync }),
-        ...(options.onWalWrite === undefined ? {} : { onWrite: options.onWalWrite }),
-      };
-      if (!Wal.exists(env, dirs.walDir)) {
-        if (backend.appliedIndex > 0) {
-          return fail(
-            new Error(
-              `the state in ${dirs.currentDb} ends at log index ${backend.appliedIndex}, but there is no log in ${dirs.walDir}: ` +
-                'point --wal-dir at the log of this member; without its log a member has forgotten its promises and must not take part',
-            ),
-          );
-        }
-        writeBootstrapState(backend, bootstrap?.members ?? []);
-        backend.sync((syncError) => {
-          if (syncError !== null) return fail(syncError);
-          try {
-            const wal = Wal.create(env, walOptions);
-            load(wal, null, backend, identity);
-          } catch (walError) {
-            fail(walError as Error);
-          }
-        });
-        return;
-      }
-      let wal: Wal;
-      let recovery: WalRecovery;
-      try {
-        ({ wal, recovery } = Wal.open(env, walOptions));
-      } catch (walError) {
-        return fail(walError as Error);
-      }
-      const marker = recovery.snapshot.index;
-      if (marker > backend.appliedIndex && dirs.isStaged(marker)) {
-        // The crash came between the log's marker and the switch to the received image.
-        dirs.switchTo(marker);
-        backend.close(() => {
-          opened.backend = null;
-          openBackend(options, dirs.currentDb, (switchError, switched) => {
-            if (switched === null) {
-              return fail(switchError ?? new Error('the backend did not open'));
-            }
-            opened.backend = switched;
-            load(wal, recovery, switched, identity);
-          });
-        });
-        return;
-      }
-      load(wal, recovery, backend, identity);
-    });
-
-    function load(
-      wal: Wal,
-      recovery: WalRecovery | null,
-      backend: Backend,
-      identity: WalIdentity,
-    ): void {
-      dirs.removeStale();
-      const firstNeeded = backend.appliedIndex + 1;
-      const firstHeld = recovery?.entries[0]?.index ?? firstNeeded;
-      if (
-        recovery !== null &&
-        (firstHeld > firstNeeded || recovery.snapshot.index > backend.appliedIndex)
-      ) {
-        return fail(
-          new Error(
-            `the state in ${dirs.currentDb} ends at log index ${backend.appliedIndex}, but the log begins at ${firstHeld} with a marker at ${recovery.snapshot.index}: ` +
-              'the directory was replaced or lost; restore the whole data directory of this member from one backup',
-          ),
-        );
-      }
-      const lessor = new Lessor({ minTtlSec: Math.ceil((1.5 * options.electionMs) / 1000) });
-      loadLeases(backend, lessor, (leaseError) => {
-        if (leaseError !== null) return fail(leaseError);
-        Store.open(
-          {
-            backend,
-            env,
-            onLease: (key, lease) => lessor.attach(key, lease),
-            compaction: options.compaction,
-          },
-          (storeError, store) => {
-            if (store === null) return fail(storeError ?? new Error('the store did not open'));
-            let member: Member;
-            try {
-              member = new Member(options, identity, dirs, wal, recovery, backend, store, lessor);
-            } catch (constructError) {
-              return fail(constructError as Error);
-            }
-            member.loadReplicatedLists((listError) => {
-              if (listError !== null) fail(listError);
-              else done(null, member);
-            });
-          },
-        );
+  static open(
+    options: MemberOptions,
+    done: (error: Error | null, member: Member | null) => void,
+  ): void {
+    recover(options, (error, recovered) => {
+      if (recovered === null) return done(error, null);
+      const member = new Member(options, recovered);
+      member.loadReplicatedLists((listError) => {
+        if (listError === null) done(null, member);
+        else recovered.backend.close(() => done(listError, null));
       });
-    }
+    });
   }
 
-  private constructor(
-    options: MemberOptions,
-    identity: WalIdentity,
-    dirs: DataDir,
-    wal: Wal,
-    recovery: WalRecovery | null,
-    backend: Backend,
-    store: Store,
-    lessor: Lessor,
-  ) {
+  private constructor(options: MemberOptions, recovered: RecoveredMember) {
+    const { identity, dirs, wal, log, backend, store, lessor } = recovered;
     const { env } = options;
     this.options = options;
     this.env = env;
@@ -363,7 +165,7 @@ export class Member implements MemberApi {
         incarnation,
         random: (n) => env.randomU32() % n,
       },
-      initialState(recovery, backend),
+      initialState(log, backend),
     );
     this.transport = options.createTransport({
       clusterId: this.clusterId,
@@ -851,101 +653,6 @@ export class Member implements MemberApi {
   };
 }
 
-function openBackend(
-  options: MemberOptions,
-  dir: string,
-  done: (error: Error | null, backend: Backend | null) => void,
-): void {
-  options.openEngine(dir, (error, engine) => {
-    if (engine === null) return done(error, null);
-    done(null, new Backend({ engine, env: options.env, onCommit: options.onBackendCommit }));
-  });
-}
-
-/** The state every member of a new cluster begins with; the same on all of them. */
-function writeBootstrapState(backend: Backend, members: readonly BootstrapMember[]): void {
-  const list = new Members();
-  for (const m of members) {
-    list.set(backend, {
-      ID: m.id,
-      name: m.name,
-      peerURLs: [...m.peerURLs],
-      clientURLs: [],
-      isLearner: false,
-    });
-  }
-  const voters = members.map((m) => m.id).sort((a, b) => (a < b ? -1 : 1));
-  backend.setConfState(encodeConfStateRecord({ voters, learners: [] }));
-  backend.setApplied(0, 0);
-  backend.flush();
-}
-
-function loadLeases(backend: Backend, lessor: Lessor, done: (error: Error | null) => void): void {
-  loadBucket(backend, Bucket.lease, (_key, value) => lessor.loadRow(value), done);
-}
-
-/** Hands every row of a bucket to `load`. */
-function loadBucket(
-  backend: Backend,
-  bucket: Bucket,
-  load: (key: Uint8Array, value: Uint8Array) => void,
-  done: (error: Error | null) => void,
-): void {
-  backend.forEach(
-    bucket,
-    (key, value) => {
-      load(key, value);
-      return true;
-    },
-    done,
-  );
-}
-
 function mutableConfState(c: ConfState): { voters: bigint[]; learners: bigint[] } {
   return { voters: [...c.voters], learners: [...c.learners] };
-}
-
-/** Where the core continues: right after what the image holds, with the log that was recovered. */
-function initialState(recovery: WalRecovery | null, backend: Backend): RaftInitialState {
-  const stored = backend.confState;
-  invariant(stored.length > 0, 'the backend holds no membership');
-  const confState = decodeConfStateRecord(stored);
-  const applied = backend.appliedIndex;
-  if (recovery === null) {
-    return {
-      hardState: { term: BOOTSTRAP_TERM, vote: NONE, commit: 0 },
-      confState,
-      compactedIndex: 0,
-      compactedTerm: 0,
-      entries: [],
-      applied,
-    };
-  }
-  const { snapshot, entries } = recovery;
-  const first = entries[0];
-  const hardState = {
-    term: Math.max(recovery.hardState.term, BOOTSTRAP_TERM),
-    vote: recovery.hardState.vote,
-    commit: Math.max(recovery.hardState.commit, applied),
-  };
-  if (first === undefined || first.index === 1 || first.index === snapshot.index + 1) {
-    const fromStart = first === undefined ? snapshot.index === 0 : first.index === 1;
-    return {
-      hardState,
-      confState,
-      compactedIndex: fromStart ? 0 : snapshot.index,
-      compactedTerm: fromStart ? 0 : snapshot.term,
-      entries,
-      applied,
-    };
-  }
-  // The log reaches back before its marker: its first entry serves as the point whose term is known.
-  return {
-    hardState,
-    confState,
-    compactedIndex: first.index,
-    compactedTerm: first.term,
-    entries: entries.slice(1),
-    applied,
-  };
 }

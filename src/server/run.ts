@@ -26,7 +26,8 @@ import {
   type MonitoringParts,
 } from './http/listeners.js';
 import { MemberFacts } from './http/member-facts.js';
-import { Member, type Bootstrap } from './member.js';
+import type { Bootstrap } from './member-options.js';
+import { Member } from './member.js';
 import { MemberMetrics } from './metrics.js';
 import { MetricsPage } from './metrics-page.js';
 import { peerMetrics } from './peer-metrics.js';

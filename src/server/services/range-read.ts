@@ -1,5 +1,6 @@
 import type { RangeRequest } from '../../gen/rpc.js';
 import type { Backend } from '../../mvcc/backend.js';
+import { bytesOf, encodeKeyValue } from '../../mvcc/key-value.js';
 import type { Interval, RowRef } from '../../mvcc/types.js';
 import type { RpcError, StreamCall, UnaryCall } from '../../rpc/service.js';
 import { intervalOf } from '../apply/interval.js';
@@ -137,6 +138,19 @@ export function answerRange(
   new RangeRead(api, r, interval, revision, current).answer(call);
 }
 
+/**
+ * A row as the request wants it. Without values it comes from the index alone while `revision` is still the newest: the
+ * lease a key hangs on changes only with a put of the key.
+ */
+function encodedRow(api: MemberApi, r: RangeRequest, row: RowRef, revision: number): Uint8Array {
+  if (!r.keysOnly || api.store.currentRevision !== revision) return rowBytes(api.store, r, row);
+  const { createRevision, modRevision, version } = row;
+  const lease = api.lessor.leaseOf(row.key);
+  return encodeKeyValue(bytesOf(row.key), createRevision, modRevision, version, NO_VALUE, lease);
+}
+
+const NO_VALUE = new Uint8Array(0);
+
 function pointReply(
   api: MemberApi,
   r: RangeRequest,
@@ -147,7 +161,7 @@ function pointReply(
   const header = api.headerField(current);
   const row = emptyRow();
   if (!api.store.lookup(key, revision, row)) return header;
-  const bytes = rowBytes(api.store, r, row);
+  const bytes = encodedRow(api, r, row, revision);
   const w = new FieldWriter(header.length + bytes.length + 16);
   w.raw(header);
   w.bytes(KVS_FIELD, bytes);
@@ -236,7 +250,7 @@ class RangeRead {
         }
         let bytesRead = 0;
         while (at < rows.length && bytesRead < LOOK_BYTES) {
-          const bytes = rowBytes(api.store, r, rows[at++] as RowRef);
+          const bytes = encodedRow(api, r, rows[at++] as RowRef, this.revision);
           bytesRead += bytes.length;
           this.totalBytes += fieldSize(bytes.length);
           if (!this.over) this.hold(bytes);
@@ -314,7 +328,10 @@ class RangeRead {
                 break;
               }
             }
-            w.bytes(KVS_FIELD, rowBytes(this.api.store, this.r, pending[at++] as RowRef));
+            w.bytes(
+              KVS_FIELD,
+              encodedRow(this.api, this.r, pending[at++] as RowRef, this.revision),
+            );
           }
           if (w.length > 0) return w.finish();
         }
@@ -390,7 +407,7 @@ export function answerRangeStream(
       ? []
       : store.list(interval, revision, Math.min(left, chunkKeys), after);
     const body = new FieldWriter(1024);
-    for (const row of rows) body.bytes(KVS_FIELD, rowBytes(store, r, row));
+    for (const row of rows) body.bytes(KVS_FIELD, encodedRow(api, r, row, revision));
     after = rows.at(-1)?.key ?? after;
     taken += rows.length;
     const exhausted = rows.length < Math.min(left, chunkKeys);

@@ -96,7 +96,7 @@ class Bench {
 
   constructor(seed: number) {
     this.machine = new MachineBench(seed);
-    const { env, store } = this.machine;
+    const { env, store, lessor } = this.machine;
     const header = new HeaderEncoder(CLUSTER_ID, MEMBER_ID);
     this.api = {
       // Every look at the clock finds a slice used up.
@@ -105,6 +105,7 @@ class Bench {
         defer: (run: () => void) => env.defer(run),
       },
       store,
+      lessor,
       headerField: (revision: number) => header.field(revision, TERM),
     } as unknown as MemberApi;
   }
@@ -162,7 +163,7 @@ class Bench {
 
   /** As when a received snapshot takes the place of everything. */
   replaceState(): void {
-    const { env, store } = this.machine;
+    const { env, store, lessor } = this.machine;
     env.wait<null>((done) => {
       store.restore(new Backend({ engine: new MemoryEngine(env), env }), (error) =>
         done(error, null),
