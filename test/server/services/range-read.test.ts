@@ -163,7 +163,7 @@ class Bench {
 
   /** As when a received snapshot takes the place of everything. */
   replaceState(): void {
-    const { env, store, lessor } = this.machine;
+    const { env, store } = this.machine;
     env.wait<null>((done) => {
       store.restore(new Backend({ engine: new MemoryEngine(env), env }), (error) =>
         done(error, null),
