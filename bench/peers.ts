@@ -240,9 +240,7 @@ export async function poll<T>(
 function launch(kind: Kind, args: readonly string[], logPath: string): ChildProcess {
   const log = openSync(logPath, 'a');
   const [program, first] =
-    kind === 'etcd'
-      ? [etcdProgram(), []]
-      : [join(ROOT, 'bin/mainstay.js'), ['server']];
+    kind === 'etcd' ? [etcdProgram(), []] : [join(ROOT, 'bin/mainstay.js'), ['server']];
   const child = spawn(program, [...first, ...args], { stdio: ['ignore', log, log] });
   // A program that cannot be started shows as a member that never gets healthy.
   child.on('error', () => undefined);
