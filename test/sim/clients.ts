@@ -282,6 +282,8 @@ export class Writer {
     const known = this.leases.length > 0 ? random.pick(this.leases) : undefined;
     if (known === undefined || random.chance(0.3)) {
       const ttlSec = 2 + random.below(8);
+      // The answer may come long after the leader applied the grant: its time runs from the question at the earliest.
+      const askedAt = scheduler.now;
       this.send(
         host,
         '/etcdserverpb.Lease/LeaseGrant',
@@ -289,7 +291,7 @@ export class Writer {
         (reply) => {
           const r = decodeLeaseGrantResponse(reply);
           this.leases.push({ id: r.ID, ttlSec: r.TTL });
-          leaseBook(this.load).granted(r.ID, r.TTL, scheduler.now);
+          leaseBook(this.load).granted(r.ID, r.TTL, askedAt);
         },
       );
       return;
@@ -570,11 +572,11 @@ class LeaseBook {
     load.checker.onRevision = (_revision, changes) => this.onChanges(changes);
   }
 
-  granted(id: bigint, ttlSec: number, now: number): void {
+  granted(id: bigint, ttlSec: number, askedAt: number): void {
     const known = this.leases.get(id);
     this.leases.set(id, {
       ttlSec,
-      renewedAt: known?.renewedAt ?? now - 50,
+      renewedAt: known?.renewedAt ?? askedAt,
       mayGo: known?.mayGo ?? false,
     });
   }
