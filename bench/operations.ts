@@ -82,6 +82,18 @@ export function valueOf(bytes: number): Uint8Array {
   return value;
 }
 
+const POOL_BYTES = 1 << 20;
+let pool: Uint8Array | undefined;
+
+/** Values that do not compress, neither alone nor beside each other: windows of one pool of random bytes. */
+function valuesOf(bytes: number): (n: number) => Uint8Array {
+  const shared = (pool ??= valueOf(POOL_BYTES));
+  return (n) => {
+    const start = n % (POOL_BYTES - bytes);
+    return shared.subarray(start, start + bytes);
+  };
+}
+
 /** Small generator of unsigned 32-bit integers (xorshift). */
 export function randomSource(seed: number): () => number {
   let state = seed === 0 ? 1 : seed | 0;
@@ -115,9 +127,11 @@ export function makeRequests(
   switch (operation.kind) {
     case 'put': {
       const { keys, valueBytes, sequential } = operation;
-      const value = valueOf(valueBytes);
+      const values = valuesOf(valueBytes);
       const pick = (): number => (sequential === true ? nextInSequence() : random()) % keys;
-      return blind(PATH.put, () => encodePutRequest({ key: keyBytes(pick()), value }));
+      return blind(PATH.put, () =>
+        encodePutRequest({ key: keyBytes(pick()), value: values(random()) }),
+      );
     }
     case 'range':
       return blind(PATH.range, rangeMaker(operation, random));
