@@ -3,6 +3,7 @@ import type { ProposeResult } from '../raft/types.js';
 import type { RpcError } from '../rpc/service.js';
 import { errors } from './errors.js';
 import type { CommandKind, ReplyCallback } from './member-api.js';
+import { SequenceRing } from './sequence-ring.js';
 
 /**
  * Commands on their way into the log, and who waits for them.
@@ -13,18 +14,13 @@ import type { CommandKind, ReplyCallback } from './member-api.js';
  */
 export const ENVELOPE_BYTES = 9;
 
-interface Waiter {
-  readonly done: ReplyCallback;
-  readonly deadlineMs: number;
-  /** Term in which the command was handed to raft. */
-  readonly term: number;
-}
-
-interface Queued {
+interface Proposal {
   readonly data: Uint8Array;
   readonly sequence: number;
   readonly deadlineMs: number;
   readonly done: ReplyCallback;
+  /** Term in which the command was handed to raft, 0 before. */
+  term: number;
 }
 
 export class Proposals {
@@ -33,10 +29,10 @@ export class Proposals {
   private readonly origin: number;
   private sequence = 0;
   /** Not yet accepted by raft, oldest first. */
-  private queue: Queued[] = [];
+  private queue: Proposal[] = [];
   private queuedBytes = 0;
   /** In the order they were handed to raft, which is the order of their deadlines and terms. */
-  private readonly waiters = new Map<number, Waiter>();
+  private readonly waiters = new SequenceRing<Proposal>();
   failed = 0;
 
   constructor(env: Env, timeoutMs: number) {
@@ -71,6 +67,7 @@ export class Proposals {
       sequence,
       deadlineMs: this.env.clock.monoMs() + this.timeoutMs,
       done,
+      term: 0,
     });
   }
 
@@ -82,14 +79,15 @@ export class Proposals {
     if (this.queue.length === 0) return;
     const batch = this.queue;
     const data: Uint8Array[] = new Array<Uint8Array>(batch.length);
-    for (let i = 0; i < batch.length; i++) data[i] = (batch[i] as Queued).data;
+    for (let i = 0; i < batch.length; i++) data[i] = (batch[i] as Proposal).data;
     const result = propose(data);
     if (result === 'no-leader' || result === 'transferring') return;
     this.queue = [];
     this.queuedBytes = 0;
     for (const q of batch) {
       if (result === 'ok') {
-        this.waiters.set(q.sequence, { done: q.done, deadlineMs: q.deadlineMs, term });
+        q.term = term;
+        this.waiters.add(q.sequence, q);
       } else {
         this.failed++;
         q.done(result === 'removed' ? errors.stopped : errors.tooManyRequests, null);
@@ -100,21 +98,12 @@ export class Proposals {
   /** The waiter of a committed command if this member, in this life, proposed it. The waiter is removed. */
   take(data: Uint8Array): ReplyCallback | undefined {
     if (readU32(data, 1) !== this.origin) return undefined;
-    const sequence = readU32(data, 5);
-    const waiter = this.waiters.get(sequence);
-    if (waiter === undefined) return undefined;
-    this.waiters.delete(sequence);
-    return waiter.done;
+    return this.waiters.take(readU32(data, 5))?.done;
   }
 
   /** Fails what is past its deadline. Called on every tick. */
   expire(nowMs: number): void {
-    for (const [sequence, waiter] of this.waiters) {
-      if (waiter.deadlineMs > nowMs) break;
-      this.waiters.delete(sequence);
-      this.failed++;
-      waiter.done(errors.timeout, null);
-    }
+    this.failWhile((waiter) => waiter.deadlineMs <= nowMs, errors.timeout);
     let late = 0;
     for (const q of this.queue) {
       if (q.deadlineMs > nowMs) break;
@@ -131,20 +120,31 @@ export class Proposals {
    * now is most likely lost, and waiting for the deadline would help nobody. The outcome stays unknown to the client.
    */
   termApplied(term: number): void {
-    for (const [sequence, waiter] of this.waiters) {
-      if (waiter.term >= term) break;
-      this.waiters.delete(sequence);
+    this.failWhile((waiter) => waiter.term < term, errors.timeoutLeaderFailure);
+  }
+
+  /** Fails the oldest waiters as long as `isOver` says so. */
+  private failWhile(isOver: (waiter: Proposal) => boolean, error: RpcError): void {
+    let oldest = this.waiters.peek();
+    while (oldest !== undefined && isOver(oldest)) {
+      this.waiters.shift();
       this.failed++;
-      waiter.done(errors.timeoutLeaderFailure, null);
+      oldest.done(error, null);
+      oldest = this.waiters.peek();
     }
   }
 
   failAll(error: RpcError): void {
-    const all = [...this.waiters.values()].map((w) => w.done).concat(this.queue.map((q) => q.done));
-    this.waiters.clear();
+    const { queue } = this;
     this.queue = [];
     this.queuedBytes = 0;
-    for (const done of all) done(error, null);
+    let oldest = this.waiters.peek();
+    while (oldest !== undefined) {
+      this.waiters.shift();
+      oldest.done(error, null);
+      oldest = this.waiters.peek();
+    }
+    for (const q of queue) q.done(error, null);
   }
 }
 
