@@ -47,7 +47,8 @@ interface Row {
   leaderId: bigint;
   /** Undefined until it served for the first time. */
   readyMs: number | undefined;
-  isUp: boolean;
+  /** It died or stopped answering, and has not followed a leader since. */
+  isAway: boolean;
 }
 
 class LocalCluster {
@@ -111,7 +112,7 @@ class LocalCluster {
       memberId: 0n,
       leaderId: 0n,
       readyMs: undefined,
-      isUp: false,
+      isAway: false,
     };
     return row;
   }
@@ -133,14 +134,17 @@ class LocalCluster {
   }
 
   private async refresh(row: Row): Promise<void> {
+    const { pid } = row.process;
     const status = await row.client.status();
-    const wasUp = row.isUp;
-    row.isUp = status !== undefined;
+    // The answer of a process that has died meanwhile says nothing about the one that follows.
+    if (row.process.pid !== pid) return;
+    if (status === undefined && row.readyMs !== undefined) row.isAway = true;
     row.leaderId = status?.leader ?? 0n;
     row.memberId = status?.header?.memberId ?? row.memberId;
     if (row.leaderId === 0n) return;
     if (row.readyMs === undefined) row.readyMs = performance.now() - this.startedMs;
-    else if (!wasUp) say(`${row.member.name} is back (pid ${row.process.pid ?? '?'})`);
+    else if (row.isAway) say(`${row.member.name} is back (pid ${pid ?? '?'})`);
+    row.isAway = false;
   }
 
   private showCluster(): void {
@@ -184,7 +188,7 @@ class LocalCluster {
   }
 
   private memberExited(row: Row, exit: UnexpectedExit): void {
-    row.isUp = false;
+    row.isAway = true;
     row.leaderId = 0n;
     if (row.readyMs === undefined) {
       this.fail(
