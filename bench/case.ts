@@ -1,3 +1,4 @@
+import type { Busy } from './busy.js';
 import { runH2load } from './h2load.js';
 import { runLoad, type LoadPlan, type LoadResult } from './load.js';
 import type { Cluster, Kind } from './peers.js';
@@ -12,6 +13,10 @@ export interface CaseGroup {
   readonly quick: boolean;
   /** Rounds in a full run; long groups take fewer. */
   readonly rounds: number;
+  /** What a full run of this group takes with both servers, as measured on two cores. */
+  readonly minutes: number;
+  /** For both servers, beside those that every cluster gets. */
+  readonly flags?: readonly string[];
   readonly run: (bench: Bench) => Promise<void>;
 }
 
@@ -26,6 +31,14 @@ export interface Measurement {
   /** Absent when it could not be measured; `reason` then says why. */
   readonly value?: number;
   readonly reason?: string;
+  /** Share of a core that the load generator used; absent where no load was meant to reach a limit. */
+  readonly clientBusy?: number;
+}
+
+/** A number together with how busy the load generator was while it was taken. */
+export interface Metered {
+  readonly value: number;
+  readonly busy: Busy;
 }
 
 interface What {
@@ -34,21 +47,22 @@ interface What {
   readonly target?: number;
 }
 
+/** A load generator that used more of its core than this may have been slower than the server. */
+export const BUSY = 0.9;
+
 export const RATE: What = { unit: '/s', better: 'higher' };
 export const MILLISECONDS: What = { unit: 'ms', better: 'lower' };
+export const SECONDS: What = { unit: 's', better: 'lower' };
 export const MEGABYTES: What = { unit: 'MB', better: 'lower' };
 
 /** Connections and requests in flight on each. */
 export type Shape = readonly [number, number];
-export const SHAPES: Readonly<Record<string, Shape>> = {
+export const SHAPES = {
   '50 x 20': [50, 20],
   '100 x 1': [100, 1],
   '1000 x 1': [1000, 1],
   '1 x 1': [1, 1],
-};
-
-/** A load process that used more of its core than this may have been slower than the server. */
-const BUSY = 0.9;
+} as const satisfies Readonly<Record<string, Shape>>;
 
 /** One group's run against one server. */
 export class Bench {
@@ -65,17 +79,17 @@ export class Bench {
     this.quick = quick;
   }
 
-  /** Milliseconds of one load. */
+  /** Milliseconds of one load, and those before it that do not count. */
   get durationMs(): number {
-    return this.quick ? 1000 : 5000;
+    return this.quick ? 1000 : 2500;
   }
 
-  private get warmupMs(): number {
-    return this.quick ? 250 : 1000;
+  get warmupMs(): number {
+    return this.quick ? 250 : 750;
   }
 
   /** Takes a number, or notes why there is none; a case that fails does not end the others. */
-  async measure(label: string, what: What, look: () => Promise<number>): Promise<void> {
+  async measure(label: string, what: What, look: () => Promise<number | Metered>): Promise<void> {
     const { unit, better, target } = what;
     const common = {
       group: this.group,
@@ -85,9 +99,13 @@ export class Bench {
       ...(target === undefined ? {} : { target }),
     };
     try {
-      const value = await look();
-      this.measurements.push({ ...common, value });
-      console.log(`  ${this.kind.padEnd(9)}${label.padEnd(72)}${formatValue(value)} ${unit}`);
+      const seen = await look();
+      const { value, busy } = typeof seen === 'number' ? { value: seen, busy: undefined } : seen;
+      const clientBusy = busy === undefined ? {} : { clientBusy: busy.used };
+      this.measurements.push({ ...common, value, ...clientBusy });
+      console.log(
+        `  ${this.kind.padEnd(9)}${label.padEnd(72)}${`${formatValue(value)} ${unit}`.padEnd(16)}${busyText(busy)}`.trimEnd(),
+      );
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.measurements.push({ ...common, reason });
@@ -96,14 +114,8 @@ export class Bench {
   }
 
   /** A load of ours at one port or several; latencies come with it. */
-  async load(plan: Omit<LoadPlan, 'durationMs'>): Promise<LoadResult> {
-    const result = await runLoad({ durationMs: this.durationMs, warmupMs: this.warmupMs, ...plan });
-    if (result.busy > BUSY) {
-      console.log(
-        `  the load generator was busy ${(result.busy * 100).toFixed(0)} % of the time: the next number may be its own limit`,
-      );
-    }
-    return result;
+  load(plan: Omit<LoadPlan, 'durationMs'>): Promise<LoadResult> {
+    return runLoad({ durationMs: this.durationMs, warmupMs: this.warmupMs, ...plan });
   }
 
   async measureLoad(
@@ -112,7 +124,7 @@ export class Bench {
     target?: number,
   ): Promise<void> {
     const what = target === undefined ? RATE : { ...RATE, target };
-    await this.measure(label, what, async () => (await this.load(plan)).perSecond);
+    await this.measure(label, what, async () => rateOf(await this.load(plan)));
   }
 
   /** The same request from h2load. */
@@ -124,15 +136,18 @@ export class Bench {
   ): Promise<void> {
     const [connections, inFlight] = shape;
     const what = target === undefined ? RATE : { ...RATE, target };
-    await this.measure(label, what, () =>
-      runH2load({
-        ...request,
-        connections,
-        inFlight,
-        durationMs: this.durationMs,
-        warmupMs: this.warmupMs,
-        dir: this.cluster.dir,
-      }),
+    await this.measure(label, what, async () =>
+      rateOf(
+        await runH2load({
+          ...request,
+          connections,
+          inFlight,
+          durationMs: this.durationMs,
+          // It has nothing of its own to warm up, and the server has been at work.
+          warmupMs: Math.min(this.warmupMs, 500),
+          dir: this.cluster.dir,
+        }),
+      ),
     );
   }
 
@@ -172,15 +187,26 @@ export class Bench {
   }
 
   /** Puts every key from 0 to `keys` once. */
-  fill(keys: number, valueBytes: number): Promise<LoadResult> {
+  fill(keys: number, valueBytes: number, ports = this.cluster.ports): Promise<LoadResult> {
     return runLoad({
-      ports: this.cluster.ports,
+      ports,
       connections: 50,
       inFlight: 20,
       operation: { kind: 'put', keys, valueBytes, sequential: true },
       requests: keys,
     });
   }
+}
+
+/** A load's rate as a number to note. */
+export function rateOf(result: { readonly perSecond: number; readonly busy: Busy }): Metered {
+  return { value: result.perSecond, busy: result.busy };
+}
+
+function busyText(busy: Busy | undefined): string {
+  if (busy === undefined) return '';
+  const text = `client ${busy.used.toFixed(2)} of a core, waited ${busy.waited.toFixed(2)}`;
+  return busy.used > BUSY ? `${text}: may be its own limit` : text;
 }
 
 /** Three significant digits, with separators. */

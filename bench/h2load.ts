@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { decodePutResponse } from '../src/gen/rpc.js';
+import { ProgramMeter, type Busy } from './busy.js';
 import { PATH } from './operations.js';
 import { callOnce } from './wire/unary.js';
 
@@ -10,6 +10,8 @@ import { callOnce } from './wire/unary.js';
  * Runs h2load, the independent judge: one request body for all requests, HTTP status as its only idea of success.
  * Whether the answers were good is checked around it: by one call before, and by the revision after puts.
  */
+
+const PROGRAM = 'h2load';
 
 export interface H2loadPlan {
   readonly port: number;
@@ -23,7 +25,7 @@ export interface H2loadPlan {
   readonly dir: string;
 }
 
-export async function runH2load(plan: H2loadPlan): Promise<number> {
+export async function runH2load(plan: H2loadPlan): Promise<{ perSecond: number; busy: Busy }> {
   const before = await callOnce(plan.port, plan.path, plan.body);
   const file = join(plan.dir, 'h2load-body');
   const framed = Buffer.alloc(5 + plan.body.length);
@@ -41,9 +43,9 @@ export async function runH2load(plan: H2loadPlan): Promise<number> {
     ['-H', 'content-type: application/grpc'],
     [`http://127.0.0.1:${String(plan.port)}${plan.path}`],
   ].flat();
-  const { stdout } = await promisify(execFile)('h2load', args, { maxBuffer: 16 * 1024 * 1024 });
+  const { output, busy } = await runMetered(args);
   rmSync(file);
-  const { perSecond, succeeded } = parseH2load(stdout);
+  const { perSecond, succeeded } = parseH2load(output);
   if (plan.path === PATH.put) {
     const after = await callOnce(plan.port, plan.path, plan.body);
     const made = revisionOf(after) - revisionOf(before);
@@ -52,7 +54,18 @@ export async function runH2load(plan: H2loadPlan): Promise<number> {
         `h2load counted ${String(succeeded)} puts, the server made ${String(made)} revisions`,
       );
   }
-  return perSecond;
+  return { perSecond, busy };
+}
+
+function runMetered(args: readonly string[]): Promise<{ output: string; busy: Busy }> {
+  return new Promise((resolve, reject) => {
+    const child = execFile(PROGRAM, args, { maxBuffer: 16 * 1024 * 1024 }, (error, stdout) => {
+      const busy = meter.stop();
+      if (error === null) resolve({ output: stdout, busy });
+      else reject(new Error(`h2load: ${error.message}`, { cause: error }));
+    });
+    const meter = new ProgramMeter(child.pid ?? 0);
+  });
 }
 
 /** Throws: when a request failed, or the output is not as expected. */

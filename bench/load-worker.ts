@@ -1,3 +1,4 @@
+import { BusyMeter, IDLE, type Busy } from './busy.js';
 import { Histogram, type HistogramData } from './histogram.js';
 import { makeRequests, type Operation, type RequestMaker } from './operations.js';
 import { Connection, type CallSink } from './wire/connection.js';
@@ -32,8 +33,8 @@ export interface WorkerReport {
   readonly seconds: number;
   readonly receivedBytes: number;
   readonly latency: HistogramData;
-  /** Share of one core that this process used, 0 to 1: near 1, it was the bottleneck. */
-  readonly busy: number;
+  /** Near 1, this process was the bottleneck. */
+  readonly busy: Busy;
   /** First text of each kind of error, with its count. */
   readonly errors: readonly (readonly [string, number])[];
 }
@@ -52,11 +53,11 @@ class Load {
   private stopped = false;
   private done = 0;
   private issued = 0;
-  private busy = 0;
+  private pending = 0;
   private beganMs = 0;
   private endedMs = 0;
-  /** Until measuring begins, the processor time used before; after its end, that used while measuring. */
-  private cpuUs = 0;
+  private readonly meter = new BusyMeter();
+  private busy = IDLE;
   private finished: (() => void) | null = null;
 
   constructor(task: WorkerTask) {
@@ -105,14 +106,14 @@ class Load {
         0,
       ),
       latency: this.latency.toData(),
-      busy: this.cpuUs / 1000 / (this.endedMs - this.beganMs),
+      busy: this.busy,
       errors: [...this.errors],
     };
   }
 
   /** A slot got its answer. */
   answered(slot: Slot, status: number, text: string): void {
-    this.busy--;
+    this.pending--;
     if (status !== 0) this.error(`status ${String(status)}: ${text}`);
     else if (this.measuring) {
       this.done++;
@@ -120,7 +121,7 @@ class Load {
     }
     if (this.task.rate > 0) this.idle.push(slot);
     else if (!this.stopped && slot.usable) this.next(slot);
-    if (this.busy === 0 && (this.stopped || this.task.rate === 0)) this.end();
+    if (this.pending === 0 && (this.stopped || this.task.rate === 0)) this.end();
   }
 
   error(text: string): void {
@@ -138,7 +139,7 @@ class Load {
 
   private send(slot: Slot, fromMs: number): void {
     this.issued++;
-    this.busy++;
+    this.pending++;
     slot.send(fromMs);
   }
 
@@ -163,14 +164,14 @@ class Load {
   private begin(): void {
     this.measuring = true;
     this.beganMs = performance.now();
-    this.cpuUs = -processorUs();
+    this.meter.start();
   }
 
   private stop(): void {
     this.endMeasuring();
     this.measuring = false;
     this.stopped = true;
-    if (this.busy === 0) this.end();
+    if (this.pending === 0) this.end();
   }
 
   private end(): void {
@@ -180,13 +181,8 @@ class Load {
 
   private endMeasuring(): void {
     this.endedMs = performance.now();
-    this.cpuUs += processorUs();
+    this.busy = this.meter.shares();
   }
-}
-
-function processorUs(): number {
-  const { user, system } = process.cpuUsage();
-  return user + system;
 }
 
 class Slot implements CallSink {

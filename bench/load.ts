@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { busiest, type Busy } from './busy.js';
 import { Histogram } from './histogram.js';
 import type { WorkerReport, WorkerTask } from './load-worker.js';
 import type { Operation } from './operations.js';
@@ -32,8 +33,8 @@ export interface LoadResult {
   readonly seconds: number;
   readonly receivedBytes: number;
   readonly latency: Histogram;
-  /** Share of a core that the busiest load process used. */
-  readonly busy: number;
+  /** Of the busiest load process. */
+  readonly busy: Busy;
 }
 
 /**
@@ -74,20 +75,19 @@ function addUp(reports: readonly WorkerReport[]): LoadResult {
   let perSecond = 0;
   let seconds = 0;
   let receivedBytes = 0;
-  let busy = 0;
   for (const report of reports) {
     if (report.errors.length > 0) {
       const list = report.errors.map(([text, n]) => `${String(n)} x ${text}`);
       throw new Error(`requests failed: ${list.join('; ')}`);
     }
     latency.merge(report.latency);
-    busy = Math.max(busy, report.busy);
     done += report.done;
     perSecond += report.done / report.seconds;
     seconds = Math.max(seconds, report.seconds);
     receivedBytes += report.receivedBytes;
   }
   if (done === 0) throw new Error('no request was answered');
+  const busy = busiest(reports.map((report) => report.busy));
   return { perSecond, done, seconds, receivedBytes, latency, busy };
 }
 

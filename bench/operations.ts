@@ -47,12 +47,12 @@ export const PATH = {
   leaseGrant: '/etcdserverpb.Lease/LeaseGrant',
   leaseKeepAlive: '/etcdserverpb.Lease/LeaseKeepAlive',
   status: '/etcdserverpb.Maintenance/Status',
-  snapshot: '/etcdserverpb.Maintenance/Snapshot',
 } as const;
 
 /** One place in flight: makes its next request and looks at the answer. */
 export interface RequestMaker {
   path: string;
+  /** The bytes are good until the next call. */
   next(): Uint8Array;
   /** True when answers must be looked at. */
   readonly reads: boolean;
@@ -69,6 +69,23 @@ export function keyName(n: number): string {
 
 export function keyBytes(n: number): Uint8Array {
   return Buffer.from(keyName(n), 'latin1');
+}
+
+/** Where the numbers of the bench keys in an encoded request begin: a load rewrites them in place. */
+function numbersIn(body: Uint8Array): number[] {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
+  const found: number[] = [];
+  let at = bytes.indexOf(KEY_PREFIX);
+  for (; at >= 0; at = bytes.indexOf(KEY_PREFIX, at + 1)) found.push(at + KEY_PREFIX.length);
+  return found;
+}
+
+function writeNumber(body: Uint8Array, at: number, n: number): void {
+  let rest = n;
+  for (let i = at + KEY_DIGITS - 1; i >= at; i--) {
+    body[i] = 48 + (rest % 10);
+    rest = Math.trunc(rest / 10);
+  }
 }
 
 /** The interval of all bench keys. */
@@ -128,10 +145,15 @@ export function makeRequests(
     case 'put': {
       const { keys, valueBytes, sequential } = operation;
       const values = valuesOf(valueBytes);
+      const body = encodePutRequest({ key: keyBytes(0), value: new Uint8Array(valueBytes) });
+      const [keyAt = 0] = numbersIn(body);
+      const valueAt = body.length - valueBytes;
       const pick = (): number => (sequential === true ? nextInSequence() : random()) % keys;
-      return blind(PATH.put, () =>
-        encodePutRequest({ key: keyBytes(pick()), value: values(random()) }),
-      );
+      return blind(PATH.put, () => {
+        writeNumber(body, keyAt, pick());
+        body.set(values(random()), valueAt);
+        return body;
+      });
     }
     case 'range':
       return blind(PATH.range, rangeMaker(operation, random));
@@ -182,14 +204,17 @@ function rangeMaker(
     const all = encodeRangeRequest({ ...ALL_KEYS, ...options });
     return () => all;
   }
-  if (span === 1) return () => encodeRangeRequest({ key: keyBytes(random() % keys), ...options });
+  const body = encodeRangeRequest({
+    key: keyBytes(0),
+    ...(span === 1 ? {} : { rangeEnd: keyBytes(span) }),
+    ...options,
+  });
+  const [keyAt = 0, endAt] = numbersIn(body);
   return () => {
     const first = random() % (keys - span + 1);
-    return encodeRangeRequest({
-      key: keyBytes(first),
-      rangeEnd: keyBytes(first + span),
-      ...options,
-    });
+    writeNumber(body, keyAt, first);
+    if (endAt !== undefined) writeNumber(body, endAt, first + span);
+    return body;
   };
 }
 

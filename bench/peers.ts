@@ -175,10 +175,15 @@ export class Cluster {
     return { leader: ports[at] ?? 0, followers: ports.filter((_, i) => i !== at) };
   }
 
-  /** Starts a stopped member again on its data; resolves with the milliseconds until it was healthy. */
+  /** Starts a stopped member again on its data, and does not wait for it. */
+  startAgain(member: Member): void {
+    member.process = launch(this.kind, member.args, member.logPath);
+  }
+
+  /** Starts a stopped member again; resolves with the milliseconds until it was healthy. */
   async restart(member: Member): Promise<number> {
     const began = performance.now();
-    member.process = launch(this.kind, member.args, member.logPath);
+    this.startAgain(member);
     await waitHealthy(member);
     return performance.now() - began;
   }

@@ -3,9 +3,9 @@ import { median, type GroupResult, type Row } from './results.js';
 
 /** Draws a group's results as SVG: for every row one bar, how much better or worse than etcd, on a logarithmic scale. */
 
-const WIDTH = 900;
-const LABEL_WIDTH = 400;
-const VALUE_WIDTH = 130;
+const WIDTH = 1060;
+const LABEL_WIDTH = 480;
+const VALUE_WIDTH = 180;
 const BAR = 16;
 const STEP = 26;
 const TOP = 64;
@@ -15,6 +15,7 @@ const COLOURS = {
   worse: '#b5483a',
   text: '#24292f',
   muted: '#6e7781',
+  spread: '#e3b341',
   grid: '#d0d7de',
   paper: '#ffffff',
 };
@@ -44,7 +45,7 @@ export function plotGroup(group: GroupResult): string {
     text(
       16,
       44,
-      `mainstay ${group.versions.mainstay} compared with etcd ${group.versions.etcd}; bar to the right: mainstay is better`,
+      `mainstay ${group.versions.mainstay} compared with etcd ${group.versions.etcd}; bar to the right: mainstay is better; thin line: all rounds; mark: target`,
       {
         colour: COLOURS.muted,
       },
@@ -70,6 +71,14 @@ export function plotGroup(group: GroupResult): string {
     parts.push(
       `<rect x="${n(from)}" y="${n(y)}" width="${n(Math.max(to - from, 1))}" height="${String(BAR)}" fill="${colour}"/>`,
     );
+    const spread = row.ratios.map((ratio) => (row.better === 'higher' ? ratio : 1 / ratio));
+    if (spread.length > 1) {
+      const [worst, best] = [Math.min(...spread), Math.max(...spread)].map((each) =>
+        x(clamp(each, low, high)),
+      );
+      const middle = y + BAR / 2;
+      parts.push(line(worst ?? 0, middle, best ?? 0, middle, COLOURS.spread, 2));
+    }
     if (row.target !== undefined) {
       const target = x(clamp(row.better === 'higher' ? row.target : 1 / row.target, low, high));
       parts.push(line(target, y - 3, target, y + BAR + 3, COLOURS.text, 2));

@@ -1,4 +1,4 @@
-import { formatValue } from './case.js';
+import { BUSY, formatValue } from './case.js';
 import { median, targetMet, type GroupResult, type Results, type Row } from './results.js';
 
 /** Writes the results as a Markdown page. */
@@ -8,7 +8,8 @@ export function reportOf(results: Results): string {
     '',
     'Written by `npm run bench`; every number is measured, none is edited. Both servers ran in turn on the same machine and disk,',
     'with the same flags and the same load, and the load generator ran beside them. Each value is the median of the rounds, and',
-    'each ratio is the median of the ratios of the single rounds, mainstay divided by etcd.',
+    'each ratio is the median of the ratios of the single rounds, mainstay divided by etcd; beside it, where there were several',
+    'rounds, the lowest and the highest of them. Targets are for the median.',
     '',
   ];
   if (results.quick)
@@ -50,13 +51,14 @@ function groupSection(group: GroupResult, quick: boolean): string[] {
     `fdatasync ${String(machine.fdatasyncUs)} us.`,
     '',
     ...(quick ? [] : [`![${group.title}](${group.name}.svg)`, '']),
-    '| case | unit | etcd | mainstay | ratio | target | met |',
-    '|---|---|---|---|---|---|---|',
+    '| case | unit | etcd | mainstay | ratio | lowest..highest | target | met |',
+    '|---|---|---|---|---|---|---|---|',
     ...group.rows.map(
       (row) =>
-        `| ${row.label} | ${row.unit} | ${valueText(row.etcd)} | ${valueText(row.mainstay)} | ${ratioText(row)} | ${targetText(row)} | ${metText(row)} |`,
+        `| ${row.label} | ${row.unit} | ${valueText(row.etcd)} | ${valueText(row.mainstay)} | ${ratioText(row)} | ${spreadText(row)} | ${targetText(row)} | ${metText(row)} |`,
     ),
     '',
+    ...clientLines(group.rows),
     ...(failures.length === 0
       ? []
       : [
@@ -73,9 +75,28 @@ function valueText(values: readonly number[]): string {
   return value === undefined ? '–' : formatValue(value);
 }
 
+/** How busy the load generator was, and which numbers may be its own. */
+function clientLines(rows: readonly Row[]): string[] {
+  const shares = rows.map((row) => row.clientBusy).filter((share) => share !== undefined);
+  if (shares.length === 0) return [];
+  const limited = rows.filter((row) => (row.clientBusy ?? 0) > BUSY).map((row) => row.label);
+  const most = `The load generator used at most ${(Math.max(...shares) * 100).toFixed(0)} % of a core`;
+  const where = `; it may have been the limit in: ${limited.join('; ')}`;
+  return [`${most}${limited.length === 0 ? '' : where}.`, ''];
+}
+
 function ratioText(row: Row): string {
   const ratio = median(row.ratios);
-  return ratio === undefined ? '–' : ratio.toFixed(ratio < 0.1 ? 4 : 2);
+  return ratio === undefined ? '–' : formatRatio(ratio);
+}
+
+function spreadText(row: Row): string {
+  if (row.ratios.length < 2) return '';
+  return `${formatRatio(Math.min(...row.ratios))}..${formatRatio(Math.max(...row.ratios))}`;
+}
+
+function formatRatio(ratio: number): string {
+  return ratio.toFixed(ratio < 0.1 ? 4 : 2);
 }
 
 function targetText(row: Row): string {

@@ -26,6 +26,8 @@ export interface Row {
   readonly mainstay: readonly number[];
   /** mainstay / etcd of each round in which both were measured. */
   readonly ratios: readonly number[];
+  /** The largest share of a core that the load generator used in any round. */
+  readonly clientBusy?: number;
   readonly reasons?: readonly string[];
 }
 
@@ -80,6 +82,9 @@ export function rowsOf(samples: readonly Sample[]): Row[] {
     const reasons = own
       .filter((sample) => sample.measurement.reason !== undefined)
       .map((sample) => `${sample.kind}: ${sample.measurement.reason ?? ''}`);
+    const busy = own
+      .map((sample) => sample.measurement.clientBusy)
+      .filter((share) => share !== undefined);
     const { group, unit, better, target } = own[0]?.measurement ?? {
       group: '',
       unit: '',
@@ -94,6 +99,7 @@ export function rowsOf(samples: readonly Sample[]): Row[] {
       etcd: values('etcd'),
       mainstay: values('mainstay'),
       ratios,
+      ...(busy.length === 0 ? {} : { clientBusy: Math.max(...busy) }),
       ...(reasons.length === 0 ? {} : { reasons: [...new Set(reasons)] }),
     };
   });

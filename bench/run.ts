@@ -4,9 +4,10 @@ import { parseArgs } from 'node:util';
 import { Bench, formatValue, type CaseGroup } from './case.js';
 import { checkPerf } from './cases/check-perf.js';
 import { failover } from './cases/failover.js';
-import { flat, million, snapshot, stall } from './cases/large.js';
+import { flat, million, stall } from './cases/large.js';
 import { lease } from './cases/lease.js';
 import { latency, put, range, txn } from './cases/one-node.js';
+import { snapshot } from './cases/snapshot.js';
 import { three } from './cases/three-nodes.js';
 import { watch } from './cases/watch.js';
 import { describeMachine } from './machine.js';
@@ -55,7 +56,10 @@ const HELP = `npm run bench -- [options]
   --dir DIR          where the servers keep their data (default: tmp/bench in the project)
   --out DIR          where results go (default: docs/benchmarks)
 
-Groups: ${GROUPS.map((group) => group.name + (group.quick ? '*' : '')).join(' ')}
+Groups, with rounds and minutes of a full run:
+${GROUPS.map((group) => `  ${(group.name + (group.quick ? '*' : '')).padEnd(12)}${String(group.rounds)}  ${group.minutes.toFixed(1).padStart(4)}  ${group.title}`).join('\n')}
+All together: ${GROUPS.reduce((sum, { minutes }) => sum + minutes, 0).toFixed(0)} minutes.
+
 The etcd is the one on PATH unless MAINSTAY_BENCH_ETCD names another.`;
 
 const { values: options } = parseArgs({
@@ -88,7 +92,11 @@ async function main(): Promise<void> {
   for (const group of groups) {
     const rounds =
       options.rounds === undefined ? (options.quick ? 1 : group.rounds) : Number(options.rounds);
-    console.log(`\n${group.title}`);
+    const estimate = options.quick
+      ? ''
+      : `, about ${minutesText((group.minutes * rounds) / group.rounds)}`;
+    console.log(`\n${group.title}: ${String(rounds)} round${rounds === 1 ? '' : 's'}${estimate}`);
+    const groupBegan = performance.now();
     const rows = rowsOf(await runGroup(group, kinds, rounds, dir));
     done.push({
       name: group.name,
@@ -104,9 +112,10 @@ async function main(): Promise<void> {
       // After every group, so that a run that is cut short leaves what it has.
       write(done);
     }
+    console.log(`  took ${minutesText((performance.now() - groupBegan) / 60_000)}`);
   }
   rmSync(dir, { recursive: true, force: true });
-  console.log(`\n${((performance.now() - began) / 60_000).toFixed(1)} minutes`);
+  console.log(`\n${minutesText((performance.now() - began) / 60_000)} in all`);
 }
 
 async function runGroup(
@@ -133,7 +142,7 @@ async function runGroup(
 }
 
 async function runOnce(group: CaseGroup, kind: Kind, dir: string): Promise<Bench['measurements']> {
-  const cluster = await Cluster.start(kind, group.members, dir);
+  const cluster = await Cluster.start(kind, group.members, dir, group.flags);
   const bench = new Bench(group.name, cluster, options.quick);
   try {
     await group.run(bench);
@@ -146,6 +155,10 @@ async function runOnce(group: CaseGroup, kind: Kind, dir: string): Promise<Bench
     await cluster.stop();
   }
   return bench.measurements;
+}
+
+function minutesText(minutes: number): string {
+  return `${minutes.toFixed(1)} minutes`;
 }
 
 function printRows(rows: readonly Row[]): void {

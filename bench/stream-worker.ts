@@ -4,6 +4,7 @@ import {
   encodeLeaseKeepAliveRequest,
   encodeWatchRequest,
 } from '../src/gen/rpc.js';
+import { BusyMeter, type Busy } from './busy.js';
 import { Histogram, type HistogramData } from './histogram.js';
 import { PATH } from './operations.js';
 import { Connection, type Call } from './wire/connection.js';
@@ -11,6 +12,9 @@ import { Connection, type Call } from './wire/connection.js';
 /**
  * A process that holds many streams: watchers that count events and measure their way from the writer, or lease
  * keep-alives with a fixed number in flight. Started by streams.ts.
+ *
+ * Watchers count in phases: the first event begins one, an order says how many it will have once the writer knows, and
+ * the report follows the last of them. So the writer can go by time, and a first phase can warm everything up.
  */
 
 export interface WatchTask {
@@ -20,8 +24,13 @@ export interface WatchTask {
   readonly connections: number;
   /** Latin1 key and range end of each watcher; watchers are spread over the streams. */
   readonly watchers: readonly (readonly [string, string])[];
-  /** Reports when this many events were seen in total. */
-  readonly expectedEvents: number;
+  /** Every how many responses one is decoded whole, for its events' time stamps; 0 for none. */
+  readonly sampleEvery: number;
+}
+
+/** From the writer: how many events this phase has. */
+export interface WatchOrder {
+  readonly expect: number;
 }
 
 export interface KeepAliveTask {
@@ -40,25 +49,27 @@ export interface StreamReport {
   readonly lastUs: number;
   readonly seconds: number;
   readonly latency: HistogramData;
+  readonly busy: Busy;
 }
 
 /** Field 11, length-delimited: WatchResponse.events. */
 const EVENTS_TAG = 0x5a;
-/** Every how many responses one is decoded whole, for its event's time stamp. */
-const SAMPLE = 16;
 
 /** Monotonic microseconds shared by all processes of the machine. */
 export function sharedClockUs(): number {
   return Number(process.hrtime.bigint()) / 1000;
 }
 
-const latency = new Histogram();
+const meter = new BusyMeter();
+let latency = new Histogram();
 let count = 0;
 
 async function watch(task: WatchTask): Promise<void> {
   const streams: Call[] = [];
   let created = 0;
   let seen = 0;
+  let lastUs = 0;
+  let expected: number | null = null;
   let allCreated: (() => void) | null = null;
   const message = (buf: Uint8Array, start: number, end: number): void => {
     if (created < task.watchers.length) {
@@ -67,11 +78,24 @@ async function watch(task: WatchTask): Promise<void> {
       if (response.created && ++created === task.watchers.length) allCreated?.();
       return;
     }
+    if (count === 0) meter.start();
     count += countEvents(buf, start, end);
-    if (++seen % SAMPLE === 0) sample(buf, start, end);
-    if (count === task.expectedEvents) report(sharedClockUs(), 0);
-    else if (count > task.expectedEvents) die('more events than puts');
+    lastUs = sharedClockUs();
+    if (++seen % task.sampleEvery === 0) sample(buf, start, end);
+    if (expected !== null) compare();
   };
+  const compare = (): void => {
+    if (count === expected) {
+      expected = null;
+      report(lastUs, 0);
+    } else if (expected !== null && count > expected) {
+      die('more events than puts');
+    }
+  };
+  process.on('message', (order: WatchOrder) => {
+    expected = order.expect;
+    compare();
+  });
   for (let i = 0; i < task.connections; i++) {
     const connection = await Connection.open('127.0.0.1', task.port);
     const ended = (status: number, text: string): void => {
@@ -118,7 +142,9 @@ function sample(buf: Uint8Array, start: number, end: number): void {
   for (const event of decodeWatchResponse(buf, start, end).events) {
     const value = event.kv?.value;
     if (value === undefined || value.length < 8) continue;
-    latency.record(now - new DataView(value.buffer, value.byteOffset).getFloat64(0));
+    const delayUs = now - new DataView(value.buffer, value.byteOffset).getFloat64(0);
+    if (delayUs < 0) die('an event came before its put: the clocks differ');
+    latency.record(delayUs);
   }
 }
 
@@ -153,6 +179,7 @@ async function keepAlive(task: KeepAliveTask): Promise<void> {
   }
   setTimeout(() => {
     measuring = true;
+    meter.start();
     const began = performance.now();
     setTimeout(() => {
       stopped = true;
@@ -162,8 +189,11 @@ async function keepAlive(task: KeepAliveTask): Promise<void> {
 }
 
 function report(lastUs: number, seconds: number): void {
-  const message: StreamReport = { count, lastUs, seconds, latency: latency.toData() };
+  const busy = meter.shares();
+  const message: StreamReport = { count, lastUs, seconds, latency: latency.toData(), busy };
   process.send?.(message);
+  count = 0;
+  latency = new Histogram();
 }
 
 function die(reason: string): never {

@@ -1,11 +1,13 @@
 import { fork } from 'node:child_process';
 import { join } from 'node:path';
-import type { KeepAliveTask, StreamReport, WatchTask } from './stream-worker.js';
+import type { KeepAliveTask, StreamReport, WatchOrder, WatchTask } from './stream-worker.js';
 
 /** A running stream worker. */
 export interface StreamRun {
+  /** Watchers only: tells how many events this phase has; resolves with what was seen when they are there. */
+  expect(events: number): Promise<StreamReport>;
   /** What it saw at its end. */
-  readonly report: Promise<StreamReport>;
+  report(): Promise<StreamReport>;
   /** Ends the process. */
   close(): void;
 }
@@ -16,25 +18,42 @@ export function startStreams(task: WatchTask | KeepAliveTask, maxMs: number): Pr
     execArgv: ['--import', 'tsx', '--max-semi-space-size=32'],
   });
   return new Promise((resolve, reject) => {
-    let finish: (report: StreamReport) => void = () => undefined;
-    let fail: (error: Error) => void = reject;
+    let failure: Error | null = null;
+    let waiting: { done: (report: StreamReport) => void; failed: (error: Error) => void } | null =
+      null;
+    const early: StreamReport[] = [];
+    const fail = (error: Error): void => {
+      failure ??= error;
+      reject(failure);
+      waiting?.failed(failure);
+    };
+    const report = (): Promise<StreamReport> =>
+      new Promise((done, failed) => {
+        const made = early.shift();
+        if (failure !== null) failed(failure);
+        else if (made !== undefined) done(made);
+        else waiting = { done, failed };
+      });
     const timer = setTimeout(() => {
       fail(new Error(`not done within ${String(maxMs / 1000)} s`));
       child.kill();
     }, maxMs);
     child.on('message', (message: string | StreamReport) => {
       if (message === 'ready') {
-        const report = new Promise<StreamReport>((done, failed) => {
-          finish = done;
-          fail = failed;
-        });
-        // Whoever awaits the report sees the error; until then it must not end the process.
-        report.catch(() => undefined);
-        resolve({ report, close: () => child.kill() });
+        const expect = (events: number): Promise<StreamReport> => {
+          const order: WatchOrder = { expect: events };
+          child.send(order);
+          return report();
+        };
+        resolve({ expect, report, close: () => child.kill() });
       } else if (typeof message === 'string') {
         fail(new Error(message));
+      } else if (waiting === null) {
+        early.push(message);
       } else {
-        finish(message);
+        const { done } = waiting;
+        waiting = null;
+        done(message);
       }
     });
     child.on('exit', (code, signal) => {

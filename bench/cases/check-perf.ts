@@ -11,6 +11,7 @@ export const checkPerf: CaseGroup = {
   members: 3,
   quick: false,
   rounds: 1,
+  minutes: 9,
   run: async (bench) => {
     const endpoints = bench.cluster.ports.map((port) => `127.0.0.1:${String(port)}`).join(',');
     for (const load of bench.quick ? ['s'] : ['s', 'm', 'l', 'xl']) {

@@ -15,6 +15,7 @@ export const failover: CaseGroup = {
   members: 3,
   quick: false,
   rounds: 1,
+  minutes: 2.8,
   run: async (bench) => {
     await bench.warmUp();
     const kills = bench.quick ? 5 : 20;

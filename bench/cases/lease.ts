@@ -1,4 +1,4 @@
-import { RATE, type CaseGroup } from '../case.js';
+import { rateOf, RATE, type CaseGroup } from '../case.js';
 import { startStreams } from '../streams.js';
 
 /** Keep-alives per second while many leases live. */
@@ -9,9 +9,10 @@ export const lease: CaseGroup = {
   members: 1,
   quick: true,
   rounds: 3,
+  minutes: 2.8,
   run: async (bench) => {
     await bench.warmUp();
-    const leases = bench.quick ? 10_000 : 100_000;
+    const leases = 100_000;
     const port = bench.cluster.ports[0] ?? 0;
     const many = leases.toLocaleString('en');
     const grants = {
@@ -21,10 +22,8 @@ export const lease: CaseGroup = {
       operation: { kind: 'leaseGrant' } as const,
       requests: leases,
     };
-    await bench.measure(
-      `grant ${many} leases, 50 x 20`,
-      RATE,
-      async () => (await bench.load(grants)).perSecond,
+    await bench.measure(`grant ${many} leases, 50 x 20`, RATE, async () =>
+      rateOf(await bench.load(grants)),
     );
     for (const [connections, inFlight] of [
       [20, 50],
@@ -47,8 +46,8 @@ export const lease: CaseGroup = {
             60_000,
           );
           try {
-            const report = await run.report;
-            return report.count / report.seconds;
+            const { count, seconds, busy } = await run.report();
+            return { value: count / seconds, busy };
           } finally {
             run.close();
           }

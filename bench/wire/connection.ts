@@ -475,7 +475,8 @@ class LiveCall implements Call {
   /** Bytes since the stream's receive window was last given back. */
   received = 0;
   private readonly connection: Connection;
-  private readonly head = new Uint8Array(MESSAGE_HEADER);
+  /** A message header that came in two frames, rare enough to be made when it happens. */
+  private head: Uint8Array | null = null;
   private headLength = 0;
   private body: Uint8Array | null = null;
   private bodyLength = 0;
@@ -519,12 +520,18 @@ class LiveCall implements Call {
 
   private begin(buf: Uint8Array, start: number, end: number): number {
     let pos = start;
-    while (this.headLength < MESSAGE_HEADER && pos < end)
-      this.head[this.headLength++] = buf[pos++] ?? 0;
-    if (this.headLength < MESSAGE_HEADER) return pos;
-    this.headLength = 0;
-    const [, a = 0, b = 0, c = 0, d = 0] = this.head;
-    const length = ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
+    let length = 0;
+    if (this.headLength === 0 && end - start >= MESSAGE_HEADER) {
+      length = bodyLength(buf, start);
+      pos += MESSAGE_HEADER;
+    } else {
+      const head = (this.head ??= new Uint8Array(MESSAGE_HEADER));
+      while (this.headLength < MESSAGE_HEADER && pos < end)
+        head[this.headLength++] = buf[pos++] ?? 0;
+      if (this.headLength < MESSAGE_HEADER) return pos;
+      this.headLength = 0;
+      length = bodyLength(head, 0);
+    }
     if (this.sink.discard) {
       this.skip = length;
     } else if (end - pos >= length) {
@@ -547,6 +554,12 @@ class LiveCall implements Call {
     }
     return pos + n;
   }
+}
+
+/** Bytes of a message by its header: a compression flag, then the length. */
+function bodyLength(buf: Uint8Array, at: number): number {
+  const high = ((buf[at + 1] ?? 0) << 16) | ((buf[at + 2] ?? 0) << 8) | (buf[at + 3] ?? 0);
+  return high * 256 + (buf[at + 4] ?? 0);
 }
 
 function payloadLength(buf: Uint8Array, at: number): number {

@@ -1,7 +1,9 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
+import { BusyMeter } from '../../bench/busy.js';
 import { parseH2load } from '../../bench/h2load.js';
 import { Histogram } from '../../bench/histogram.js';
+import { keyName, makeRequests } from '../../bench/operations.js';
 import { plotGroup } from '../../bench/plot.js';
 import { reportOf } from '../../bench/report.js';
 import {
@@ -12,6 +14,7 @@ import {
   type GroupResult,
   type Sample,
 } from '../../bench/results.js';
+import { decodePutRequest, decodeRangeRequest } from '../../src/gen/rpc.js';
 
 describe('bench histogram', () => {
   it('gives every percentile within 3.2 % of the exact one, and never beyond the largest value', () => {
@@ -48,6 +51,52 @@ describe('bench histogram', () => {
     merged.merge(b.toData());
     expect(merged.toData()).to.deep.equal(both.toData());
     expect(merged.meanUs).to.equal(both.meanUs);
+  });
+});
+
+describe('bench requests', () => {
+  const textOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
+
+  it('are written in place: every put has its own key in turn, and a value of its own', () => {
+    const maker = makeRequests(
+      { kind: 'put', keys: 12, valueBytes: 300, sequential: true },
+      0,
+      { next: 0, step: 1 },
+      1,
+    );
+    const puts = Array.from({ length: 24 }, () => decodePutRequest(Uint8Array.from(maker.next())));
+    expect(puts.map((put) => textOf(put.key))).to.deep.equal(puts.map((_, i) => keyName(i % 12)));
+    expect(puts.every((put) => put.value.length === 300)).to.equal(true);
+    expect(new Set(puts.map((put) => textOf(put.value))).size).to.equal(24);
+  });
+
+  it('ask for ranges of the span that was asked for, inside the key space', () => {
+    for (const span of [1, 7, 50]) {
+      const operation = { kind: 'range', keys: 50, span, serializable: true } as const;
+      const maker = makeRequests(operation, 3, { next: 0, step: 1 }, 1);
+      for (let i = 0; i < 100; i++) {
+        const request = decodeRangeRequest(maker.next());
+        const first = Number(textOf(request.key).slice(-10));
+        expect(first).to.be.within(0, 50 - span);
+        expect(textOf(request.key)).to.equal(keyName(first));
+        expect(textOf(request.rangeEnd)).to.equal(span === 1 ? '' : keyName(first + span));
+        expect(request.serializable).to.equal(true);
+      }
+    }
+  });
+});
+
+describe('bench busy meter', () => {
+  it('sees work, and none while nothing runs', async () => {
+    const meter = new BusyMeter();
+    meter.start();
+    await new Promise((done) => setTimeout(done, 200));
+    const idle = meter.shares().used;
+    meter.start();
+    const began = performance.now();
+    while (performance.now() - began < 100) Math.sqrt(began);
+    const { used, waited } = meter.shares();
+    expect(used + waited).to.be.greaterThan(idle);
   });
 });
 
@@ -93,6 +142,17 @@ describe('bench results', () => {
     expect(row === undefined ? undefined : targetMet(row)).to.equal(true);
   });
 
+  it('keeps how busy the load generator was at most, and says where it may have been the limit', () => {
+    const busy = (round: number, clientBusy: number): Sample => {
+      const { kind, measurement } = sample('mainstay', round, 1);
+      return { kind, round, measurement: { ...measurement, clientBusy } };
+    };
+    const calm = group('put', '1', [busy(0, 0.2), busy(1, 0.5)]);
+    expect(reportOf({ quick: false, groups: [calm] })).to.include('at most 50 % of a core.');
+    const limited = group('put', '1', [busy(0, 0.95)]);
+    expect(reportOf({ quick: false, groups: [limited] })).to.include('limit in: put <1 & only>.');
+  });
+
   it('has a median of the middle two, and none of nothing', () => {
     expect([median([4, 1, 3, 2]), median([])]).to.deep.equal([2.5, undefined]);
   });
@@ -127,7 +187,12 @@ describe('bench results', () => {
       sample('mainstay', 0, 30),
     ]);
     const page = reportOf({ quick: false, groups: [measured] });
-    expect(page).to.include('| put <1 & only> | /s | 10.0 | 30.0 | 3.00 | ≥ 2 | yes |');
+    expect(page).to.include('| put <1 & only> | /s | 10.0 | 30.0 | 3.00 |  | ≥ 2 | yes |');
+    const twice = group('put', '2026-01-01T00:00:00Z', [
+      ...[sample('etcd', 0, 10), sample('mainstay', 0, 30)],
+      ...[sample('etcd', 1, 10), sample('mainstay', 1, 15)],
+    ]);
+    expect(reportOf({ quick: false, groups: [twice] })).to.include('| 2.25 | 1.50..3.00 | ≥ 2 |');
     const drawing = plotGroup(measured);
     expect(drawing).to.include('put &lt;1 &amp; only&gt;');
     expect(drawing.match(/<svg|<\/svg>/g)).to.have.length(2);
