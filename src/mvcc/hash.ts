@@ -20,6 +20,7 @@ const BUCKET_NAME = Buffer.from('key', 'latin1');
  * What compaction may have removed is left out whether it has been removed yet or not: a change at or
  * below the compaction revision counts only if it is its key's row at the hashed revision. When no key exists at
  * the hashed revision, it counts if it is its key's row at the compaction revision, which is what stays stored.
+ * Ends with 'state-replaced' when the store is restored from another backend meanwhile.
  * Ref: etcd contract 6.4.
  */
 export function hashKv(
@@ -39,11 +40,19 @@ export function hashKv(
   const keptAt = isAnyLive ? hashRevision : compactRevision;
   const revisionKey = new Uint8Array(TOMBSTONE_BYTES);
   let hash = crc32c(BUCKET_NAME);
-  store.backend.whenWritten(() => {
-    store.backend.rows.forEach(
+  let isReplaced = false;
+  const forget = store.whenReplaced(() => {
+    isReplaced = true;
+    done('state-replaced', null);
+  });
+  const { backend } = store;
+  backend.whenWritten(() => {
+    if (isReplaced) return;
+    backend.rows.forEach(
       0,
       hashRevision,
       (main, sub, tombstone, payload) => {
+        if (isReplaced) return false;
         if (main === compactRevision && tombstone) return true;
         if (main <= compactRevision) {
           if (tombstone || !index.isNewestAt(keyOf(payload), main, sub, keptAt)) return true;
@@ -53,6 +62,8 @@ export function hashKv(
         return true;
       },
       (error) => {
+        if (isReplaced) return;
+        forget();
         release();
         done(error, error === null ? { hash, compactRevision, hashRevision } : null);
       },

@@ -4,10 +4,6 @@ export interface Queued {
   queueIndex: number;
 }
 
-/** Together 53 bits: about 99 days, and a million items. */
-const SORT_SPAN_MS = 2 ** 33;
-const SORT_PLACES = 2 ** 20;
-
 /** A binary heap by `dueMs` whose items know their place, so that any of them moves or leaves in O(log n). */
 export class LeaseQueue<T extends Queued> {
   private readonly heap: T[] = [];
@@ -45,44 +41,6 @@ export class LeaseQueue<T extends Queued> {
     this.sink(last);
   }
 
-  clear(): void {
-    for (const item of this.heap) item.queueIndex = -1;
-    this.heap.length = 0;
-  }
-
-  /** Fills the empty queue. Requires: `items` are in the order of `dueMs` and not queued. */
-  fill(items: readonly T[]): void {
-    for (const item of items) {
-      item.queueIndex = this.heap.length;
-      this.heap.push(item);
-    }
-  }
-
-  /**
-   * Items in the order they become due, to the millisecond.
-   *
-   * Time and place of an item are packed into one number, because sorting numbers is many times faster than
-   * sorting objects; items due in the far future, or too many items, make that impossible.
-   */
-  sorted(): T[] {
-    const { heap } = this;
-    const firstMs = heap[0]?.dueMs ?? 0;
-    const keys = new Float64Array(heap.length);
-    let fits = heap.length <= SORT_PLACES;
-    for (let i = 0; i < heap.length && fits; i++) {
-      const sinceFirstMs = Math.floor((heap[i]?.dueMs ?? 0) - firstMs);
-      keys[i] = sinceFirstMs * SORT_PLACES + i;
-      fits = sinceFirstMs < SORT_SPAN_MS;
-    }
-    if (!fits) return heap.slice().sort((a, b) => a.dueMs - b.dueMs);
-    const items: T[] = [];
-    for (const key of keys.sort()) {
-      const item = heap[key % SORT_PLACES];
-      if (item !== undefined) items.push(item);
-    }
-    return items;
-  }
-
   private rise(item: T): void {
     const { heap } = this;
     let index = item.queueIndex;
@@ -118,5 +76,37 @@ export class LeaseQueue<T extends Queued> {
     }
     heap[index] = item;
     item.queueIndex = index;
+  }
+}
+
+/** Hands out a limited number of places in each second: the first one free that is not before the second asked for. */
+export class Places {
+  private readonly perSec: number;
+  private readonly takenBySec = new Map<number, number>();
+  /** For a full second a later one; all between the two are full. */
+  private readonly laterBySec = new Map<number, number>();
+
+  constructor(perSec: number) {
+    this.perSec = perSec;
+  }
+
+  /** Takes a place; returns its second. Cost: as good as constant, over many calls. */
+  take(sec: number): number {
+    const free = this.firstFree(sec);
+    const taken = (this.takenBySec.get(free) ?? 0) + 1;
+    this.takenBySec.set(free, taken);
+    if (taken === this.perSec) this.laterBySec.set(free, free + 1);
+    return free;
+  }
+
+  private firstFree(sec: number): number {
+    let free = sec;
+    for (;;) {
+      const later = this.laterBySec.get(free);
+      if (later === undefined) break;
+      free = later;
+    }
+    if (free !== sec) this.laterBySec.set(sec, free);
+    return free;
   }
 }

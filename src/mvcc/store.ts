@@ -67,6 +67,7 @@ export class Store {
   finishedCompactRevision = NEVER_COMPACTED;
 
   private readonly pins = new Map<number, number>();
+  private readonly onReplaced = new Set<() => void>();
 
   /** Reads the backend and calls back with a store that answers. */
   static open(
@@ -165,6 +166,15 @@ export class Store {
     };
   }
 
+  /**
+   * Calls back when a restore replaces what can be read, unless the returned function was called before: for work that
+   * waits for the backend, whose scans end without calling back when it is closed.
+   */
+  whenReplaced(callback: () => void): () => void {
+    this.onReplaced.add(callback);
+    return () => this.onReplaced.delete(callback);
+  }
+
   isPinnedBelow(revision: number): boolean {
     for (const pinned of this.pins.keys()) if (pinned < revision) return true;
     return false;
@@ -234,6 +244,9 @@ export class Store {
     this.index.clear();
     this.cache.clear();
     this.backendValue = backend;
+    const callbacks = [...this.onReplaced];
+    this.onReplaced.clear();
+    for (const callback of callbacks) callback();
     this.load(done);
   }
 

@@ -20,7 +20,12 @@ export interface Interval {
 
 /** Reasons a store operation is refused; the server maps each to one client-visible error. */
 export type MvccReason =
-  'compacted' | 'future-revision' | 'lease-not-found' | 'lease-exists' | 'lease-ttl-too-large';
+  | 'compacted'
+  | 'future-revision'
+  | 'state-replaced'
+  | 'lease-not-found'
+  | 'lease-exists'
+  | 'lease-ttl-too-large';
 
 /** What the key index knows of one key at one revision, without touching its value. */
 export interface RowRef {

@@ -61,6 +61,7 @@ export const errors = {
 const byReason: Record<MvccReason, RpcError> = {
   compacted: errors.compacted,
   'future-revision': errors.futureRevision,
+  'state-replaced': errors.leaderChanged,
   'lease-not-found': errors.leaseNotFound,
   'lease-exists': errors.leaseExists,
   'lease-ttl-too-large': errors.leaseTtlTooLarge,

@@ -2,6 +2,7 @@ import type { Timer } from '../env/env.js';
 import { encodeLeaseCheckpointRequest } from '../gen/rpc.js';
 import type { LeaseId } from '../mvcc/types.js';
 import { errors } from './errors.js';
+import { inSlices } from './in-slices.js';
 import { encodeLeaseExpiry } from './lease-expiry.js';
 import type { MemberApi } from './member-api.js';
 import { CommandKind } from './member-api.js';
@@ -11,9 +12,13 @@ const CHECK_MS = 500;
 const PER_CHECK = 500;
 const MAX_IN_FLIGHT = 16;
 const CHECKPOINTS_PER_ENTRY = 1000;
+/** Longest time one turn spends on giving leases their place after promotion, and leases between two looks at the clock. */
+const PLACING_SLICE_MS = 2;
+const PLACED_PER_LOOK = 256;
 
 /**
- * Ends leases whose time is up: on the leader only, by proposing a revocation for each.
+ * Ends leases whose time is up: on the leader only, by proposing a revocation for each. Once it leads, it first gives
+ * the leases there are their time.
  *
  * Before it takes up expired leases it has its leadership confirmed, so that a leader that was cut off, or slept,
  * takes up none; and what it took up in one term it does not propose in another, because there a client may have
@@ -33,6 +38,8 @@ export class LeaseRevoker {
   private queueTerm = 0;
   private inFlight = 0;
   private pumping = false;
+  /** Gives leases their place after promotion. */
+  private placing = false;
   private expiredCount = 0;
 
   constructor(api: MemberApi, options: { readonly checkpoint: boolean }) {
@@ -73,6 +80,7 @@ export class LeaseRevoker {
       this.queue = [];
       return;
     }
+    this.placeLeases();
     if (heldUp || this.confirming) return;
     if (api.lessor.hasExpired(nowMs)) this.confirmAndTake();
     if (this.withCheckpoints) this.logCheckpoints(nowMs);
@@ -80,6 +88,19 @@ export class LeaseRevoker {
 
   private isInCharge(): boolean {
     return !this.stopped && this.api.isLeader && this.api.lessor.isPrimary;
+  }
+
+  /** Does nothing once all have their place. */
+  private placeLeases(): void {
+    if (this.placing) return;
+    this.placing = true;
+    const { env, lessor } = this.api;
+    const step = (): boolean =>
+      !this.isInCharge() || lessor.placeSome(env.clock.monoMs(), PLACED_PER_LOOK);
+    const never = (): boolean => false;
+    inSlices(env, PLACING_SLICE_MS, never, step, () => {
+      this.placing = false;
+    });
   }
 
   private confirmAndTake(): void {

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { Lessor, MAX_LEASE_TTL_SEC } from '../../src/mvcc/lessor.js';
-import { LeaseQueue } from '../../src/mvcc/lease-queue.js';
+import { LeaseQueue, Places } from '../../src/mvcc/lease-queue.js';
 import type { Key, LeaseId } from '../../src/mvcc/types.js';
 import { randomOf, seedOfRun } from './watch-fakes.js';
 
@@ -12,6 +12,15 @@ function leader(minTtlSec = 2): Lessor {
   const lessor = new Lessor({ minTtlSec });
   lessor.promote(0, 0);
   return lessor;
+}
+
+/** Gives all leases their place after promotion. */
+function placeAll(lessor: Lessor, nowMs: number): void {
+  while (!lessor.placeSome(nowMs, 7));
+}
+
+function sorted(ids: readonly LeaseId[]): LeaseId[] {
+  return [...ids].sort((a, b) => (a < b ? -1 : 1));
 }
 
 describe('Lessor, applied state', () => {
@@ -77,7 +86,7 @@ describe('Lessor, applied state', () => {
     }
     for (const lessor of lessors) {
       for (let id = 0n; id < 20n; id++) {
-        expect(lessor.keysOf(id)).deep.equals(lessors[0]?.keysOf(id));
+        expect(lessor.keysOf(id).sort()).deep.equals(lessors[0]?.keysOf(id).sort());
         if (lessor.exists(id)) expect(lessor.row(id)).deep.equals(lessors[0]?.row(id));
       }
     }
@@ -177,12 +186,13 @@ describe('Lessor against a model', () => {
             break;
           }
           case 7: {
+            const isComplete = lessor.placeSome(nowMs, below(6));
             const max = 1 + below(4);
             const hadExpired = lessor.hasExpired(nowMs);
             const ids = lessor.expired(nowMs, max);
             expect(hadExpired).equals(ids.length > 0);
             const due = [...model.values()].filter((l) => l.dueMs <= nowMs);
-            expect(ids.length).equals(Math.min(max, due.length));
+            if (isComplete) expect(ids.length).equals(Math.min(max, due.length));
             for (const expiredId of ids) {
               const l = model.get(expiredId);
               if (l === undefined || l.dueMs > nowMs) throw new Error('expired too early');
@@ -210,9 +220,13 @@ describe('Lessor against a model', () => {
         for (const k of lease?.keys ?? []) {
           expect(lessor.leaseOf(k)).equals(model.has(id) ? id : 0n);
         }
-        const dues = lessor.leases().map((leaseId) => model.get(leaseId)?.dueMs ?? NaN);
-        expect(dues.length).equals(model.size);
-        expect(dues).deep.equals([...dues].sort((a, b) => a - b));
+        expect(sorted(lessor.leases())).deep.equals(sorted([...model.keys()]));
+        // It gives leases their place, so not at every step.
+        if (below(10) === 0) {
+          for (const [leaseId, { dueMs }] of model) {
+            expect(lessor.dueMs(leaseId, nowMs)).equals(dueMs);
+          }
+        }
       }
     }
   });
@@ -277,6 +291,7 @@ describe('Lessor, expiry on the leader', () => {
     const lessor = new Lessor({ minTtlSec: 1 });
     lessor.grant(1n, 10);
     lessor.promote(50_000, 1_500);
+    placeAll(lessor, 50_000);
     expect(lessor.expired(61_499, 10)).deep.equals([]);
     expect(lessor.expired(61_500, 10)).deep.equals([1n]);
   });
@@ -314,10 +329,22 @@ describe('Lessor, expiry on the leader', () => {
     expect(due.map((c) => c.id)).deep.equals([1n, 3n, 4n, 5n, 6n, 7n, 8n, 9n, 10n]);
   });
 
+  it('looks at no more leases than asked for when none needs a checkpoint', () => {
+    const lessor = new Lessor({ minTtlSec: 1 });
+    lessor.keepCheckpoints();
+    lessor.promote(0, 0);
+    for (let id = 1n; id <= 10n; id++) lessor.grant(id, 900);
+    lessor.hasExpired(0);
+    for (let id = 1n; id <= 4n; id++) lessor.renew(id, 300_000);
+    expect(lessor.dueCheckpoints(300_000, 4)).deep.equals([]);
+    expect(lessor.dueCheckpoints(300_000, 4).map((c) => c.id)).deep.equals([5n, 6n, 7n, 8n]);
+  });
+
   it('F4: spreads leases that would expire in one second after promotion, none to an earlier time', () => {
     const lessor = new Lessor({ minTtlSec: 1 });
     for (let i = 1; i <= 5_000; i++) lessor.grant(BigInt(i), i <= 4_500 ? 10 : 12);
     lessor.promote(0, 0);
+    placeAll(lessor, 0);
     const perSecond: number[] = [];
     for (let sec = 0; sec <= 20; sec++) perSecond.push(lessor.expired(sec * 1000, 1e6).length);
     expect(perSecond.slice(0, 10).every((n) => n === 0)).equals(true);
@@ -345,6 +372,186 @@ describe('Lessor, expiry on the leader', () => {
   });
 });
 
+/** What the model knows of a lease; `sec` is what it gets at promotion. */
+interface PlannedLease {
+  readonly id: LeaseId;
+  readonly ttlSec: number;
+  sec: number;
+  isAlive: boolean;
+  /** Undefined while the lease has no place. */
+  dueMs: number | undefined;
+  isRevoking: boolean;
+}
+
+/** Promotion as its rule says: one lease after the other takes the first of 1000 places a second that is free. */
+class PromotionModel {
+  readonly leases: PlannedLease[] = [];
+  private startMs = 0;
+  private taken = new Map<number, number>();
+  private next = 0;
+  private isDone = true;
+
+  promote(startMs: number): void {
+    this.startMs = startMs;
+    this.taken = new Map();
+    this.next = 0;
+    this.isDone = false;
+    for (const lease of this.leases) {
+      lease.dueMs = undefined;
+      lease.isRevoking = false;
+    }
+  }
+
+  place(lease: PlannedLease): number {
+    if (lease.dueMs !== undefined) return lease.dueMs;
+    let { sec } = lease;
+    while (this.taken.get(sec) === 1000) sec++;
+    this.taken.set(sec, (this.taken.get(sec) ?? 0) + 1);
+    return (lease.dueMs = this.startMs + sec * 1000);
+  }
+
+  placeSome(max: number): boolean {
+    for (let i = 0; i < max && !this.isDone; i++) {
+      while (this.leases[this.next]?.isAlive === false) this.next++;
+      const lease = this.leases[this.next++];
+      if (lease === undefined) this.isDone = true;
+      else this.place(lease);
+    }
+    return this.isDone;
+  }
+
+  get alive(): PlannedLease[] {
+    return this.leases.filter((lease) => lease.isAlive);
+  }
+}
+
+describe('Lessor, promotion under way', () => {
+  const seed = seedOfRun();
+
+  it('leaves leases alone that have no place yet', () => {
+    const lessor = new Lessor({ minTtlSec: 1 });
+    for (let id = 1n; id <= 100n; id++) lessor.grant(id, 10);
+    lessor.promote(0, 0);
+    expect(lessor.hasExpired(1e9)).equals(false);
+    expect(lessor.placeSome(0, 60)).equals(false);
+    expect(lessor.expired(1e9, 1000).length).equals(60);
+    expect(lessor.placeSome(1e9, 60)).equals(true);
+    expect(lessor.expired(1e9, 1000).length).equals(40);
+    expect(lessor.placeSome(1e9, 60)).equals(true);
+  });
+
+  it(`ends as if it had been done at once, whatever is asked meanwhile (SEED=${seed})`, () => {
+    const random = randomOf(seed);
+    const below = (n: number): number => Math.floor(random() * n);
+    for (let run = 0; run < 12; run++) {
+      const lessor = new Lessor({ minTtlSec: 1 });
+      const model = new PromotionModel();
+      let nowMs = below(5000);
+      let nextId = 1n;
+      const grant = (hasTime: boolean): void => {
+        const id = nextId++;
+        const ttlSec = 1 + below(6);
+        lessor.grant(id, ttlSec);
+        const dueMs = hasTime ? nowMs + ttlSec * 1000 : undefined;
+        model.leases.push({ id, ttlSec, sec: ttlSec, isAlive: true, dueMs, isRevoking: false });
+        if (hasTime) lessor.adopt(nowMs);
+      };
+      for (let i = 0; i < 1500 + below(3000); i++) grant(false);
+      const promote = (): void => {
+        const extendMs = below(2) * 1500;
+        lessor.promote(nowMs, extendMs);
+        model.promote(nowMs + extendMs);
+      };
+      promote();
+      for (let step = 0; step < 400; step++) {
+        nowMs += below(20);
+        const lease = model.leases[below(model.leases.length)] as PlannedLease;
+        const { id, ttlSec } = lease;
+        switch (below(10)) {
+          case 0:
+            grant(true);
+            break;
+          case 1:
+            expect(lessor.revoke(id)).deep.equals(lease.isAlive ? [] : 'lease-not-found');
+            lease.isAlive = false;
+            break;
+          case 2: {
+            const renewal = lessor.renew(id, nowMs);
+            if (!lease.isAlive) expect(renewal).equals(0);
+            else if (lease.isRevoking) expect(renewal).equals('expired-pending');
+            else {
+              expect(renewal).equals(ttlSec);
+              lease.dueMs = nowMs + ttlSec * 1000;
+            }
+            break;
+          }
+          case 3: {
+            const remainingSec = lessor.timeToLive(id, nowMs)?.remainingSec;
+            const leftMs = lease.isAlive ? model.place(lease) - nowMs : NaN;
+            const leftSec = lease.isRevoking ? 0 : Math.max(0, Math.floor(leftMs / 1000));
+            expect(remainingSec).equals(lease.isAlive ? leftSec : undefined);
+            break;
+          }
+          case 4:
+            if (!lease.isAlive) break;
+            lease.sec = 1 + below(ttlSec);
+            lessor.checkpoint(id, lease.sec);
+            break;
+          case 5: {
+            for (const expiredId of lessor.expired(nowMs, 3)) {
+              const expired = model.leases[Number(expiredId) - 1];
+              expect(expired?.isAlive).equals(true);
+              expect(expired?.dueMs, 'has a place').satisfies((dueMs: number) => dueMs <= nowMs);
+              if (expired === undefined) break;
+              expired.isRevoking = true;
+              expired.dueMs = nowMs + 10_000;
+            }
+            break;
+          }
+          case 6:
+            if (below(60) !== 0) break;
+            lessor.demote();
+            expect(lessor.expired(nowMs + 1e9, 10)).deep.equals([]);
+            lessor.revokeFailed(id, nowMs);
+            grant(false);
+            nowMs += below(3000);
+            promote();
+            break;
+          default: {
+            const max = below(40);
+            expect(lessor.placeSome(nowMs, max)).equals(model.placeSome(max));
+          }
+        }
+      }
+      while (!model.placeSome(64)) expect(lessor.placeSome(nowMs, 64)).equals(false);
+      expect(lessor.placeSome(nowMs, 64)).equals(true);
+      expect(lessor.size).equals(model.alive.length);
+      for (const { id, dueMs } of model.alive) expect(lessor.dueMs(id, nowMs)).equals(dueMs);
+      const left = new Set(model.alive);
+      for (; left.size > 0; nowMs += 500) {
+        const due = [...left].filter((lease) => (lease.dueMs ?? NaN) <= nowMs);
+        expect(sorted(lessor.expired(nowMs, 1e6))).deep.equals(sorted(due.map(({ id }) => id)));
+        for (const lease of due) {
+          left.delete(lease);
+          lessor.revoke(lease.id);
+        }
+      }
+    }
+  });
+
+  it('is over when a snapshot takes the place of all leases', () => {
+    const lessor = new Lessor({ minTtlSec: 1 });
+    for (let id = 1n; id <= 100n; id++) lessor.grant(id, 10);
+    lessor.promote(0, 0);
+    lessor.placeSome(0, 50);
+    lessor.clear();
+    for (let id = 1n; id <= 100n; id++) lessor.load(id, 10, 0);
+    expect(lessor.placeSome(5_000, 10)).equals(true);
+    expect(lessor.expired(14_999, 1000)).deep.equals([]);
+    expect(lessor.expired(24_999, 1000).length).equals(100);
+  });
+});
+
 describe('LeaseQueue', () => {
   const due = fc.oneof(fc.nat(50), fc.constantFrom(2 ** 33 + 7, MAX_LEASE_TTL_SEC * 1000));
 
@@ -363,18 +570,30 @@ describe('LeaseQueue', () => {
           const first = Math.min(...queued.map((i) => i.dueMs));
           expect(queue.first?.dueMs ?? Infinity).equals(first);
         }
-        expect(queue.sorted().map((i) => i.dueMs)).deep.equals(
-          items
-            .filter((i) => i.queueIndex >= 0)
-            .map((i) => i.dueMs)
-            .sort((a, b) => a - b),
-        );
+        const queued = items.filter((i) => i.queueIndex >= 0).map((i) => i.dueMs);
         const dues: number[] = [];
         for (let first = queue.first; first !== undefined; first = queue.first) {
           dues.push(first.dueMs);
           queue.remove(first);
         }
-        expect(dues).deep.equals([...dues].sort((a, b) => a - b));
+        expect(dues).deep.equals(queued.sort((a, b) => a - b));
+      }),
+    );
+  });
+});
+
+describe('Places', () => {
+  it('gives the first second that has room', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 3 }), fc.array(fc.nat(12)), (perSec, asked) => {
+        const places = new Places(perSec);
+        const taken = new Map<number, number>();
+        for (const sec of asked) {
+          let free = sec;
+          while (taken.get(free) === perSec) free++;
+          taken.set(free, (taken.get(free) ?? 0) + 1);
+          expect(places.take(sec)).equals(free);
+        }
       }),
     );
   });

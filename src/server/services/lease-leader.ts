@@ -1,4 +1,3 @@
-import type { Env } from '../../env/env.js';
 import {
   decodeLeaseKeepAliveRequest,
   decodeLeaseTimeToLiveRequest,
@@ -6,14 +5,16 @@ import {
   encodeLeaseKeepAliveResponse,
   encodeLeaseTimeToLiveResponse,
 } from '../../gen/rpc.js';
-import type { LeaseId } from '../../mvcc/types.js';
+import type { Key, LeaseId } from '../../mvcc/types.js';
 import { NONE } from '../../raft/types.js';
 import type { RpcError } from '../../rpc/service.js';
 import { bytesOf } from '../apply/interval.js';
 import { errors } from '../errors.js';
+import { inSlices } from '../in-slices.js';
 import { CommandKind } from '../member-api.js';
 import type { MemberApi } from '../member-api.js';
 import { PeerRequest } from '../peer/types.js';
+import { sortInSlices } from './sliced-sort.js';
 
 /**
  * Questions about the time of leases, which only the leader can answer: keepalive and time-to-live.
@@ -33,8 +34,10 @@ export type LeaseAnswer = (error: RpcError | null, body: Uint8Array | null) => v
 const APPLIED_WAIT_MS = 1000;
 /** Pause before a question is asked again. */
 const RETRY_MS = 50;
-/** Answers given before other work gets its turn. */
-const ANSWERS_PER_TURN = 512;
+/** Longest time one turn spends on the answers to one round, and on the keys of one lease. */
+const SLICE_MS = 2;
+/** Keys encoded between two looks at the clock. */
+const KEYS_PER_PART = 256;
 
 type Confirmed = (error: RpcError | null) => void;
 
@@ -62,24 +65,18 @@ class LeaderRound {
       if (settled) return;
       settled = true;
       timer.cancel();
-      answerInSlices(api.env, asked, error, 0);
+      let answered = 0;
+      const answerNext = (): boolean => {
+        asked[answered++]?.(error);
+        return answered >= asked.length;
+      };
+      inSlices(api.env, SLICE_MS, never, answerNext, () => undefined);
     };
     const timer = api.env.after(APPLIED_WAIT_MS, () => {
       if (api.appliedIndex < committed) settle(errors.timeoutApplied);
     });
     api.linearizable(settle);
   }
-}
-
-function answerInSlices(
-  env: Env,
-  asked: readonly Confirmed[],
-  error: RpcError | null,
-  from: number,
-): void {
-  const to = Math.min(asked.length, from + ANSWERS_PER_TURN);
-  for (let i = from; i < to; i++) asked[i]?.(error);
-  if (to < asked.length) env.defer(() => answerInSlices(env, asked, error, to));
 }
 
 const rounds = new WeakMap<MemberApi, LeaderRound>();
@@ -109,7 +106,7 @@ export function answerAsLeader(
     roundOf(api).add((error) => {
       const refusal = error ?? notPrimary(api);
       if (refusal !== null) done(refusal, null);
-      else done(null, timeToLive(api, ID, keys));
+      else timeToLive(api, ID, keys, done);
     });
     return;
   }
@@ -121,12 +118,35 @@ function notPrimary(api: MemberApi): RpcError | null {
   return api.isLeader && api.lessor.isPrimary ? null : errors.notPrimaryLessor;
 }
 
-function timeToLive(api: MemberApi, id: LeaseId, withKeys: boolean): Uint8Array {
+function timeToLive(api: MemberApi, id: LeaseId, withKeys: boolean, done: LeaseAnswer): void {
   const time = api.lessor.timeToLive(id, api.env.clock.monoMs());
-  if (time === undefined) return encodeLeaseTimeToLiveResponse({ ID: id, TTL: -1 });
-  const keys = withKeys ? api.lessor.keysOf(id).map(bytesOf) : [];
+  if (time === undefined) return done(null, encodeLeaseTimeToLiveResponse({ ID: id, TTL: -1 }));
   const { remainingSec: TTL, grantedSec: grantedTTL } = time;
-  return encodeLeaseTimeToLiveResponse({ ID: id, TTL, grantedTTL, keys });
+  const answer = encodeLeaseTimeToLiveResponse({ ID: id, TTL, grantedTTL });
+  if (!withKeys) return done(null, answer);
+  sortInSlices(api.env, api.lessor.keysOf(id), compareKeys, SLICE_MS, never, (keys) => {
+    const parts = [answer];
+    let encoded = 0;
+    // Fields that follow a message belong to it.
+    const encodePart = (): boolean => {
+      const part = keys.slice(encoded, encoded + KEYS_PER_PART);
+      encoded += part.length;
+      if (part.length > 0) parts.push(encodeLeaseTimeToLiveResponse({ keys: part.map(bytesOf) }));
+      return encoded === keys.length;
+    };
+    inSlices(api.env, SLICE_MS, never, encodePart, () => done(null, Buffer.concat(parts)));
+  });
+}
+
+/** Byte order, which for keys is the order of `<`. */
+function compareKeys(a: Key, b: Key): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}
+
+/** The call may belong to another member: nobody here hears that it ended. */
+function never(): boolean {
+  return false;
 }
 
 function renew(api: MemberApi, id: LeaseId, deadlineMs: number, done: LeaseAnswer): void {

@@ -4,7 +4,6 @@ import {
   decodeLeaseRevokeRequest,
   decodeLeaseTimeToLiveRequest,
   encodeLeaseGrantRequest,
-  encodeLeaseLeasesResponse,
 } from '../../gen/rpc.js';
 import { MAX_LEASE_TTL_SEC } from '../../mvcc/lessor.js';
 import type { LeaseId } from '../../mvcc/types.js';
@@ -18,6 +17,7 @@ import { PeerRequest } from '../peer/types.js';
 import { refusingMalformed } from './decode.js';
 import { LeaderRequired } from './leader-required.js';
 import { answerAsLeader, askLeader } from './lease-leader.js';
+import { answerLeaseLeases } from './lease-list.js';
 
 /** Keepalives of one stream that may wait for their answer before more are read. */
 const KEEP_ALIVES_WAITING = 256;
@@ -57,11 +57,7 @@ export function leaseService(api: MemberApi): [string, Method][] {
   }
 
   function leases(_request: Uint8Array, call: UnaryCall): void {
-    api.whenReadable(() => {
-      const header = api.header();
-      const found = api.lessor.leases().map((ID) => ({ ID }));
-      call.reply(encodeLeaseLeasesResponse({ header, leases: found }));
-    });
+    api.whenReadable(() => answerLeaseLeases(api, call));
   }
 
   return [

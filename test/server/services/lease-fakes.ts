@@ -1,7 +1,13 @@
 import { encodeResponseHeader } from '../../../src/gen/rpc.js';
 import { Lessor } from '../../../src/mvcc/lessor.js';
 import { WatchHub } from '../../../src/mvcc/watch-hub.js';
-import type { Method, RpcError, StreamCall, UnaryCall } from '../../../src/rpc/service.js';
+import type {
+  Method,
+  PartSource,
+  RpcError,
+  StreamCall,
+  UnaryCall,
+} from '../../../src/rpc/service.js';
 import type {
   CommandKind,
   HeaderFields,
@@ -109,11 +115,13 @@ export class FakeMember implements MemberApi {
 export class FakeCall implements StreamCall, UnaryCall {
   readonly peer = 'test:1';
   readonly deadlineMs = Infinity;
-  readonly cancelled = false;
+  cancelled = false;
   readonly bufferedBytes = 0;
   readonly written: Uint8Array[] = [];
   error: RpcError | undefined = undefined;
   ended = false;
+  /** Of a reply in parts. */
+  partCount = 0;
   isFull = false;
   paused = false;
   private readonly headers: Readonly<Record<string, string>>;
@@ -146,8 +154,18 @@ export class FakeCall implements StreamCall, UnaryCall {
     this.written.push(message);
     this.ended = true;
   }
-  replyParts(): void {
-    throw new Error('not used here');
+  replyParts(totalBytes: number, source: PartSource): void {
+    const parts: Uint8Array[] = [];
+    for (;;) {
+      const part = source.next(() => undefined);
+      if (part === undefined) break;
+      if (part === null) throw new Error('a part came late');
+      parts.push(part);
+    }
+    const message = Buffer.concat(parts);
+    if (message.length !== totalBytes) throw new Error('the length was announced wrongly');
+    this.partCount = parts.length;
+    this.reply(message);
   }
   end(): void {
     this.ended = true;
@@ -179,6 +197,7 @@ export class FakeCall implements StreamCall, UnaryCall {
     this.listeners['drain']?.(new Uint8Array());
   }
   cancel(): void {
+    this.cancelled = true;
     this.ended = true;
     this.listeners['cancel']?.(new Uint8Array());
   }
