@@ -74,8 +74,13 @@ export class Store {
     done: (error: Error | null, store: Store | null) => void,
   ): void {
     const store = new Store(options);
-    store.load((error) => {
-      done(error, error === null ? store : null);
+    store.load((loadError) => {
+      if (loadError !== null) return done(loadError, null);
+      options.backend.engine.forgetReads((error) => {
+        if (error !== null) return done(error, null);
+        store.resumeCompaction();
+        done(null, store);
+      });
     });
   }
 
@@ -234,7 +239,14 @@ export class Store {
     this.index.clear();
     this.cache.clear();
     this.backendValue = backend;
-    this.load(done);
+    this.load((error) => {
+      if (error === null) this.resumeCompaction();
+      done(error);
+    });
+  }
+
+  private resumeCompaction(): void {
+    if (this.finishedCompactRevision < this.compactRevision) this.compaction.schedule();
   }
 
   private load(done: Done): void {
@@ -274,7 +286,6 @@ export class Store {
         }
         this.currentRevision = Math.max(FIRST_REVISION, last, this.compactRevision);
         for (const [key, lease] of leases) this.onLease(key, lease);
-        if (this.finishedCompactRevision < this.compactRevision) this.compaction.schedule();
         done(null);
       },
     );
