@@ -32,11 +32,13 @@ const BUILD_INPUTS = [
   'tsconfig.build.json',
 ];
 
-/** Programs the tests talk to, and where Debian keeps them. */
+/** What the tests talk to, and where Debian keeps it: a program on the path, or what makes a command succeed. */
 const TEST_TOOLS = [
-  { program: 'etcd', package: 'etcd-server' },
-  { program: 'etcdctl', package: 'etcd-client' },
-  { program: 'h2load', package: 'nghttp2-client' },
+  { name: 'etcd', package: 'etcd-server' },
+  { name: 'etcdctl', package: 'etcd-client' },
+  { name: 'h2load', package: 'nghttp2-client' },
+  // For the system's Python, which need not be the first on the path.
+  { name: 'grpcio', package: 'python3-grpcio', check: ['/usr/bin/python3', '-c', 'import grpc'] },
 ];
 
 const purpose = process.argv[2] ?? 'start';
@@ -115,9 +117,7 @@ function ensureTestTools() {
   if (missingTools().length > 0) installTestTools();
   const missing = missingTools();
   if (missing.length === 0) return;
-  const names = missing
-    .map((tool) => `${tool.program} (Debian package ${tool.package})`)
-    .join(', ');
+  const names = missing.map((tool) => `${tool.name} (Debian package ${tool.package})`).join(', ');
   const text = `not installed: ${names}.`;
   const next = 'Install them by hand, then run the command again.';
   if (process.env.CI === 'true') fail(text, next);
@@ -125,7 +125,12 @@ function ensureTestTools() {
 }
 
 function missingTools() {
-  return TEST_TOOLS.filter((tool) => !onPath(tool.program));
+  return TEST_TOOLS.filter((tool) => !isThere(tool));
+}
+
+function isThere({ name, check }) {
+  if (check === undefined) return onPath(name);
+  return spawnSync(check[0], check.slice(1), { stdio: 'ignore' }).status === 0;
 }
 
 function onPath(program) {

@@ -182,6 +182,24 @@ for (const [name, make] of TRANSPORTS) {
       expect(endless.reply.toString()).to.equal('Infinity');
     });
 
+    it('takes binary metadata, and shows the handler the text beside it', async () => {
+      let seen: unknown[] = [];
+      const client = await serve({
+        Look: unaryMethod((request, call) => {
+          seen = [call.metadata('before'), call.metadata('after'), call.metadata('absent-bin')];
+          call.reply(request.slice());
+        }),
+      });
+      const metadata = new grpc.Metadata();
+      metadata.set('before', '1');
+      metadata.set('trace-bin', Buffer.from([0, 255, 10, 13, 128]));
+      metadata.add('trace-bin', Buffer.alloc(300, 7));
+      metadata.set('after', '2');
+      const { reply } = await unary(client, '/test.Svc/Look', Buffer.from('x'), { metadata });
+      expect(reply.toString()).to.equal('x');
+      expect(seen).to.eql(['1', '2', undefined]);
+    });
+
     it('cancels a call whose deadline passed', async () => {
       let cancelled = false;
       const client = await serve({
@@ -379,6 +397,50 @@ for (const [name, make] of TRANSPORTS) {
       );
     });
 
+    it('serves a client that sends one message and gets many', async () => {
+      const client = await serve({
+        Count: bidi((call) => {
+          call.onMessage((message) => {
+            for (let n = 0; n < message.length; n++) call.write(message.slice(0, n));
+          });
+          call.onHalfClose(() => call.end());
+        }),
+      });
+      const path = '/test.Svc/Count';
+      const stream = client.makeServerStreamRequest(path, identity, identity, pattern(20));
+      const messages: Buffer[] = [];
+      stream.on('data', (message: Buffer) => messages.push(message));
+      const status = await new Promise<grpc.StatusObject>((resolve) =>
+        stream.on('status', resolve),
+      );
+      expect(status.code).to.equal(Status.ok);
+      expect(messages.map((each) => each.length)).to.eql([...Array(20).keys()]);
+    });
+
+    it('serves a client that sends many messages and gets one', async () => {
+      const client = await serve({
+        Sum: bidi((call) => {
+          let total = 0;
+          call.onMessage((message) => (total += message.length));
+          call.onHalfClose(() => {
+            call.write(Buffer.from(String(total)));
+            call.end();
+          });
+        }),
+      });
+      const reply = await new Promise<Buffer | undefined>((resolve, reject) => {
+        const stream = client.makeClientStreamRequest(
+          '/test.Svc/Sum',
+          identity,
+          identity,
+          (error, value: Buffer | undefined) => (error === null ? resolve(value) : reject(error)),
+        );
+        for (let n = 1; n <= 100; n++) stream.write(pattern(n * 100));
+        stream.end();
+      });
+      expect(reply?.toString()).to.equal('505000');
+    });
+
     it('ends a stream without messages', async () => {
       const client = await serve({ Empty: bidi((call) => call.end()) });
       const { messages, status } = await collect(openStream(client, '/test.Svc/Empty'));
@@ -474,6 +536,43 @@ for (const [name, make] of TRANSPORTS) {
       expect(reply.equals(body)).to.equal(true);
       const bomb = await unary(client, '/test.Svc/Echo', Buffer.alloc(10 * MIB));
       expect(bomb.error?.code).to.equal(Status.resourceExhausted);
+    });
+
+    // Only the transport of our own packs its replies (gzip.test.ts); grpc-js unpacks requests and answers as they are.
+    it('serves clients that compress, also large messages and streams', async () => {
+      const big = pattern(3 * MIB);
+      await serve(
+        {
+          Big: unaryMethod((request, call) => {
+            expect(request).to.have.length(100_000);
+            call.reply(big);
+          }),
+          Parts: unaryMethod((_request, call) => {
+            const parts = [big, pattern(10)];
+            call.replyParts(big.length + 10, { next: () => parts.shift(), abort: () => {} });
+          }),
+          Echo: bidi((call) => {
+            call.onMessage((message) => call.write(message.slice()));
+            // Not with a refusal: this client drops what it has not unpacked yet when one arrives.
+            call.onHalfClose(() => call.end());
+          }),
+        },
+        { limits: { maxReceiveBytes: 4 * MIB } },
+      );
+      const client = open({ 'grpc.default_compression_algorithm': 2 });
+      const whole = await unary(client, '/test.Svc/Big', Buffer.alloc(100_000, 'abc'));
+      expect(whole.reply.equals(big)).to.equal(true);
+      const parts = await unary(client, '/test.Svc/Parts', Buffer.alloc(2000));
+      expect(parts.reply.equals(Buffer.concat([big, pattern(10)]))).to.equal(true);
+      const stream = openStream(client, '/test.Svc/Echo');
+      const end = collect(stream);
+      const sizes = [0, 5, 3000, 100_000, 7, MIB, 20_000, 1];
+      for (const size of sizes) stream.write(pattern(size));
+      stream.end();
+      const { messages, status } = await end;
+      expect(messages.map((each) => each.length)).to.eql(sizes);
+      expect(messages.every((each, n) => each.equals(pattern(sizes[n] ?? 0)))).to.equal(true);
+      expect(status.code).to.equal(Status.ok);
     });
 
     it('finishes calls in flight when it stops, and refuses new ones', async () => {

@@ -480,6 +480,7 @@ describe('Http2Transport: protocol', () => {
       ['an unknown flag', message(NOTHING, 2), [], Status.internal],
       ['compression without a name', message(NOTHING, 1), [], Status.internal],
       ['unknown compression', message(NOTHING, 1), ['snappy'], Status.unimplemented],
+      ['compression named none', message(NOTHING, 1), ['identity'], Status.internal],
       ['broken gzip', message(Buffer.from('not gzip'), 1), ['gzip'], Status.internal],
       ['a huge announced size', Buffer.from('007fffffff00', 'hex'), [], Status.resourceExhausted],
     ];

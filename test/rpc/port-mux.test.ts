@@ -4,8 +4,10 @@ import * as fs from 'node:fs';
 import * as net from 'node:net';
 import * as os from 'node:os';
 import { join } from 'node:path';
+import { PREFACE } from '../../src/rpc/http2/frames.js';
 import type { ServiceTable } from '../../src/rpc/service.js';
-import { connect, makeGrpcJs, startTransport, unary } from './support/transports.js';
+import { RawClient, request as grpcRequest, settings } from './support/raw-client.js';
+import { connect, makeGrpcJs, makeHttp2, startTransport, unary } from './support/transports.js';
 
 const TABLE: ServiceTable = new Map([
   ['/test.Echo/Unary', { kind: 'unary', handle: (request, call) => call.reply(request.slice()) }],
@@ -61,6 +63,71 @@ describe('listenMux', () => {
     }
     expect(await received).to.contain('200 OK');
     socket.destroy();
+    await running.stop();
+  });
+
+  it('serves a call that comes with the preface, in one packet or cut anywhere in it', async () => {
+    const running = await startTransport(makeHttp2, { table: TABLE, onHttp });
+    const session = Buffer.concat([
+      PREFACE,
+      settings(),
+      grpcRequest(1, '/test.Echo/Unary', Buffer.from('early')),
+    ]);
+    for (const cut of [0, 1, 3, 4, 10, PREFACE.length, PREFACE.length + 5]) {
+      const client = await RawClient.connect(running.port);
+      if (cut > 0) {
+        await new Promise((resolve) => client.socket.write(session.subarray(0, cut), resolve));
+      }
+      client.send(session.subarray(cut));
+      expect((await client.reply(1)).body.toString('latin1', 5)).to.equal('early');
+      client.close();
+    }
+    await running.stop();
+  });
+
+  it('passes a WebSocket upgrade through, and what follows it both ways', async () => {
+    const running = await startTransport(makeHttp2, { table: TABLE, onHttp });
+    httpServer.once(
+      'upgrade',
+      (upgrade: http.IncomingMessage, socket: net.Socket, head: Buffer) => {
+        const name = upgrade.headers['sec-websocket-protocol'] ?? '';
+        socket.write(
+          `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-Saw: ${name}\r\n\r\n`,
+        );
+        socket.write(head);
+        socket.on('data', (chunk: Buffer) => socket.write(chunk));
+        socket.on('end', () => socket.end());
+      },
+    );
+    const client = http.request({
+      port: running.port,
+      path: '/v3/watch',
+      agent: false,
+      headers: {
+        Connection: 'Upgrade',
+        Upgrade: 'websocket',
+        'Sec-WebSocket-Version': '13',
+        'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
+        'Sec-WebSocket-Protocol': 'Bearer, token',
+      },
+    });
+    client.end();
+    const echoed = await new Promise<string>((resolve, reject) => {
+      client.on('error', reject);
+      client.on('upgrade', (response, socket) => {
+        let text = `${response.statusCode} ${response.headers['x-saw']} `;
+        socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
+        socket.on('end', () => resolve(text));
+        socket.write('frames');
+        // Bytes that look like another protocol belong to this one by now.
+        socket.end('PRI * HTTP/2.0');
+      });
+    });
+    expect(echoed).to.equal('101 Bearer, token framesPRI * HTTP/2.0');
+    const grpcClient = connect(`127.0.0.1:${running.port}`);
+    const { reply } = await unary(grpcClient, '/test.Echo/Unary', Buffer.from('beside it'));
+    expect(reply.toString()).to.equal('beside it');
+    grpcClient.close();
     await running.stop();
   });
 

@@ -8,8 +8,10 @@ import * as https from 'node:https';
 import * as net from 'node:net';
 import * as tls from 'node:tls';
 import { Http2Transport } from '../../src/rpc/http2/http2-transport.js';
+import { PREFACE } from '../../src/rpc/http2/frames.js';
 import type { HttpRequest } from '../../src/rpc/http2/http-exchange.js';
 import type { Method } from '../../src/rpc/service.js';
+import { request as grpcRequest, settings } from './support/raw-client.js';
 import {
   connect,
   LIMITS,
@@ -83,6 +85,36 @@ for (const [name, make] of [
       );
       for (const { reply } of await Promise.all(many)) expect(reply).to.have.length(3000);
     });
+
+    for (const [what, protocols] of [
+      ['with ALPN', ['h2']],
+      ['by prior knowledge', undefined],
+    ] as const) {
+      // Node's http2, and grpc-js with it, refuses TLS clients that negotiated no protocol.
+      if (name === 'grpc-js' && protocols === undefined) continue;
+      it(`serves a call sent at once after the handshake, ${what}`, async () => {
+        const socket = tls.connect({
+          port: running.port,
+          host: 'localhost',
+          ca: CERT,
+          ...(protocols === undefined ? {} : { ALPNProtocols: [...protocols] }),
+        });
+        const received: Buffer[] = [];
+        socket.on('data', (chunk: Buffer) => received.push(chunk));
+        socket.on('error', () => {});
+        // Queued until the handshake is done: it leaves before the server has said anything in HTTP/2.
+        socket.write(
+          Buffer.concat([
+            PREFACE,
+            settings(),
+            grpcRequest(1, '/test.Svc/Echo', Buffer.from('early')),
+          ]),
+        );
+        await until(() => Buffer.concat(received).includes('early'), 'the reply comes');
+        expect(socket.alpnProtocol).to.equal(protocols === undefined ? false : 'h2');
+        socket.destroy();
+      });
+    }
 
     it('serves HTTP/1.1 on the same port', async () => {
       const text = await new Promise<string>((resolve, reject) => {

@@ -22,6 +22,7 @@ import { ControlFrames, PING_DRAIN, PING_KEEPALIVE } from './control-frames.js';
 import type { ControlOwner } from './control-frames.js';
 import { FrameReader } from './frame-reader.js';
 import type { FrameHandler } from './frame-reader.js';
+import type { GzipWorkers } from './gzip.js';
 import { HeaderBlocks } from './header-blocks.js';
 import { HttpExchange } from './http-exchange.js';
 import * as limits from './limits.js';
@@ -127,6 +128,10 @@ export class Http2Connection implements FrameHandler, SenderOwner, ControlOwner 
 
   get maxReceiveBytes(): number {
     return this.host.limits.maxReceiveBytes;
+  }
+
+  get gzip(): GzipWorkers {
+    return this.host.gzip;
   }
 
   get unsentBytes(): number {

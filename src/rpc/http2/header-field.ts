@@ -12,8 +12,9 @@ export const FieldKind = {
   encoding: 7,
   contentLength: 8,
   te: 9,
+  acceptEncoding: 10,
   /** Not allowed in a request: unknown pseudo field, connection field, or a name or value HTTP/2 forbids. */
-  forbidden: 10,
+  forbidden: 11,
 } as const;
 export type FieldKind = (typeof FieldKind)[keyof typeof FieldKind];
 
@@ -34,6 +35,7 @@ const KINDS: ReadonlyMap<string, FieldKind> = new Map<string, FieldKind>([
   ['content-type', FieldKind.contentType],
   ['grpc-timeout', FieldKind.timeout],
   ['grpc-encoding', FieldKind.encoding],
+  ['grpc-accept-encoding', FieldKind.acceptEncoding],
   ['content-length', FieldKind.contentLength],
   ['te', FieldKind.te],
   ['connection', FieldKind.forbidden],

@@ -1,6 +1,7 @@
 /** What the connections of one transport share. */
 import type { BlockPool } from './output.js';
 import type { Deadlines } from './deadlines.js';
+import type { GzipWorkers } from './gzip.js';
 import type { HeadBuilder } from './request-head.js';
 import type { HttpRequestHandler } from './http-exchange.js';
 import type { Http2Connection } from './connection.js';
@@ -18,6 +19,7 @@ export interface ConnectionHost {
   readonly pool: BlockPool;
   readonly deadlines: Deadlines;
   readonly heads: HeadBuilder;
+  readonly gzip: GzipWorkers;
   /** For decoding Huffman strings. */
   readonly scratch: Buffer;
   /** Queued data that may still be written in this turn of the event loop; taken from by the connections. */

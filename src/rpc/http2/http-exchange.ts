@@ -143,7 +143,7 @@ export class HttpExchange implements HttpRequest {
 
   private openQueue(): SendQueue {
     const { stream, connection } = this;
-    stream.sending ??= new SendQueue(false, connection.nowMs, () =>
+    stream.sending ??= new SendQueue(false, connection, () =>
       connection.sender.startSending(stream),
     );
     return stream.sending;

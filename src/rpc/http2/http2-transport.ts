@@ -4,13 +4,14 @@
  * Promises what `RpcTransport` says, for every client that speaks gRPC over HTTP/2; small replies that are given in
  * one turn of the event loop share one write per connection; idle connections cost no timer and no buffer; whatever
  * bytes arrive, memory stays within `limits.ts` and no other connection suffers.
- * Does not listen (see `port-mux.ts`), does not compress replies, and knows nothing of the services it carries.
+ * Does not listen (see `port-mux.ts`), and knows nothing of the services it carries.
  * The parts: `frame-reader` cuts frames, `connection` acts on them, `hpack-decoder` and `request-head` turn header
- * blocks into requests, `stream` is the call a handler sees, `send-queue` and `output` carry what goes back.
+ * blocks into requests, `stream` is the call a handler sees, `send-queue`, `gzip` and `output` carry what goes back.
  */
 import type { Socket } from 'node:net';
 import { Http2Connection } from './connection.js';
 import { Deadlines } from './deadlines.js';
+import { GzipWorkers } from './gzip.js';
 import { MAX_STRING_BYTES } from './hpack-decoder.js';
 import { TURN_BYTES } from './limits.js';
 import { BlockPool } from './output.js';
@@ -47,6 +48,7 @@ export class Http2Transport implements RpcTransport, ConnectionHost {
   readonly pool = new BlockPool();
   readonly deadlines: Deadlines;
   readonly heads = new HeadBuilder();
+  readonly gzip: GzipWorkers;
   readonly scratch = Buffer.allocUnsafeSlow(MAX_STRING_BYTES);
   turnBytes = TURN_BYTES;
   private readonly connections = new Set<Http2Connection>();
@@ -64,6 +66,7 @@ export class Http2Transport implements RpcTransport, ConnectionHost {
     this.observer = setup.observer;
     this.onHttpRequest = setup.onHttpRequest;
     this.deadlines = new Deadlines(setup.env);
+    this.gzip = new GzipWorkers(setup.env);
     const { keepaliveIntervalMs, keepaliveTimeoutMs } = setup.limits;
     const shortest = Math.min(keepaliveIntervalMs, keepaliveTimeoutMs) / 2;
     this.sweepIntervalMs = Math.min(

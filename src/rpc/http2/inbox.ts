@@ -8,10 +8,15 @@
 import { gunzipSync } from 'node:zlib';
 import { RpcError, Status } from '../service.js';
 import { messageTooLarge } from '../transport.js';
+import { GZIP } from './request-head.js';
 import { MESSAGE_PREFIX_BYTES } from './response-blocks.js';
 
 const MIN_ASSEMBLY_BYTES = 1024;
 const COMPRESSED = 1;
+const FLAG_WITHOUT_ENCODING = new RpcError(
+  Status.internal,
+  'grpc: compressed flag set with identity or empty encoding',
+);
 
 /** Receives whole messages in order. */
 export interface MessageSink {
@@ -122,14 +127,7 @@ export class Inbox {
     if (flag > COMPRESSED) {
       return new RpcError(Status.internal, `grpc: received unexpected payload format ${flag}`);
     }
-    if (flag === COMPRESSED && this.encoding !== 'gzip') {
-      return this.encoding === '' || this.encoding === 'identity'
-        ? new RpcError(Status.internal, 'grpc: compressed flag set with identity or empty encoding')
-        : new RpcError(
-            Status.unimplemented,
-            `grpc: Decompressor is not installed for grpc-encoding "${this.encoding}"`,
-          );
-    }
+    if (flag === COMPRESSED && this.encoding !== GZIP) return FLAG_WITHOUT_ENCODING;
     return this.size > this.maxBytes ? messageTooLarge(this.size, this.maxBytes) : undefined;
   }
 

@@ -1,5 +1,5 @@
 /** Why a request is no call of the table, and what the client is told. */
-import { HeadFault, isGrpcContentType } from './request-head.js';
+import { GZIP, HeadFault, IDENTITY, isGrpcContentType } from './request-head.js';
 import { RpcError, Status } from '../service.js';
 import { unknownPath } from '../transport.js';
 import type { RequestHead } from './request-head.js';
@@ -34,6 +34,13 @@ export function refusalOf(
   }
   if (method === undefined) {
     return { httpStatus: 200, error: unknownPath(head.path, host.services), isPlainHttp: false };
+  }
+  const { encoding } = head;
+  if (encoding !== '' && encoding !== GZIP && encoding !== IDENTITY) {
+    // Like grpc-go before it looks at a message: also calls none of whose messages are compressed.
+    const text = `grpc: Decompressor is not installed for grpc-encoding ${JSON.stringify(encoding)}`;
+    const error = new RpcError(Status.unimplemented, text);
+    return { httpStatus: 200, error, isPlainHttp: false };
   }
   return undefined;
 }

@@ -28,12 +28,17 @@ export interface RequestHead {
   readonly timeoutMs: number;
   /** Compression of messages that say they are compressed. */
   readonly encoding: string;
+  /** The client compresses with gzip and takes it in replies: then it gets it, as from grpc-go. */
+  readonly gzipReplies: boolean;
   /** -1 when absent. */
   readonly contentLength: number;
   readonly fields: readonly HeaderField[];
 }
 
 const NO_FIELDS: readonly HeaderField[] = [];
+/** The one compression this server knows, and the name of none. */
+export const GZIP = 'gzip';
+export const IDENTITY = 'identity';
 const GRPC = 'application/grpc';
 const PLUS = 0x2b;
 const SEMICOLON = 0x3b;
@@ -62,6 +67,7 @@ export class HeadBuilder implements FieldSink {
   private contentType = '';
   private timeoutMs = Infinity;
   private encoding = '';
+  private acceptEncoding: string | undefined;
   private contentLength = -1;
   private fields: HeaderField[] = [];
 
@@ -87,6 +93,10 @@ export class HeadBuilder implements FieldSink {
         break;
       case FieldKind.encoding:
         this.encoding = value;
+        break;
+      case FieldKind.acceptEncoding:
+        this.acceptEncoding =
+          this.acceptEncoding === undefined ? value : `${this.acceptEncoding},${value}`;
         break;
       case FieldKind.contentLength:
         this.contentLength = parseLength(value);
@@ -114,6 +124,7 @@ export class HeadBuilder implements FieldSink {
       contentType: this.contentType,
       timeoutMs: this.timeoutMs,
       encoding: this.encoding,
+      gzipReplies: this.encoding === GZIP && acceptsGzip(this.acceptEncoding),
       contentLength: this.contentLength,
       fields: this.fault === HeadFault.none ? this.fields : NO_FIELDS,
     };
@@ -127,6 +138,7 @@ export class HeadBuilder implements FieldSink {
     this.contentType = '';
     this.timeoutMs = Infinity;
     this.encoding = '';
+    this.acceptEncoding = undefined;
     this.contentLength = -1;
     this.fields = [];
     return head;
@@ -161,6 +173,11 @@ export function isGrpcContentType(value: string): boolean {
   if (value.length === GRPC.length) return true;
   const next = value.charCodeAt(GRPC.length);
   return next === PLUS || next === SEMICOLON;
+}
+
+/** A client that names nothing takes what it sends. */
+function acceptsGzip(accepted: string | undefined): boolean {
+  return accepted === undefined || accepted.split(',').some((name) => name.trim() === GZIP);
 }
 
 function parseTimeout(text: string): number {

@@ -9,6 +9,14 @@ const STRING_PREFIX_MAX = 0x7f;
 /** grpc-message longer than this is cut: clients refuse header lists of more than 8 to 16 KiB. */
 const MAX_MESSAGE_CHARS = 4096;
 
+/** The prefix of a message of `bytes`, compressed or not. */
+export function messagePrefix(bytes: number, compressed: boolean): Buffer {
+  const prefix = Buffer.alloc(MESSAGE_PREFIX_BYTES);
+  prefix[0] = compressed ? 1 : 0;
+  prefix.writeUInt32BE(bytes, 1);
+  return prefix;
+}
+
 /** Encodes fields as literals without table entries and without Huffman. Names must be lower case. */
 export function encodeFields(fields: readonly (readonly [string, string])[]): Buffer {
   const parts: Buffer[] = [];
@@ -18,10 +26,16 @@ export function encodeFields(fields: readonly (readonly [string, string])[]): Bu
   return Buffer.concat(parts);
 }
 
-/** Initial headers of every gRPC response. */
+/** Initial headers of a gRPC response. */
 export const RESPONSE_HEADERS = Buffer.concat([
   Buffer.of(STATUS_200),
   encodeFields([['content-type', 'application/grpc']]),
+]);
+
+/** The same where messages may be compressed. */
+export const GZIP_RESPONSE_HEADERS = Buffer.concat([
+  RESPONSE_HEADERS,
+  encodeFields([['grpc-encoding', 'gzip']]),
 ]);
 
 /** Trailers of every call that succeeds. */

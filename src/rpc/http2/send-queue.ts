@@ -1,6 +1,12 @@
 /** What one stream still has to send when it could not go out at once: messages or parts, then the end of the stream. */
 import type { PartSource } from '../service.js';
+import type { GzipQueue } from './gzip.js';
 import { MESSAGE_PREFIX_BYTES } from './response-blocks.js';
+
+/** Where the time comes from: the connection. */
+export interface QueueClock {
+  readonly nowMs: number;
+}
 
 /** Consumed pieces are cut off in runs of this many. */
 const COMPACT_AT = 64;
@@ -17,6 +23,8 @@ export class SendQueue {
   wantsDrain = false;
   lastProgressMs: number;
   source: PartSource | undefined;
+  /** Messages that are being packed, and will be pushed after what is queued. */
+  packing: GzipQueue | undefined;
   private sourceLeft = 0;
   private sourceWaits = false;
   /** Pieces carry the length prefix of a gRPC message. */
@@ -25,19 +33,23 @@ export class SendQueue {
   private first = 0;
   /** Position in the first piece; negative within its prefix. */
   private offset: number;
+  private readonly clock: QueueClock;
   private readonly wake: () => void;
 
   /** `wake` is called when a source that had nothing has something. */
-  constructor(prefixed: boolean, nowMs: number, wake: () => void) {
+  constructor(prefixed: boolean, clock: QueueClock, wake: () => void) {
     this.prefixed = prefixed;
     this.offset = prefixed ? -MESSAGE_PREFIX_BYTES : 0;
-    this.lastProgressMs = nowMs;
+    this.lastProgressMs = clock.nowMs;
+    this.clock = clock;
     this.wake = wake;
   }
 
   push(piece: Uint8Array): void {
     const size = piece.length + (this.prefixed ? MESSAGE_PREFIX_BYTES : 0);
     if (size === 0) return;
+    // What is first in the queue has just begun to wait, however long nothing was queued before.
+    if (this.queuedBytes === 0) this.lastProgressMs = this.clock.nowMs;
     this.pieces.push(piece);
     this.queuedBytes += size;
   }
@@ -70,14 +82,20 @@ export class SendQueue {
 
   /** Everything there will be has been taken. */
   get isDrained(): boolean {
-    return this.queuedBytes === 0 && this.source === undefined;
+    return this.queuedBytes === 0 && this.source === undefined && this.packing?.isIdle !== false;
   }
 
   /** There is something to write now, data or the end. */
   get hasWork(): boolean {
     if (this.queuedBytes > 0) return true;
     if (this.source !== undefined) return !this.sourceWaits;
+    if (this.packing?.isIdle === false) return false;
     return this.trailers !== undefined || this.endsWithData;
+  }
+
+  /** Queued bytes, and those of messages still to be packed. */
+  get bufferedBytes(): number {
+    return this.queuedBytes + (this.packing?.waitingBytes ?? 0);
   }
 
   /** Moves `count` queued bytes to `target`. Requires: count <= queuedBytes. */
@@ -111,6 +129,7 @@ export class SendQueue {
     this.pieces.length = 0;
     this.first = 0;
     this.queuedBytes = 0;
+    this.packing?.abort();
     source?.abort();
   }
 

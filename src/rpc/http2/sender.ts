@@ -76,7 +76,11 @@ export class Sender {
     return true;
   }
 
-  /** Writes headers, message and trailers of a unary reply at once; false when windows or the socket do not allow it. */
+  /**
+   * Writes headers, message and trailers of a unary reply at once; false when windows or the socket do not allow it.
+   *
+   * Requires: a stream without compression.
+   */
   sendReply(stream: Http2Stream, message: Uint8Array): boolean {
     const size = message.length + MESSAGE_PREFIX_BYTES;
     if (size > stream.sendWindow || size > this.window || size > this.peerMaxFrame) return false;
@@ -105,7 +109,11 @@ export class Sender {
     return true;
   }
 
-  /** Writes one message of a stream, in two parts, at once; false when windows or the socket do not allow it. */
+  /**
+   * Writes one message of a stream, in two parts, at once; false when windows or the socket do not allow it.
+   *
+   * Requires: a stream without compression.
+   */
   sendMessage(stream: Http2Stream, message: Uint8Array, rest: Uint8Array): boolean {
     const bytes = message.length + rest.length;
     const size = bytes + MESSAGE_PREFIX_BYTES;
@@ -147,7 +155,7 @@ export class Sender {
 
   /** Ends the stream with `block`, after the usual headers if asked. */
   sendEnd(stream: Http2Stream, block: Buffer, withHeaders: boolean): void {
-    if (withHeaders) this.sendHeaders(stream, RESPONSE_HEADERS, false);
+    if (withHeaders) this.sendHeaders(stream, stream.responseHeaders, false);
     this.sendHeaders(stream, block, true);
     this.owner.onFinished(stream);
   }
@@ -200,7 +208,9 @@ export class Sender {
         return 0;
       }
     }
-    if (!stream.headersSent && sending.hasWork) this.sendHeaders(stream, RESPONSE_HEADERS, false);
+    if (!stream.headersSent && sending.hasWork) {
+      this.sendHeaders(stream, stream.responseHeaders, false);
+    }
     if (count > 0) {
       count = this.writeQueued(stream, count);
       sending.lastProgressMs = this.owner.nowMs;

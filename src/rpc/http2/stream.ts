@@ -4,13 +4,16 @@
  * One class serves unary and streaming calls, so that the connection meets a single shape; state that few calls need
  * (assembly of split messages, queues, deadlines) is made when it is needed.
  */
+import { GzipQueue } from './gzip.js';
 import { FieldKind } from './header-field.js';
 import { Inbox } from './inbox.js';
 import type { MessageSink } from './inbox.js';
 import {
   errorTrailers,
-  MESSAGE_PREFIX_BYTES,
+  GZIP_RESPONSE_HEADERS,
+  messagePrefix,
   OK_TRAILERS,
+  RESPONSE_HEADERS,
   trailersOnly,
 } from './response-blocks.js';
 import { SendQueue } from './send-queue.js';
@@ -104,6 +107,10 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     this.cancelListener = listener;
   }
 
+  get responseHeaders(): Buffer {
+    return this.head.gzipReplies ? GZIP_RESPONSE_HEADERS : RESPONSE_HEADERS;
+  }
+
   // Towards the client.
 
   reply(message: Uint8Array): void {
@@ -112,6 +119,12 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     const { connection } = this;
     connection.onHandled(this, Status.ok);
     connection.onMessageSent(this, message.length);
+    if (this.head.gzipReplies) {
+      const queue = this.openQueue(false);
+      this.pack(queue, message);
+      queue.trailers = OK_TRAILERS;
+      return;
+    }
     if (connection.sender.sendReply(this, message)) return;
     const queue = this.openQueue(true);
     queue.push(message);
@@ -127,10 +140,10 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     this.ended = true;
     this.connection.onHandled(this, Status.ok);
     this.connection.onMessageSent(this, totalBytes);
-    const prefix = Buffer.alloc(MESSAGE_PREFIX_BYTES);
-    prefix.writeUInt32BE(totalBytes, 1);
     const queue = this.openQueue(false);
-    queue.push(prefix);
+    // Never compressed: the prefix wants the packed size, which is known only when the whole reply has been packed, and
+    // parts are given so that the whole is never in memory. The flag allows it whatever the encoding of the call.
+    queue.push(messagePrefix(totalBytes, false));
     queue.attach(source, totalBytes);
     queue.trailers = OK_TRAILERS;
     this.connection.sender.startSending(this);
@@ -151,6 +164,11 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     if (this.ended) return false;
     const { connection } = this;
     connection.onMessageSent(this, message.length + rest.length);
+    if (this.head.gzipReplies) {
+      const queue = this.openQueue(false);
+      this.pack(queue, joined(message, rest));
+      return this.hasRoom(queue);
+    }
     if (
       (this.sending === undefined || this.sending.isDrained) &&
       connection.sender.sendMessage(this, message, rest)
@@ -160,9 +178,7 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     const queue = this.openQueue(true);
     queue.push(joined(message, rest));
     connection.sender.startSending(this);
-    if (queue.queuedBytes <= STREAM_HIGH_WATER_BYTES) return true;
-    queue.wantsDrain = true;
-    return false;
+    return this.hasRoom(queue);
   }
 
   end(): void {
@@ -181,7 +197,7 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
   }
 
   get bufferedBytes(): number {
-    return (this.sending?.queuedBytes ?? 0) + this.connection.unsentBytes;
+    return (this.sending?.bufferedBytes ?? 0) + this.connection.unsentBytes;
   }
 
   // From the client.
@@ -331,7 +347,7 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
   maybeDrain(): void {
     const { sending } = this;
     if (sending === undefined || !sending.wantsDrain || this.ended) return;
-    if (sending.queuedBytes > STREAM_LOW_WATER_BYTES) return;
+    if (sending.bufferedBytes > STREAM_LOW_WATER_BYTES) return;
     sending.wantsDrain = false;
     this.drainListener?.();
   }
@@ -361,10 +377,27 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
   }
 
   private openQueue(prefixed: boolean): SendQueue {
-    this.sending ??= new SendQueue(prefixed, this.connection.nowMs, () => {
+    this.sending ??= new SendQueue(prefixed, this.connection, () => {
       this.connection.sender.startSending(this);
     });
     return this.sending;
+  }
+
+  /** False when the handler is to wait until it is told that there is room. */
+  private hasRoom(queue: SendQueue): boolean {
+    if (queue.bufferedBytes <= STREAM_HIGH_WATER_BYTES) return true;
+    queue.wantsDrain = true;
+    return false;
+  }
+
+  /** Queues a message compressed, at once or later. Requires: a queue without prefixes. */
+  private pack(queue: SendQueue, message: Uint8Array): void {
+    queue.packing ??= new GzipQueue(this.connection.gzip, (body, compressed) => {
+      queue.push(messagePrefix(body.length, compressed));
+      queue.push(body);
+      this.connection.sender.startSending(this);
+    });
+    queue.packing.push(message);
   }
 
   private openInbox(): Inbox {
