@@ -93,7 +93,7 @@ export interface BackendOptions {
   readonly onCommit?: ((seconds: number) => void) | undefined;
 }
 
-const CACHE_BYTES_DEFAULT = 64 << 20;
+const CACHE_BYTES_DEFAULT = 32 << 20;
 
 export class Backend {
   readonly engine: Engine;

@@ -75,8 +75,13 @@ export class Store {
     done: (error: Error | null, store: Store | null) => void,
   ): void {
     const store = new Store(options);
-    store.load((error) => {
-      done(error, error === null ? store : null);
+    store.load((loadError) => {
+      if (loadError !== null) return done(loadError, null);
+      options.backend.engine.forgetReads((error) => {
+        if (error !== null) return done(error, null);
+        store.resumeCompaction();
+        done(null, store);
+      });
     });
   }
 
@@ -247,7 +252,14 @@ export class Store {
     const callbacks = [...this.onReplaced];
     this.onReplaced.clear();
     for (const callback of callbacks) callback();
-    this.load(done);
+    this.load((error) => {
+      if (error === null) this.resumeCompaction();
+      done(error);
+    });
+  }
+
+  private resumeCompaction(): void {
+    if (this.finishedCompactRevision < this.compactRevision) this.compaction.schedule();
   }
 
   private load(done: Done): void {
@@ -287,7 +299,6 @@ export class Store {
         }
         this.currentRevision = Math.max(FIRST_REVISION, last, this.compactRevision);
         for (const [key, lease] of leases) this.onLease(key, lease);
-        if (this.finishedCompactRevision < this.compactRevision) this.compaction.schedule();
         done(null);
       },
     );

@@ -73,6 +73,11 @@ export interface Engine {
   iterate(range: { readonly gte: Uint8Array; readonly lt: Uint8Array }): EngineIterator;
   /** Lets the engine reclaim space in a key range, in the background. */
   compactRange(gte: Uint8Array, lt: Uint8Array, done: Done): void;
+  /**
+   * Lets go of the memory that reading everything took (files mapped, blocks cached). Nothing may be read or written
+   * before `done`.
+   */
+  forgetReads(done: Done): void;
   /** Bytes on disk, approximate. */
   sizeBytes(): number;
   close(done: Done): void;

@@ -12,21 +12,20 @@ import {
 /**
  * The content of one watch response, shared by every watcher that gets it.
  *
- * Events are encoded when the first watcher needs them; for the others those bytes are copied behind their own
- * header and id, or, when even these are equal (the usual id is 0), the whole message is shared.
+ * Events are encoded once, when the first watcher needs them. Each watcher gets those very bytes behind a front of its
+ * own with header and id, and where even these are equal (the usual id is 0) the front is shared too.
  */
 export class Delivery {
   readonly events: readonly WatchEvent[];
   readonly headerRevision: number;
   private readonly withPrev: boolean;
   private readonly source: WatchSource;
-  /** The message built last, and what it was built for. */
-  private message: Uint8Array | undefined = undefined;
-  private messageHeader: Uint8Array | undefined = undefined;
-  private messageId = 0n;
-  /** Where in `message` the events start. */
-  private eventsStart = 0;
+  private encodedEvents: Uint8Array | undefined = undefined;
   private eventsBytes = -1;
+  /** The front built last, and what it was built for. */
+  private lastFront: Uint8Array | undefined = undefined;
+  private frontHeader: Uint8Array | undefined = undefined;
+  private frontId = 0n;
 
   constructor(
     source: WatchSource,
@@ -61,23 +60,26 @@ export class Delivery {
     });
   }
 
-  /** The encoded response for one watcher: do not change it, it may be shared. */
-  encode(header: Uint8Array, watchId: bigint): Uint8Array {
-    const last = this.message;
-    if (last !== undefined && this.messageHeader === header && this.messageId === watchId) {
-      return last;
-    }
-    const eventsBytes = this.measure();
-    const start = header.length + watchIdFieldSize(watchId);
-    const out = allocate(start + eventsBytes);
+  /** The response's fields before the events, for one watcher: do not change them, they may be shared. */
+  front(header: Uint8Array, watchId: bigint): Uint8Array {
+    const last = this.lastFront;
+    if (last !== undefined && this.frontHeader === header && this.frontId === watchId) return last;
+    const out = allocate(header.length + watchIdFieldSize(watchId));
     out.set(header, 0);
     writeWatchIdField(out, header.length, watchId);
-    if (last === undefined) this.writeEvents(out, start);
-    else out.set(last.subarray(this.eventsStart), start);
-    this.message = out;
-    this.messageHeader = header;
-    this.messageId = watchId;
-    this.eventsStart = start;
+    this.lastFront = out;
+    this.frontHeader = header;
+    this.frontId = watchId;
+    return out;
+  }
+
+  /** The encoded events, the same bytes for every watcher. */
+  body(): Uint8Array {
+    if (this.encodedEvents !== undefined) return this.encodedEvents;
+    const out = allocate(this.measure());
+    let pos = 0;
+    for (const event of this.events) pos = writeEventField(out, pos, event, this.withPrev);
+    this.encodedEvents = out;
     return out;
   }
 
@@ -128,10 +130,5 @@ export class Delivery {
     }
     this.eventsBytes = size;
     return size;
-  }
-
-  private writeEvents(out: Uint8Array, start: number): void {
-    let pos = start;
-    for (const event of this.events) pos = writeEventField(out, pos, event, this.withPrev);
   }
 }

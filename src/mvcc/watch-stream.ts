@@ -12,10 +12,10 @@ export interface WatchSink {
   /** The encoded `header = 1` field for a store revision. The same array for the same content, if possible. */
   headerField(revision: number): Uint8Array;
   /**
-   * Queues one encoded WatchResponse, which may be shared with other streams. False when the queue is full: the
-   * stream then sends no events until `WatchStream.drained` is called.
+   * Queues one encoded WatchResponse: the bytes of `front`, then those of `body`; both may be shared with other
+   * streams. False when the queue is full: the stream then sends no events until `WatchStream.drained` is called.
    */
-  write(message: Uint8Array): boolean;
+  write(front: Uint8Array, body: Uint8Array): boolean;
   /** The hub stopped; nothing more will be written. */
   stopped(): void;
 }
@@ -41,6 +41,7 @@ export interface WatchCreate {
   readonly fragment: boolean;
 }
 
+const NO_BODY = new Uint8Array(0);
 /** The id in answers that belong to no watcher. */
 const NO_WATCH_ID = -1n;
 
@@ -164,7 +165,7 @@ export class WatchStream {
       for (const part of delivery.encodeFragments(header, watcher.id, fragmentBytes)) {
         this.write(part);
       }
-    } else this.write(delivery.encode(header, watcher.id));
+    } else this.write(delivery.front(header, watcher.id), delivery.body());
   }
 
   /**
@@ -237,9 +238,9 @@ export class WatchStream {
     this.write(encodeControl(this.sink.headerField(this.hub.currentRevision), id, fields));
   }
 
-  private write(message: Uint8Array): void {
+  private write(front: Uint8Array, body: Uint8Array = NO_BODY): void {
     if (this.closed) return;
-    if (!this.sink.write(message)) this.full = true;
+    if (!this.sink.write(front, body)) this.full = true;
   }
 }
 

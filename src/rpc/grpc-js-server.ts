@@ -355,12 +355,13 @@ class GrpcJsStreamCall implements StreamCall {
     this.drainListener = listener;
   }
 
-  write(message: Bytes): boolean {
+  write(message: Bytes, rest?: Bytes): boolean {
     if (this.context.ended) return false;
-    this.queuedBytes += message.length;
-    this.observer?.messageSent(this.path, message.length);
-    return this.call.write(message, () => {
-      this.queuedBytes -= message.length;
+    const whole = rest === undefined ? message : Buffer.concat([message, rest]);
+    this.queuedBytes += whole.length;
+    this.observer?.messageSent(this.path, whole.length);
+    return this.call.write(whole, () => {
+      this.queuedBytes -= whole.length;
     });
   }
 

@@ -74,8 +74,11 @@ export interface StreamCall extends CallContext {
   onMessage(listener: (message: Uint8Array) => void): void;
   /** The client will send no more; the call goes on until the handler ends it. */
   onHalfClose(listener: () => void): void;
-  /** Returns false when the transport's buffer for this stream is full: stop until `onDrain`. The message is queued in any case. */
-  write(message: Uint8Array): boolean;
+  /**
+   * Sends one message: the bytes of `message`, then those of `rest`, which may be shared with other calls. Returns
+   * false when the transport's buffer for this stream is full: stop until `onDrain`. The message is queued in any case.
+   */
+  write(message: Uint8Array, rest?: Uint8Array): boolean;
   onDrain(listener: () => void): void;
   /** Bytes queued for this stream but not yet accepted by the socket. */
   readonly bufferedBytes: number;

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -83,9 +83,12 @@ function suite(name: string, factory: EngineFactory): void {
       expect(await readAll(engine, 'a', 'c')).to.deep.equal(['b=2']);
       await call((done) => engine.compactRange(Buffer.from('a'), Buffer.from('z'), done));
       expect(engine.sizeBytes()).to.be.at.least(0);
+      await call((done) => engine.forgetReads(done));
+      expect(Buffer.from(engine.get(Buffer.from('d')) ?? []).toString()).to.equal('5');
+      await call((done) => engine.write(batch([['e', '6']]), false, done));
       await call((done) => engine.close(done));
       const again = await open(factory, dir);
-      expect(await readAll(again, 'a', 'z')).to.deep.equal(['b=2', 'c=3', 'd=5']);
+      expect(await readAll(again, 'a', 'z')).to.deep.equal(['b=2', 'c=3', 'd=5', 'e=6']);
       await call((done) => again.close(done));
     });
 
@@ -111,6 +114,23 @@ suite(
 );
 
 describe('openLevelEngine', () => {
+  it('unmaps the files it read when it is told to forget', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'mainstay-engine-'));
+    const engine = await open(openLevelEngine, dir);
+    const mapped = (): string[] =>
+      readFileSync('/proc/self/maps', 'latin1').match(new RegExp(`${dir}/\\S+`, 'g')) ?? [];
+    await call((done) => engine.write(batch([['k', 'x'.repeat(1 << 20)]]), true, done));
+    await readAll(engine, 'k', 'l');
+    const before = mapped();
+    expect(before).to.not.deep.equal([]);
+    await call((done) => engine.forgetReads(done));
+    // Opening maps what it has just written itself.
+    expect(mapped().filter((path) => before.includes(path))).to.deep.equal([]);
+    expect(engine.get(Buffer.from('k'))?.length).to.equal(1 << 20);
+    await call((done) => engine.close(done));
+    rmSync(dir, { recursive: true, force: true });
+  });
+
   it('reports a directory that another process holds', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'mainstay-engine-'));
     const engine = await open(openLevelEngine, dir);

@@ -49,6 +49,24 @@ function read(store: Store, revision: number): string | undefined {
 }
 
 describe('Store', () => {
+  it('ends a hash that is under way when a snapshot replaces what it reads', () => {
+    const fixture = open();
+    fill(fixture, 40);
+    const { env, store } = fixture;
+    let answer: unknown;
+    store.hashKV(0, (error) => (answer = error));
+    expect(answer).to.equal(undefined);
+    const backend = new Backend({ engine: new MemoryEngine(env, new MemoryDisk()), env });
+    fixture.backend.close(() => undefined);
+    env.wait<undefined>((done) => store.restore(backend, (error) => done(error, undefined)));
+    expect(answer).to.equal('state-replaced');
+    // What is asked afterwards is answered from the new state.
+    const again = env.wait<unknown>((done) =>
+      store.hashKV(0, (error, result) => done(error, result)),
+    );
+    expect(again).to.have.property('hashRevision', 1);
+  });
+
   it('counts at the revision before a transaction without what the transaction changed so far', () => {
     const { store } = open();
     put(store, 'a', '');

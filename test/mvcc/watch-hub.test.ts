@@ -16,6 +16,8 @@ function headerField(revision: number): Uint8Array {
 interface Opened {
   readonly stream: WatchStream;
   readonly raw: Uint8Array[];
+  /** The second parts of the messages. */
+  readonly bodies: Uint8Array[];
   /** Responses since the last look. */
   take(): WatchResponse[];
   isFull: boolean;
@@ -30,6 +32,7 @@ class Fixture {
 
   open(): Opened {
     const raw: Uint8Array[] = [];
+    const bodies: Uint8Array[] = [];
     let seen = 0;
     const opened: Opened = {
       stream: this.hub.openStream(
@@ -39,8 +42,9 @@ class Fixture {
             this.headers.set(revision, known);
             return known;
           },
-          write: (message) => {
-            raw.push(message);
+          write: (front, body) => {
+            raw.push(Buffer.concat([front, body]));
+            bodies.push(body);
             return !opened.isFull;
           },
           stopped: () => (opened.stopped = true),
@@ -48,6 +52,7 @@ class Fixture {
         { progressIntervalMs: 1000, fragmentBytes: FRAGMENT_BYTES },
       ),
       raw,
+      bodies,
       take: () => {
         const fresh = raw.slice(seen).map((message) => decodeWatchResponse(message));
         seen = raw.length;
@@ -107,15 +112,17 @@ describe('WatchHub', () => {
     expect(f.hub.currentRevision).equals(2);
   });
 
-  it('sends one message per watcher for the revisions of one turn, and shares equal ones', () => {
+  it('sends one message per watcher for the revisions of one turn, with the same event bytes for all', () => {
     const other = f.open();
     client.stream.create(watch('a'));
-    other.stream.create(watch('a'));
+    other.stream.create(watch('a', { watchId: 7n }));
     f.put('a');
     f.put('a');
     f.env.settle();
     expect(client.raw.length).equals(2);
-    expect(client.raw[1]).equals(other.raw[1]);
+    expect(client.bodies[1]?.length).greaterThan(0);
+    expect(client.bodies[1]).equals(other.bodies[1]);
+    expect(eventsOf(other.take())).deep.equal(['2+a', '3+a']);
     expect(eventsOf(client.take())).deep.equals(['2+a', '3+a']);
   });
 

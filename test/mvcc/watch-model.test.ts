@@ -48,8 +48,8 @@ class Client {
     this.stream = world.hub.openStream(
       {
         headerField,
-        write: (message) => {
-          this.receive(decodeWatchResponse(message));
+        write: (front, body) => {
+          this.receive(decodeWatchResponse(Buffer.concat([front, body])));
           if (this.room > 0) this.room--;
           else if (this.room === 0) this.queuedWhileFull++;
           return this.room !== 0;

@@ -379,6 +379,24 @@ for (const [name, make] of TRANSPORTS) {
       messages.forEach((message, n) => expect(message.equals(pattern(n * 7))).to.equal(true));
     });
 
+    it('joins the two parts of a message, small or large', async () => {
+      const sizes = [0, 10, 5000, 16_000, 40_000];
+      const client = await serve({
+        Parts: bidi((call) => {
+          for (const size of sizes) {
+            const whole = pattern(size);
+            call.write(whole.subarray(0, Math.min(10, size)), whole.subarray(10));
+          }
+          call.end();
+        }),
+      });
+      const { messages } = await collect(openStream(client, '/test.Svc/Parts'));
+      expect(messages.map((message) => message.length)).to.eql(sizes);
+      messages.forEach((message, n) =>
+        expect(message.equals(pattern(sizes[n] ?? 0))).to.equal(true),
+      );
+    });
+
     it('serves a client that sends one message and gets many', async () => {
       const client = await serve({
         Count: bidi((call) => {

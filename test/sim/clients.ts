@@ -387,8 +387,8 @@ class ClientStream {
       onMessage: (listener) => (this.onMessage = listener),
       onHalfClose: () => undefined,
       onDrain: (listener) => (this.onDrain = listener),
-      write: (message) => {
-        this.buffered.push(Uint8Array.from(message));
+      write: (message, rest) => {
+        this.buffered.push(Uint8Array.from([...message, ...(rest ?? [])]));
         this.pump();
         return this.buffered.length < 8;
       },

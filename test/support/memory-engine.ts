@@ -62,6 +62,8 @@ export class MemoryEngine implements Engine {
   private readonly rows: Map<string, Row>;
   private sorted: string[] | null = null;
   private closed = false;
+  /** Between `forgetReads` and its answer: a real engine is closed then. */
+  private away = false;
   /** Writes report in the order of calls, however they are scheduled. */
   private readonly waiting: (() => void)[] = [];
 
@@ -71,12 +73,18 @@ export class MemoryEngine implements Engine {
     this.rows = disk.contents();
   }
 
+  private expectHere(): void {
+    if (this.away) throw new Error('the engine was used before it had forgotten its reads');
+  }
+
   get(key: Uint8Array): Uint8Array | undefined {
+    this.expectHere();
     const row = this.rows.get(nameOf(key));
     return row === undefined ? undefined : copy(row.value);
   }
 
   write(batch: EngineBatch, sync: boolean, done: Done): void {
+    this.expectHere();
     this.waiting.push(() => {
       if (this.closed) return;
       this.disk.writes++;
@@ -100,6 +108,7 @@ export class MemoryEngine implements Engine {
   }
 
   iterate(range: { readonly gte: Uint8Array; readonly lt: Uint8Array }): EngineIterator {
+    this.expectHere();
     this.sorted ??= [...this.rows.keys()].sort();
     const gte = nameOf(range.gte);
     const lt = nameOf(range.lt);
@@ -128,6 +137,14 @@ export class MemoryEngine implements Engine {
 
   compactRange(_gte: Uint8Array, _lt: Uint8Array, done: Done): void {
     this.scheduler.defer(() => {
+      if (!this.closed) done(null);
+    });
+  }
+
+  forgetReads(done: Done): void {
+    this.away = true;
+    this.scheduler.defer(() => {
+      this.away = false;
       if (!this.closed) done(null);
     });
   }

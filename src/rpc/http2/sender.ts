@@ -110,12 +110,13 @@ export class Sender {
   }
 
   /**
-   * Writes one message of a stream at once; false when windows or the socket do not allow it.
+   * Writes one message of a stream, in two parts, at once; false when windows or the socket do not allow it.
    *
    * Requires: a stream without compression.
    */
-  sendMessage(stream: Http2Stream, message: Uint8Array): boolean {
-    const size = message.length + MESSAGE_PREFIX_BYTES;
+  sendMessage(stream: Http2Stream, message: Uint8Array, rest: Uint8Array): boolean {
+    const bytes = message.length + rest.length;
+    const size = bytes + MESSAGE_PREFIX_BYTES;
     if (size > stream.sendWindow || size > this.window || size > this.peerMaxFrame) return false;
     if (this.out.congested || size + FRAME_HEADER_BYTES > BLOCK_BYTES) return false;
     if (!stream.headersSent) this.sendHeaders(stream, RESPONSE_HEADERS, false);
@@ -126,8 +127,9 @@ export class Sender {
     const { block } = this.out;
     const prefixAt = writeFrameHeader(block, at, size, FrameType.data, 0, stream.id);
     block[prefixAt] = 0;
-    const bodyAt = writeU32(block, prefixAt + 1, message.length);
+    const bodyAt = writeU32(block, prefixAt + 1, bytes);
     block.set(message, bodyAt);
+    if (rest.length > 0) block.set(rest, bodyAt + message.length);
     this.out.length += FRAME_HEADER_BYTES + size;
     this.owner.touch();
     return true;

@@ -31,6 +31,7 @@ const STREAM_HIGH_WATER_BYTES = 64 * 1024;
 /** The handler is told to go on when no more than this is queued. */
 const STREAM_LOW_WATER_BYTES = 16 * 1024;
 const HTTP_OK = 200;
+const NOTHING = new Uint8Array(0);
 
 const NO_REQUEST = new RpcError(Status.internal, 'call ended without a request message');
 const SECOND_REQUEST = new RpcError(
@@ -159,23 +160,23 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     }
   }
 
-  write(message: Uint8Array): boolean {
+  write(message: Uint8Array, rest: Uint8Array = NOTHING): boolean {
     if (this.ended) return false;
     const { connection } = this;
-    connection.onMessageSent(this, message.length);
+    connection.onMessageSent(this, message.length + rest.length);
     if (this.head.gzipReplies) {
       const queue = this.openQueue(false);
-      this.pack(queue, message);
+      this.pack(queue, joined(message, rest));
       return this.hasRoom(queue);
     }
     if (
       (this.sending === undefined || this.sending.isDrained) &&
-      connection.sender.sendMessage(this, message)
+      connection.sender.sendMessage(this, message, rest)
     ) {
       return true;
     }
     const queue = this.openQueue(true);
-    queue.push(message);
+    queue.push(joined(message, rest));
     connection.sender.startSending(this);
     return this.hasRoom(queue);
   }
@@ -403,4 +404,8 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     this.inbox ??= new Inbox(this, this.connection.maxReceiveBytes, this.head.encoding);
     return this.inbox;
   }
+}
+
+function joined(message: Uint8Array, rest: Uint8Array): Uint8Array {
+  return rest.length === 0 ? message : Buffer.concat([message, rest]);
 }

@@ -1,7 +1,7 @@
 import type { RangeRequest } from '../../gen/rpc.js';
 import { valueOf, withoutValue } from '../../mvcc/key-value.js';
 import type { Store } from '../../mvcc/store.js';
-import type { RowRef } from '../../mvcc/types.js';
+import type { Key, RowRef } from '../../mvcc/types.js';
 import type { FieldWriter } from '../field-writer.js';
 import { intervalOf, keyOf } from './interval.js';
 
@@ -13,6 +13,7 @@ import { intervalOf, keyOf } from './interval.js';
  * Ref: etcd contract 2.2.
  */
 
+const NO_VALUE = new Uint8Array(0);
 const SortOrder = { none: 0, ascend: 1, descend: 2 } as const;
 const SortTarget = { key: 0, version: 1, create: 2, mod: 3, value: 4 } as const;
 
@@ -33,7 +34,7 @@ export function hasFilters(r: RangeRequest): boolean {
 }
 
 /** True when keys come out in the order the index holds them, so that a limit can stop the scan early. */
-function isNaturalOrder(r: RangeRequest): boolean {
+export function isNaturalOrder(r: RangeRequest): boolean {
   return r.sortTarget === SortTarget.key && r.sortOrder !== SortOrder.descend;
 }
 
@@ -66,40 +67,50 @@ export function passesFilters(r: RangeRequest, row: RowRef): boolean {
 }
 
 /** Orders and cuts the scanned rows as the request says. `scanned` is consumed. */
-export function selectRows(
+function selectRows(
   store: Store,
   r: RangeRequest,
   scanned: RowRef[],
   count: number,
 ): RangeSelection {
-  let rows = hasFilters(r) ? scanned.filter((row) => passesFilters(r, row)) : scanned;
-  if (!isNaturalOrder(r)) sortRows(store, r, rows);
-  const more = r.limit > 0 && rows.length > r.limit;
-  if (more) rows = rows.slice(0, r.limit);
-  return { rows, more, count };
+  const rows = hasFilters(r) ? scanned.filter((row) => passesFilters(r, row)) : scanned;
+  if (isNaturalOrder(r)) return firstRows(r, rows, count);
+  const values: RowValues = new Map();
+  if (sortsByValue(r)) for (const row of rows) addValue(store, values, row);
+  return firstRows(r, rows.sort(rowOrder(r, values)), count);
 }
 
-function sortRows(store: Store, r: RangeRequest, rows: RowRef[]): void {
+/** What the limit leaves of rows in the order of the answer. */
+export function firstRows(r: RangeRequest, rows: RowRef[], count: number): RangeSelection {
+  const more = r.limit > 0 && rows.length > r.limit;
+  return { rows: more ? rows.slice(0, r.limit) : rows, more, count };
+}
+
+/** The values of rows that are sorted by them. */
+export type RowValues = Map<RowRef, Uint8Array>;
+
+export function sortsByValue(r: RangeRequest): boolean {
+  return r.sortTarget === SortTarget.value;
+}
+
+export function addValue(store: Store, values: RowValues, row: RowRef): void {
+  values.set(row, valueOf(store.row(row.modRevision, row.sub)));
+}
+
+/** Compares rows as the request sorts them; equal ones stay in key order. `values` is looked at when it sorts by value. */
+export function rowOrder(r: RangeRequest, values: RowValues): (a: RowRef, b: RowRef) => number {
   const sign = r.sortOrder === SortOrder.descend ? -1 : 1;
   switch (r.sortTarget) {
     case SortTarget.version:
-      rows.sort((a, b) => sign * (a.version - b.version));
-      return;
+      return (a, b) => sign * (a.version - b.version);
     case SortTarget.create:
-      rows.sort((a, b) => sign * (a.createRevision - b.createRevision));
-      return;
+      return (a, b) => sign * (a.createRevision - b.createRevision);
     case SortTarget.mod:
-      rows.sort((a, b) => sign * compareRevisions(a, b));
-      return;
-    case SortTarget.value: {
-      const values = new Map<RowRef, Uint8Array>();
-      for (const row of rows) values.set(row, valueOf(store.row(row.modRevision, row.sub)));
-      rows.sort((a, b) => sign * Buffer.compare(valueAt(values, a), valueAt(values, b)));
-      return;
-    }
+      return (a, b) => sign * compareRevisions(a, b);
+    case SortTarget.value:
+      return (a, b) => sign * Buffer.compare(valueIn(values, a), valueIn(values, b));
     default:
-      // Keys in descending order; ascending is the scan's own order.
-      if (sign < 0) rows.reverse();
+      return (a, b) => sign * compareKeys(a.key, b.key);
   }
 }
 
@@ -107,8 +118,13 @@ function compareRevisions(a: RowRef, b: RowRef): number {
   return a.modRevision === b.modRevision ? a.sub - b.sub : a.modRevision - b.modRevision;
 }
 
-function valueAt(values: Map<RowRef, Uint8Array>, row: RowRef): Uint8Array {
-  return values.get(row) ?? new Uint8Array(0);
+function compareKeys(a: Key, b: Key): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}
+
+function valueIn(values: RowValues, row: RowRef): Uint8Array {
+  return values.get(row) ?? NO_VALUE;
 }
 
 /** The bytes of one row as the request wants them. */

@@ -5,19 +5,26 @@ import type { Interval, RowRef } from '../../mvcc/types.js';
 import type { RpcError, StreamCall, UnaryCall } from '../../rpc/service.js';
 import { intervalOf } from '../apply/interval.js';
 import {
+  addValue,
   emptyRow,
+  firstRows,
   hasFilters,
+  isNaturalOrder,
   isPointRead,
   KVS_FIELD,
   passesFilters,
   rowBytes,
+  rowOrder,
   scanLimit,
-  selectRows,
+  sortsByValue,
   writeTrailingFields,
 } from '../apply/range.js';
+import type { RowValues } from '../apply/range.js';
 import { errorOf, errors } from '../errors.js';
 import { fieldSize, FieldWriter } from '../field-writer.js';
+import { inSlices } from '../in-slices.js';
 import type { MemberApi } from '../member-api.js';
+import { sortInSlices } from './sliced-sort.js';
 
 /**
  * Reads for clients: at one fixed revision, in slices that let other work through, and with bounded memory however
@@ -210,28 +217,45 @@ class RangeRead {
     }
   }
 
-  /** Gathers every row to be sorted or filtered, in slices. */
+  /** Gathers every row to be sorted or filtered, and sorts them, in slices. */
   private collect(call: UnaryCall, done: (source: RowSource) => void): void {
     const { api, r } = this;
-    const limit = scanLimit(r);
     const rows: RowRef[] = [];
-    const walk = new IndexSource(api, this.interval, this.revision, limit);
-    const slice = (): void => {
-      if (this.hasEnded(call)) return;
-      const startMs = api.env.clock.monoMs();
-      for (;;) {
-        const chunk = walk.next();
-        if (chunk.length === 0) break;
-        for (const row of chunk) if (passesFilters(r, row)) rows.push(row);
-        if (api.env.clock.monoMs() - startMs > SLICE_MS) {
-          api.env.defer(slice);
-          return;
-        }
-      }
-      const selection = selectRows(api.store, r, rows, this.count);
+    const walk = new IndexSource(api, this.interval, this.revision, scanLimit(r));
+    const isOver = (): boolean => this.hasEnded(call);
+    const gather = (): boolean => {
+      const chunk = walk.next();
+      for (const row of chunk) if (passesFilters(r, row)) rows.push(row);
+      return chunk.length === 0;
+    };
+    const finish = (sorted: RowRef[]): void => {
+      const selection = firstRows(r, sorted, this.count);
       done(new ListSource(selection.rows, selection.more));
     };
-    slice();
+    inSlices(api.env, SLICE_MS, isOver, gather, () => {
+      if (isNaturalOrder(r)) return finish(rows);
+      this.loadValues(rows, isOver, (values) => {
+        sortInSlices(api.env, rows, rowOrder(r, values), SLICE_MS, isOver, finish);
+      });
+    });
+  }
+
+  /** The values of rows to be sorted by them; none for any other order. */
+  private loadValues(
+    rows: readonly RowRef[],
+    isOver: () => boolean,
+    done: (values: RowValues) => void,
+  ): void {
+    const { api } = this;
+    const values: RowValues = new Map();
+    if (!sortsByValue(this.r)) return done(values);
+    let at = 0;
+    const step = (): boolean => {
+      const row = rows[at++];
+      if (row !== undefined) addValue(api.store, values, row);
+      return at >= rows.length;
+    };
+    inSlices(api.env, SLICE_MS, isOver, step, () => done(values));
   }
 
   /** First pass: encodes while the reply is small, only adds up once it is not. */

@@ -49,8 +49,8 @@ function serveStream(
   const stream = api.hub.openStream(
     {
       headerField: (revision) => api.headerField(revision),
-      write: (message) => {
-        const hasRoom = call.write(message);
+      write: (front, body) => {
+        const hasRoom = call.write(front, body);
         if (!hasRoom) call.pause();
         return hasRoom;
       },

@@ -146,7 +146,8 @@ export class FakeCall implements StreamCall, UnaryCall {
   onDrain(listener: () => void): void {
     this.listeners['drain'] = listener;
   }
-  write(message: Uint8Array): boolean {
+  write(front: Uint8Array, rest = new Uint8Array(0)): boolean {
+    const message = Buffer.concat([front, rest]);
     if (!this.ended) this.written.push(message);
     return !this.isFull;
   }
