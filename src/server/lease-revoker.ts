@@ -95,8 +95,8 @@ export class LeaseRevoker {
     if (this.placing) return;
     this.placing = true;
     const { env, lessor } = this.api;
-    const step = (): boolean =>
-      !this.isInCharge() || lessor.placeSome(env.clock.monoMs(), PLACED_PER_LOOK);
+    // A lessor that was demoted meanwhile has none to place.
+    const step = (): boolean => lessor.placeSome(env.clock.monoMs(), PLACED_PER_LOOK);
     const never = (): boolean => false;
     inSlices(env, PLACING_SLICE_MS, never, step, () => {
       this.placing = false;

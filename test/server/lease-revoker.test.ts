@@ -62,6 +62,67 @@ describe('LeaseRevoker', () => {
     expect(new Set(member.proposed.map(idOf)).size).equals(3_000);
   });
 
+  describe('after promotion', () => {
+    const COUNT = 4_000;
+
+    /** Grants before the member leads; each look at the clock then takes a millisecond. */
+    function grantMany(): void {
+      member.become('follower', 99n);
+      for (let id = 1n; id <= COUNT; id++) member.lessor.grant(id, 2);
+      applyAtOnce();
+      member.env.msPerLook = 1;
+    }
+
+    /** Calls back before the nth part of the leases gets its place, and tells how many parts there were. */
+    function watchPlacing(n: number, callback: () => void): () => number {
+      const { lessor } = member;
+      const placeSome = lessor.placeSome.bind(lessor);
+      let parts = 0;
+      lessor.placeSome = (nowMs, max) => {
+        if (++parts === n) callback();
+        return placeSome(nowMs, max);
+      };
+      return () => parts;
+    }
+
+    it('gives leases their time over several turns, and then ends them all', () => {
+      grantMany();
+      const partsOf = watchPlacing(8, () => {
+        expect(member.env.clock.monoMs(), 'in the first check').below(beganMs + 1_000);
+        // One that found its place is renewed while others still have none.
+        expect(member.lessor.renew(1n, member.env.nowMs)).equals(2);
+      });
+      const beganMs = member.env.nowMs;
+      member.become('leader', 11n);
+      member.env.advance(500);
+      expect(partsOf()).greaterThan(COUNT / 300);
+      expect(member.lessor.hasExpired(beganMs + 2_000)).equals(false);
+      member.env.advance(20_000);
+      expect(member.lessor.size).equals(0);
+      expect(revoker.expiredTotal).equals(COUNT);
+    });
+
+    it('leaves off when the member no longer leads, and begins anew when it does', () => {
+      grantMany();
+      const partsOf = watchPlacing(4, () => {
+        member.become('follower', 99n);
+      });
+      member.become('leader', 11n);
+      member.env.advance(5_000);
+      expect(partsOf()).equals(4);
+      expect(member.proposed.length).equals(0);
+      const againMs = member.env.nowMs;
+      member.become('leader', 11n);
+      member.onPropose = (proposal) => {
+        expect(member.env.nowMs).least(againMs + 3_000);
+        member.lessor.revoke(idOf(proposal));
+        proposal.done(null, new Uint8Array());
+      };
+      member.env.advance(25_000);
+      expect(member.lessor.size).equals(0);
+    });
+  });
+
   it('F10: proposes again what failed', () => {
     member.lessor.grant(1n, 2);
     member.onPropose = (proposal) => proposal.done(errors.tooManyRequests, null);

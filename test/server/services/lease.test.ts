@@ -15,6 +15,7 @@ import { errors } from '../../../src/server/errors.js';
 import { CommandKind } from '../../../src/server/member-api.js';
 import { PeerRequest } from '../../../src/server/peer/types.js';
 import { handleLeasePeerRequest, leaseService } from '../../../src/server/services/lease.js';
+import { randomOf } from '../../mvcc/watch-fakes.js';
 import type { FakeCall } from './lease-fakes.js';
 import { callMethod, FakeMember } from './lease-fakes.js';
 
@@ -112,6 +113,60 @@ describe('Lease service', () => {
     expect(answer.header?.memberId).equals(11n);
   });
 
+  describe('LeaseLeases of many leases', () => {
+    const COUNT = 5_000;
+    let ids: bigint[] = [];
+
+    beforeEach(() => {
+      member = new FakeMember();
+      const random = randomOf(3);
+      ids = Array.from({ length: COUNT }, (_, i) => BigInt(i + 1));
+      for (const id of ids) member.lessor.grant(id, 10 + Math.floor(random() * 500));
+      // Every third look at the clock finds a slice used up.
+      member.env.msPerLook = 1;
+    });
+
+    function listed(answer: FakeCall): bigint[] {
+      expect(answer.written.length).equals(1);
+      const { leases } = decodeLeaseLeasesResponse(answer.written[0] ?? new Uint8Array());
+      return leases.map((lease) => lease.ID);
+    }
+
+    it('takes several turns and lists those of the time of the call in order, also during promotion', () => {
+      member.become('leader', 11n);
+      const answer = call('LeaseLeases');
+      expect(answer.ended).equals(false);
+      member.lessor.revoke(1n);
+      member.lessor.grant(BigInt(COUNT + 1), 20);
+      member.lessor.renew(2n, member.env.nowMs);
+      member.env.settle();
+      expect(answer.partCount).greaterThan(1);
+      const found = listed(answer);
+      expect([...found].sort((a, b) => (a < b ? -1 : 1))).deep.equals(ids);
+      const { nowMs } = member.env;
+      const changed = [1n, 2n];
+      const dues = found
+        .filter((id) => !changed.includes(id))
+        .map((id) => member.lessor.dueMs(id, nowMs));
+      expect(dues).deep.equals([...dues].sort((a, b) => a - b));
+    });
+
+    it('lists all of them on a member that is not the leader', () => {
+      const answer = call('LeaseLeases');
+      member.env.settle();
+      expect(listed(answer)).deep.equals(ids);
+    });
+
+    it('ends when the client goes', () => {
+      const answer = call('LeaseLeases');
+      member.env.turn();
+      answer.cancel();
+      member.env.turn();
+      expect(member.env.deferredCount).equals(0);
+      expect(answer.written.length).equals(0);
+    });
+  });
+
   describe('LeaseTimeToLive', () => {
     function ask(ID: bigint, keys = false): FakeCall {
       const answer = call('LeaseTimeToLive', encodeLeaseTimeToLiveRequest({ ID, keys }));
@@ -135,6 +190,21 @@ describe('Lease service', () => {
       expect(plain.header).deep.equals(member.header());
       const full = decodeLeaseTimeToLiveResponse(ask(7n, true).written[0] ?? new Uint8Array());
       expect(full.keys.map((k) => Buffer.from(k).toString())).deep.equals(['k1', 'k2']);
+    });
+
+    it('answers many keys in order and over several turns, as they were when it was asked', () => {
+      const keys = Array.from({ length: 3_000 }, (_, i) => `k${String((i * 7919) % 10_007)}`);
+      member.lessor.grant(7n, 60);
+      for (const key of keys) member.lessor.attach(key, 7n);
+      member.env.msPerLook = 1;
+      const answer = call('LeaseTimeToLive', encodeLeaseTimeToLiveRequest({ ID: 7n, keys: true }));
+      member.env.turn();
+      expect(answer.written.length).equals(0);
+      member.lessor.detach('k0');
+      member.env.settle();
+      const full = decodeLeaseTimeToLiveResponse(answer.written[0] ?? new Uint8Array());
+      expect([full.ID, full.TTL, full.grantedTTL]).deep.equals([7n, 60, 60]);
+      expect(full.keys.map((k) => Buffer.from(k).toString())).deep.equals(keys.sort());
     });
 
     it('answers -1 for a lease that does not exist', () => {
