@@ -2,17 +2,18 @@ import { once } from 'node:events';
 import { expect } from 'chai';
 import { Etcd3, EtcdLockFailedError, Range, type IKeyValue, type Watcher } from 'etcd3';
 import { startCluster, until, type TestCluster } from '../support/servers.js';
+import { SETUPS } from './setups.js';
 
 /** The npm package etcd3, a client nobody here wrote, does its work against mainstay. */
 
-for (const size of [1, 3]) {
-  describe(`npm etcd3 against ${size === 1 ? 'one member' : 'three members'}`, () => {
+for (const { name, size, flags } of SETUPS) {
+  describe(`npm etcd3 against ${name}`, () => {
     let cluster: TestCluster | undefined;
     let client: Etcd3;
     let failed = false;
 
     before(async () => {
-      cluster = await startCluster({ kind: 'mainstay', size });
+      cluster = await startCluster({ kind: 'mainstay', size, flags });
       client = new Etcd3({ hosts: cluster.endpoints.map((endpoint) => `http://${endpoint}`) });
     });
 

@@ -11,6 +11,7 @@ import { CLUSTER_CASES } from './cluster-cases.js';
 import { KV_CASES } from './kv-cases.js';
 import { LEASE_CASES } from './lease-cases.js';
 import { transcriptOf, type Case } from './script.js';
+import { SETUPS } from './setups.js';
 import { WATCH_CASES } from './watch-cases.js';
 
 /** The same etcdctl commands against mainstay and against a real etcd must print the same. */
@@ -24,8 +25,8 @@ const GROUPS: Readonly<Record<string, readonly Case[]>> = {
 
 const etcd = versionOf(etcdProgram(), '--version');
 
-for (const size of [1, 3]) {
-  describe(`etcdctl against ${size === 1 ? 'one member' : 'three members'}`, () => {
+for (const { name, size, flags } of SETUPS) {
+  describe(`etcdctl against ${name}`, () => {
     let ours: TestCluster | undefined;
     let theirs: TestCluster | undefined;
     let failed = false;
@@ -34,7 +35,7 @@ for (const size of [1, 3]) {
       if (versionOf(etcdctlProgram(), 'version') === null) skipWithout(this, 'etcdctl');
       if (etcd === null) skipWithout(this, 'etcd to compare with');
       [ours, theirs] = await Promise.all([
-        startCluster({ kind: 'mainstay', size }),
+        startCluster({ kind: 'mainstay', size, flags }),
         startCluster({ kind: 'etcd', size }),
       ]);
     });

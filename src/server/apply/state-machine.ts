@@ -358,7 +358,7 @@ export class StateMachine {
     const keys = this.lessor.revoke(id);
     if (typeof keys === 'string') return errorOf(keys);
     const txn = this.store.begin();
-    for (const key of keys) txn.deleteRange({ start: key, end: key + '\0' });
+    for (const key of keys) txn.deleteKey(key);
     this.commit(txn);
     this.backend.delete(Bucket.lease, leaseKey(id));
     return this.replyHeaderOnly();
