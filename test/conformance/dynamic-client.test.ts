@@ -26,7 +26,7 @@ for (const { name, size, flags } of SETUPS.filter((setup) => setup.size === 1)) 
     const clients: Client[] = [];
     const services = loadPackageDefinition(
       loadSync(
-        ['rpc.proto', 'health.proto'].map((name) => join(PROTO, name)),
+        ['rpc.proto', 'health.proto'].map((file) => join(PROTO, file)),
         {
           includeDirs: [PROTO],
           keepCase: true,
