@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BusyMeter, IDLE, type Busy } from './busy.js';
 import { Histogram, type HistogramData } from './histogram.js';
 import { makeRequests, type Operation, type RequestMaker } from './operations.js';
+import { Pacer, sharedNowMs } from './pacer.js';
 import { Connection, type CallSink } from './wire/connection.js';
 
 /**
@@ -39,8 +41,12 @@ export interface WorkerReport {
   readonly errors: readonly (readonly [string, number])[];
 }
 
-/** A sender later than this has its lateness counted as latency (otherwise a stalled server would look good). */
-const LATE_MS = 2;
+/** One request after the other before an open loop, long enough for this process to compile what it runs. */
+const WARMUP_MS = 2000;
+/** An open loop runs this long before it counts; the server may finish what the warm-up left. */
+const LEAD_MS = 1000;
+/** Time for the pacer's thread to start. */
+const START_MS = 200;
 
 class Load {
   private readonly task: WorkerTask;
@@ -59,6 +65,12 @@ class Load {
   private readonly meter = new BusyMeter();
   private busy = IDLE;
   private finished: (() => void) | null = null;
+  private pacer: Pacer | null = null;
+  private isOpenLoop = false;
+  /** Nothing is in flight any more. */
+  private drained = (): void => {
+    this.end();
+  };
 
   constructor(task: WorkerTask) {
     this.task = task;
@@ -84,17 +96,18 @@ class Load {
     const ended = new Promise<void>((resolve) => {
       this.finished = resolve;
     });
-    if (rate > 0) this.idle.push(...this.slots);
+    if (rate > 0) await this.warmUpForOpenLoop();
+    const startMs = rate > 0 ? LEAD_MS : warmupMs;
+    if (rate > 0) this.openLoop(rate);
     else for (const slot of this.slots) this.next(slot);
-    if (rate > 0) this.openLoop(rate, performance.now(), 0);
     if (requests > 0) this.begin();
     else {
       setTimeout(() => {
         this.begin();
-      }, warmupMs);
+      }, startMs);
       setTimeout(() => {
         this.stop();
-      }, warmupMs + durationMs);
+      }, startMs + durationMs);
     }
     await ended;
     for (const connection of this.connections) connection.close();
@@ -119,9 +132,9 @@ class Load {
       this.done++;
       this.latency.record((performance.now() - slot.sentMs) * 1000);
     }
-    if (this.task.rate > 0) this.idle.push(slot);
+    if (this.isOpenLoop) this.idle.push(slot);
     else if (!this.stopped && slot.usable) this.next(slot);
-    if (this.pending === 0 && (this.stopped || this.task.rate === 0)) this.end();
+    if (this.pending === 0) this.drained();
   }
 
   error(text: string): void {
@@ -143,22 +156,41 @@ class Load {
     slot.send(fromMs);
   }
 
-  /** Sends what is due every millisecond. */
-  private openLoop(rate: number, startMs: number, sentBefore: number): void {
-    let sent = sentBefore;
-    const tick = (): void => {
+  /**
+   * Sends one request after the other on every connection for a while. A fixed rate alone would be measured with code
+   * that is still being compiled: its pauses of milliseconds would be most of every high percentile.
+   */
+  private async warmUpForOpenLoop(): Promise<void> {
+    for (const slot of this.slots.slice(0, this.connections.length)) this.next(slot);
+    this.idle.push(...this.slots.slice(this.connections.length));
+    await sleep(WARMUP_MS);
+    await new Promise<void>((resolve) => {
+      this.isOpenLoop = true;
+      this.drained = resolve;
+    });
+    this.drained = (): void => {
+      if (this.stopped) this.end();
+    };
+  }
+
+  /**
+   * Sends every request when it is due, whatever the answers do. Latency counts from the moment it was due: lateness of
+   * the sender is part of it, otherwise a machine kept busy by the server would make the server look good.
+   */
+  private openLoop(rate: number): void {
+    const intervalMs = 1000 / rate;
+    const startMs = sharedNowMs() + START_MS;
+    const toOwnClock = performance.now() - sharedNowMs();
+    let sent = 0;
+    this.pacer = new Pacer({ startMs, intervalMs }, () => {
       if (this.stopped) return;
-      const now = performance.now();
-      const due = Math.floor(((now - startMs) * rate) / 1000);
+      const due = Math.floor((sharedNowMs() - startMs) / intervalMs) + 1;
       for (; sent < due; sent++) {
-        const dueMs = startMs + (sent * 1000) / rate;
         const slot = this.idle.pop();
         if (slot === undefined) this.error('too many requests were waiting to send another');
-        else this.send(slot, now - dueMs > LATE_MS ? dueMs : now);
+        else this.send(slot, startMs + sent * intervalMs + toOwnClock);
       }
-      setTimeout(tick, 1);
-    };
-    tick();
+    });
   }
 
   private begin(): void {
@@ -171,6 +203,7 @@ class Load {
     this.endMeasuring();
     this.measuring = false;
     this.stopped = true;
+    this.pacer?.stop();
     if (this.pending === 0) this.end();
   }
 
