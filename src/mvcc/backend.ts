@@ -89,11 +89,14 @@ export interface BackendOptions {
   readonly env: Env;
   /** Budget of the store's cache of recent rows. */
   readonly cacheBytes?: number;
+  /** Budget of the cache of rows read from the engine. */
+  readonly readCacheBytes?: number;
   /** Duration of each batch the engine took, for metrics. */
   readonly onCommit?: ((seconds: number) => void) | undefined;
 }
 
 const CACHE_BYTES_DEFAULT = 32 << 20;
+const READ_CACHE_BYTES_DEFAULT = 256 << 20;
 
 export class Backend {
   readonly engine: Engine;
@@ -132,7 +135,7 @@ export class Backend {
     this.env = options.env;
     this.onCommit = options.onCommit;
     this.cacheBytes = options.cacheBytes ?? CACHE_BYTES_DEFAULT;
-    this.rows = new RowLog(this);
+    this.rows = new RowLog(this, options.readCacheBytes ?? READ_CACHE_BYTES_DEFAULT);
     this.index = this.readMetaNumber(MetaKey.consistentIndex);
     this.termValue = this.readMetaNumber(MetaKey.term);
     this.confStateBytes =

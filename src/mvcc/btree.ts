@@ -33,10 +33,12 @@ export const MOD = 0;
 export const CREATE = 1;
 /** 0 when the newest change of the key is a tombstone. */
 export const VERSION = 2;
-export const INTS = 2;
+export const INTS = 3;
 export const SUB = 0;
 /** First older revision of the key in the arena, 0 when there is none. */
 export const OLDER = 1;
+/** Bytes of the row that the newest change wrote. */
+export const SIZE = 2;
 
 export class Leaf {
   readonly keys: Key[] = [];

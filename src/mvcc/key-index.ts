@@ -1,4 +1,4 @@
-import { BTree, CREATE, INTS, MOD, NUMS, OLDER, SUB, VERSION } from './btree.js';
+import { BTree, CREATE, INTS, MOD, NUMS, OLDER, SIZE, SUB, VERSION } from './btree.js';
 import type { Leaf } from './btree.js';
 import { RevisionArena } from './revision-arena.js';
 import type { Interval, Key, RowRef } from './types.js';
@@ -62,7 +62,10 @@ export class KeyIndex {
     return this.tree.live;
   }
 
-  /** Records that `key` was put at (main, sub); `create`, `version` and `previous*` tell the result. */
+  /**
+   * Records that `key` was put at (main, sub); `create`, `version` and `previous*` tell the result. The caller names the
+   * size of the row with `setRowSize`.
+   */
   put(key: Key, main: number, sub: number): void {
     const tree = this.tree;
     if (!tree.find(key)) {
@@ -83,6 +86,11 @@ export class KeyIndex {
     tree.touch(main, version === 0 ? 1 : 0);
   }
 
+  /** Bytes of the row that the last `put` wrote. */
+  setRowSize(size: number): void {
+    this.tree.leaf.ints[this.tree.slot * INTS + SIZE] = size;
+  }
+
   /** Records that the live key was deleted at (main, sub); `previous*` tell the row it had. Returns: false when it was not live. */
   delete(key: Key, main: number, sub: number): boolean {
     const tree = this.tree;
@@ -96,7 +104,14 @@ export class KeyIndex {
   }
 
   /** Takes over a stored row while the index is rebuilt; rows come in revision order. */
-  restorePut(key: Key, main: number, sub: number, create: number, version: number): void {
+  restorePut(
+    key: Key,
+    main: number,
+    sub: number,
+    create: number,
+    version: number,
+    size: number,
+  ): void {
     const tree = this.tree;
     let delta = 1;
     if (!tree.find(key)) {
@@ -106,6 +121,7 @@ export class KeyIndex {
       this.supersede();
     }
     this.fill(main, sub, create, version);
+    this.setRowSize(size);
     tree.touch(main, delta);
   }
 
@@ -140,6 +156,7 @@ export class KeyIndex {
       nums[slot * NUMS + CREATE] as number,
       nums[slot * NUMS + VERSION] as number,
       ints[slot * INTS + OLDER] as number,
+      ints[slot * INTS + SIZE] as number,
     );
   }
 
@@ -170,6 +187,7 @@ export class KeyIndex {
     out.sub = leaf.ints[slot * INTS + SUB] as number;
     out.createRevision = leaf.nums[at + CREATE] as number;
     out.version = version;
+    out.size = leaf.ints[slot * INTS + SIZE] as number;
     return true;
   }
 
@@ -184,6 +202,7 @@ export class KeyIndex {
     out.sub = arena.sub(id);
     out.createRevision = arena.create(id);
     out.version = version;
+    out.size = arena.rowSize(id);
     return true;
   }
 
@@ -387,5 +406,5 @@ export class KeyIndex {
 }
 
 export function emptyRow(): RowRef {
-  return { key: '', createRevision: 0, modRevision: 0, sub: 0, version: 0 };
+  return { key: '', createRevision: 0, modRevision: 0, sub: 0, version: 0, size: 0 };
 }

@@ -109,7 +109,7 @@ export function encodeKeyValue(
   value: Uint8Array,
   lease: LeaseId,
 ): Uint8Array {
-  const target = new Uint8Array(keyValueSizeMax(key.length, value.length));
+  const target = Buffer.allocUnsafe(keyValueSizeMax(key.length, value.length));
   const end = writeKeyValue(target, 0, key, createRevision, modRevision, version, value, lease);
   return target.subarray(0, end);
 }

@@ -15,6 +15,7 @@ class Chunk {
   readonly versions = new Float64Array(CHUNK_RECORDS);
   readonly subs = new Uint32Array(CHUNK_RECORDS);
   readonly olders = new Uint32Array(CHUNK_RECORDS);
+  readonly sizes = new Uint32Array(CHUNK_RECORDS);
 }
 
 export class RevisionArena {
@@ -24,7 +25,14 @@ export class RevisionArena {
   /** Records in use. */
   size = 0;
 
-  add(main: number, sub: number, create: number, version: number, older: number): number {
+  add(
+    main: number,
+    sub: number,
+    create: number,
+    version: number,
+    older: number,
+    size: number,
+  ): number {
     let id = this.free;
     if (id !== 0) {
       this.free = this.older(id);
@@ -39,6 +47,7 @@ export class RevisionArena {
     chunk.creates[i] = create;
     chunk.versions[i] = version;
     chunk.olders[i] = older;
+    chunk.sizes[i] = size;
     this.size++;
     return id;
   }
@@ -75,6 +84,11 @@ export class RevisionArena {
   /** 0 for a tombstone. */
   version(id: number): number {
     return this.chunk(id).versions[id & CHUNK_MASK] as number;
+  }
+
+  /** Bytes of the row that the change wrote. */
+  rowSize(id: number): number {
+    return this.chunk(id).sizes[id & CHUNK_MASK] as number;
   }
 
   older(id: number): number {

@@ -84,7 +84,7 @@ export class BlockReader {
   private bytes: Uint8Array = new Uint8Array(0);
   private at = 0;
   private rowsLeft = 0;
-  /** Offsets of the current row in the block. */
+  /** Offsets of the current row in the block, and its revision: 0.0, which no row has, before the first one. */
   start = 0;
   end = 0;
   main = 0;
@@ -99,6 +99,8 @@ export class BlockReader {
     this.bytes = bytes;
     this.rowsLeft = readU32(bytes, 0);
     this.at = BLOCK_HEAD_BYTES;
+    this.main = 0;
+    this.sub = 0;
     return true;
   }
 

@@ -1,5 +1,6 @@
 import type { Done } from '../env/env.js';
 import type { Backend } from './backend.js';
+import { BlockCache } from './block-cache.js';
 import { BlockIndex } from './block-index.js';
 import { BlockReader, finishBlock, makeBlock } from './row-block.js';
 import { readU64, REVISION_BYTES, writeRevisionKey } from './revision.js';
@@ -17,8 +18,6 @@ import type { ClosedBlock } from './value-cache.js';
 export const KEY_BUCKET = 0x6b;
 /** Blocks per step of a scan: a few milliseconds of work. */
 const SCAN_BLOCKS = 64;
-/** Blocks kept after point reads; a power of two. */
-const READ_BLOCKS = 512;
 
 export type OnRow = (main: number, sub: number, tombstone: boolean, payload: Uint8Array) => boolean;
 
@@ -35,19 +34,18 @@ export class RowLog {
   private readonly blocks = new BlockIndex();
   /** Bytes of the blocks that are stored or about to be. */
   bytes = 0;
-  // Blocks read lately, each in the place its number gives: neighbours in key order often share a block.
-  private readonly readNumbers = new Int32Array(READ_BLOCKS).fill(-1);
-  private readonly readBytes: (Uint8Array | undefined)[] = new Array<undefined>(READ_BLOCKS).fill(
-    undefined,
-  );
+  private readonly cache: BlockCache;
+  /** Where the last point read stopped: lists in key order often read a block's rows one after the other. */
+  private readonly point = new BlockReader();
+  /** The block that `point` reads, -1 for none. */
+  private pointBlock = -1;
+  /** The bytes that `point` reads are the cache's, which it will write again. */
+  private isPointCached = false;
 
-  // Where the last point read stopped.
-  private lastReader: BlockReader | null = null;
-  private lastBlock = -1;
-  private lastBytes: Uint8Array | null = null;
-
-  constructor(backend: Backend) {
+  /** `cacheBytes` bounds the blocks kept after point reads. */
+  constructor(backend: Backend, cacheBytes: number) {
     this.backend = backend;
+    this.cache = new BlockCache(cacheBytes);
   }
 
   /** Adds a block behind all others to the open batch. */
@@ -59,52 +57,43 @@ export class RowLog {
     this.backend.putBlock(key, block.bytes.subarray(block.start, block.end), block.lastMain);
   }
 
-  /** The payload of a row that has been written, or undefined when it is not stored. */
+  /** The payload of a row that has been written, or undefined when it is not stored. The bytes stay valid. */
   get(main: number, sub: number): Uint8Array | undefined {
     const block = this.blocks.find(main, sub);
-    if (block < 0) return undefined;
-    const bytes = this.readBlock(block);
-    if (bytes === undefined) return undefined;
-    const reader = this.readerAt(block, bytes, main, sub);
+    if (block < 0 || !this.pointAt(block, main, sub)) return undefined;
+    const reader = this.point;
     while (!isAt(reader, main, sub)) {
       if (reader.isAtEnd || isPast(reader, main, sub)) return undefined;
       this.step(reader);
     }
-    return this.payload(reader);
+    const payload = this.payload(reader);
+    return this.isPointCached ? copyOf(payload) : payload;
   }
 
-  /**
-   * A reader of the block that has not passed the row: where the last one stopped, if it stopped in this block before
-   * the row, since lists in key order often read a block's rows one after the other.
-   */
-  private readerAt(block: number, bytes: Uint8Array, main: number, sub: number): BlockReader {
-    const last = this.lastReader;
-    if (last !== null && this.lastBlock === block && this.lastBytes === bytes) {
-      if (!isPast(last, main, sub)) return last;
+  /** Makes `point` read the block from a row that is not behind (main, sub); false when the block is not written yet. */
+  private pointAt(block: number, main: number, sub: number): boolean {
+    if (this.pointBlock === block && !isPast(this.point, main, sub)) return true;
+    const key = this.keyOf(block);
+    let bytes = this.cache.get(block);
+    this.isPointCached = bytes !== undefined;
+    if (bytes === undefined) {
+      bytes = this.backend.engine.get(key);
+      if (bytes === undefined) return false;
+      this.cache.add(block, bytes);
     }
-    const reader = this.openBlock(this.keyOf(block), bytes);
-    this.lastReader = reader;
-    this.lastBlock = block;
-    this.lastBytes = bytes;
-    return reader;
-  }
-
-  private readBlock(block: number): Uint8Array | undefined {
-    const place = block & (READ_BLOCKS - 1);
-    if (this.readNumbers[place] === block) return this.readBytes[place];
-    const bytes = this.backend.engine.get(this.keyOf(block));
-    // A block that is not written yet must not be remembered as absent.
-    if (bytes === undefined) return undefined;
-    this.readNumbers[place] = block;
-    this.readBytes[place] = bytes;
-    return bytes;
+    this.pointBlock = block;
+    this.open(this.point, key, bytes);
+    return true;
   }
 
   private forgetReads(): void {
-    this.readNumbers.fill(-1);
-    this.readBytes.fill(undefined);
-    this.lastReader = null;
-    this.lastBytes = null;
+    this.cache.clear();
+    this.pointBlock = -1;
+  }
+
+  private forgetBlock(block: number): void {
+    this.cache.remove(block);
+    if (this.pointBlock === block) this.pointBlock = -1;
   }
 
   private keyOf(block: number): Uint8Array {
@@ -113,8 +102,12 @@ export class RowLog {
 
   private openBlock(key: Uint8Array, bytes: Uint8Array): BlockReader {
     const reader = new BlockReader();
-    if (!reader.open(key, bytes)) this.backend.corrupt(`the head of block ${hexOf(key)}`);
+    this.open(reader, key, bytes);
     return reader;
+  }
+
+  private open(reader: BlockReader, key: Uint8Array, bytes: Uint8Array): void {
+    if (!reader.open(key, bytes)) this.backend.corrupt(`the head of block ${hexOf(key)}`);
   }
 
   private step(reader: BlockReader): void {
@@ -219,8 +212,7 @@ export class RowLog {
       const payload = this.payload(reader);
       if (isKept(reader.main, reader.sub, reader.tombstone, payload)) kept.push(reader.whole());
     }
-    const place = block & (READ_BLOCKS - 1);
-    if (this.readNumbers[place] === block) this.readNumbers[place] = -1;
+    this.forgetBlock(block);
     if (kept.length > 0) {
       const value = makeBlock(key, kept);
       result.puts.push({ key, value });
@@ -247,6 +239,12 @@ export function blockKey(main: number, sub: number): Uint8Array {
   key[0] = KEY_BUCKET;
   writeRevisionKey(key, 1, main, sub, false);
   return key;
+}
+
+function copyOf(bytes: Uint8Array): Uint8Array {
+  const copy = Buffer.allocUnsafe(bytes.length);
+  copy.set(bytes);
+  return copy;
 }
 
 function hexOf(key: Uint8Array): string {

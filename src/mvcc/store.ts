@@ -286,7 +286,8 @@ export class Store {
           if (leases.size > 0) leases.delete(key);
           return true;
         }
-        this.index.restorePut(key, main, sub, createRevisionOf(payload), versionOf(payload));
+        const create = createRevisionOf(payload);
+        this.index.restorePut(key, main, sub, create, versionOf(payload), payload.length);
         const lease = leaseOf(payload);
         if (lease !== 0n) leases.set(key, lease);
         else if (leases.size > 0) leases.delete(key);

@@ -35,6 +35,8 @@ export interface RowRef {
   modRevision: number;
   sub: number;
   version: number;
+  /** Bytes of the row, the encoded KeyValue. */
+  size: number;
 }
 
 /** One change of a committed revision, in execution order. */

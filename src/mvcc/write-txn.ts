@@ -66,6 +66,7 @@ export class WriteTxn {
       value,
       lease,
     );
+    index.setRowSize(payloadEnd - start);
     cache.commit(main, sub, false, payloadEnd);
     this.events.push({
       type: 'put',

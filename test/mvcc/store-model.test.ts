@@ -92,6 +92,9 @@ function textOf(bytes: Uint8Array | undefined): string {
 
 const ALL = { start: '', end: null };
 
+/** So small that blocks are kept, dropped and too large to be kept. */
+const READ_CACHE_BYTES = 32 << 10;
+
 /** One member's store on a simulated disk, with a log of entries beside it that survives everything. */
 class Member {
   readonly env: SteppedEnv;
@@ -107,8 +110,13 @@ class Member {
     this.env = new SteppedEnv(seed);
     this.cacheBytes = cacheBytes;
     this.engine = new MemoryEngine(this.env, this.disk);
-    this.backend = new Backend({ engine: this.engine, env: this.env, cacheBytes });
+    this.backend = this.openBackend();
     this.store = this.open();
+  }
+
+  private openBackend(): Backend {
+    const { engine, env, cacheBytes } = this;
+    return new Backend({ engine, env, cacheBytes, readCacheBytes: READ_CACHE_BYTES });
   }
 
   private open(): Store {
@@ -150,7 +158,7 @@ class Member {
     if (powerLoss) this.engine.crash();
     this.env.drop();
     this.engine = new MemoryEngine(this.env, this.disk);
-    this.backend = new Backend({ engine: this.engine, env: this.env, cacheBytes: this.cacheBytes });
+    this.backend = this.openBackend();
     this.store = this.open();
     const applied = this.backend.appliedIndex;
     const model = new Model();
@@ -188,7 +196,9 @@ class Member {
           want.mod,
           want.version,
         ]);
-        expect(textOf(store.row(ref.modRevision, ref.sub))).to.equal(encoded(ref.key, want));
+        const bytes = store.row(ref.modRevision, ref.sub);
+        expect(textOf(bytes)).to.equal(encoded(ref.key, want));
+        expect(ref.size).to.equal(bytes.length);
         expect(store.lookup(ref.key, revision, row)).to.equal(true);
         expect(row).to.deep.equal(ref);
       }

@@ -1,4 +1,5 @@
 import type { RangeRequest } from '../../gen/rpc.js';
+import { emptyRow } from '../../mvcc/key-index.js';
 import { valueOf, withoutValue } from '../../mvcc/key-value.js';
 import type { Store } from '../../mvcc/store.js';
 import type { Key, RowRef } from '../../mvcc/types.js';
@@ -172,8 +173,4 @@ export function selectNow(store: Store, r: RangeRequest, revision: number): Rang
   const count = store.count(interval, revision);
   if (r.countOnly) return { rows: [], more: false, count };
   return selectRows(store, r, store.list(interval, revision, scanLimit(r)), count);
-}
-
-export function emptyRow(): RowRef {
-  return { key: '', createRevision: 0, modRevision: 0, sub: 0, version: 0 };
 }

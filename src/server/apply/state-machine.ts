@@ -15,6 +15,7 @@ import {
   type TxnRequest,
 } from '../../gen/rpc.js';
 import { Bucket, type Backend } from '../../mvcc/backend.js';
+import { emptyRow } from '../../mvcc/key-index.js';
 import { leaseOf, valueOf } from '../../mvcc/key-value.js';
 import type { Lessor } from '../../mvcc/lessor.js';
 import type { Store } from '../../mvcc/store.js';
@@ -31,7 +32,7 @@ import { CommandKind } from '../member-api.js';
 import { Alarms } from './alarms.js';
 import { intervalOf, keyOf } from './interval.js';
 import { Members } from './members.js';
-import { emptyRow, selectNow, writeSelection } from './range.js';
+import { selectNow, writeSelection } from './range.js';
 import { choosePath, hasPut, pathProblem, putProblem, type TxnPath } from './txn.js';
 
 /**

@@ -1,10 +1,10 @@
 import type { Compare, PutRequest, RequestOp, TxnRequest } from '../../gen/rpc.js';
+import { emptyRow } from '../../mvcc/key-index.js';
 import { leaseOf, valueOf } from '../../mvcc/key-value.js';
 import type { Store } from '../../mvcc/store.js';
 import { NO_LEASE, type RowRef } from '../../mvcc/types.js';
 import type { RpcError } from '../../rpc/service.js';
 import { errorOf, errors } from '../errors.js';
-import { emptyRow } from './range.js';
 import { intervalOf, keyOf } from './interval.js';
 
 /**

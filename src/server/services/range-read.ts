@@ -1,12 +1,12 @@
 import type { RangeRequest } from '../../gen/rpc.js';
 import type { Backend } from '../../mvcc/backend.js';
+import { emptyRow } from '../../mvcc/key-index.js';
 import { bytesOf, encodeKeyValue } from '../../mvcc/key-value.js';
 import type { Interval, RowRef } from '../../mvcc/types.js';
 import type { RpcError, StreamCall, UnaryCall } from '../../rpc/service.js';
 import { intervalOf } from '../apply/interval.js';
 import {
   addValue,
-  emptyRow,
   firstRows,
   hasFilters,
   isNaturalOrder,
@@ -30,18 +30,18 @@ import { sortInSlices } from './sliced-sort.js';
  * Reads for clients: at one fixed revision, in slices that let other work through, and with bounded memory however
  * long the list is.
  *
- * A reply up to HOLD_BYTES is built in one pass. Beyond that, the first pass only adds up sizes (gRPC wants the
- * length first), and a second one reads the rows again while the transport drains them.
+ * A first pass over the index adds up the sizes of the rows, because gRPC wants the length first; a second one reads the
+ * rows. A reply up to WHOLE_BYTES is built as a whole; a longer one is read while the transport drains it.
  */
 
-/** Rows fetched from the index at a time. */
+/** Rows fetched from the index, and rows read, between two looks at the clock. */
 const CHUNK_ROWS = 256;
 /** Longest time one turn spends on one read. */
 const SLICE_MS = 4;
-/** Bytes of rows between two looks at the clock. */
+/** Bytes read between two looks at the clock. */
 const LOOK_BYTES = 256 * 1024;
-/** Encoded rows a read may hold in memory at once. */
-const HOLD_BYTES = 4 * 1024 * 1024;
+/** The longest reply that is held in memory as a whole. */
+const WHOLE_BYTES = 4 * 1024 * 1024;
 /** Size of the parts handed to the transport when streaming. */
 const PART_BYTES = 64 * 1024;
 
@@ -186,10 +186,10 @@ class RangeRead {
   private readonly count: number;
   private readonly unpin: () => void;
   private readonly state: Backend;
-  private held: Uint8Array[] = [];
-  private heldBytes = 0;
-  private totalBytes = 0;
-  private over = false;
+  /** Bytes of all rows as fields of the reply. */
+  private rowsBytes = 0;
+  /** The rows, as long as the reply can be built as a whole. */
+  private rows: RowRef[] = [];
 
   constructor(
     api: MemberApi,
@@ -258,35 +258,26 @@ class RangeRead {
     inSlices(api.env, SLICE_MS, isOver, step, () => done(values));
   }
 
-  /** First pass: encodes while the reply is small, only adds up once it is not. */
+  /** First pass: how long the reply is. */
   private measure(call: UnaryCall, source: RowSource): void {
-    const { api, r } = this;
-    let rows: readonly RowRef[] = [];
-    let at = 0;
-    const slice = (): void => {
-      if (this.hasEnded(call)) return;
-      const startMs = api.env.clock.monoMs();
-      for (;;) {
-        if (at === rows.length) {
-          rows = source.next();
-          at = 0;
-          if (rows.length === 0) break;
-        }
-        let bytesRead = 0;
-        while (at < rows.length && bytesRead < LOOK_BYTES) {
-          const bytes = encodedRow(api, r, rows[at++] as RowRef, this.revision);
-          bytesRead += bytes.length;
-          this.totalBytes += fieldSize(bytes.length);
-          if (!this.over) this.hold(bytes);
-        }
-        if (api.env.clock.monoMs() - startMs > SLICE_MS) {
-          api.env.defer(slice);
-          return;
-        }
-      }
-      this.send(call, source);
+    const { api } = this;
+    const isOver = (): boolean => this.hasEnded(call);
+    const step = (): boolean => {
+      const chunk = source.next();
+      for (const row of chunk) this.rowsBytes += fieldSize(this.sizeOf(row));
+      if (this.rowsBytes > WHOLE_BYTES) this.rows = [];
+      else this.rows.push(...chunk);
+      return chunk.length === 0;
     };
-    slice();
+    inSlices(api.env, SLICE_MS, isOver, step, () => this.send(call, source));
+  }
+
+  private sizeOf(row: RowRef): number {
+    return this.r.keysOnly ? this.encoded(row).length : row.size;
+  }
+
+  private encoded(row: RowRef): Uint8Array {
+    return encodedRow(this.api, this.r, row, this.revision);
   }
 
   /** True when nobody waits any more, or when the rows to read are gone; the call has been told. */
@@ -302,35 +293,41 @@ class RangeRead {
     return this.api.store.backend !== this.state;
   }
 
-  private hold(bytes: Uint8Array): void {
-    this.held.push(bytes);
-    this.heldBytes += bytes.length;
-    if (this.heldBytes > HOLD_BYTES) {
-      this.over = true;
-      this.held = [];
-    }
-  }
-
   private send(call: UnaryCall, source: RowSource): void {
-    const tail = new FieldWriter(16);
-    writeTrailingFields(tail, { more: source.more, count: this.count });
-    const end = tail.finish();
-    if (this.over) return this.stream(call, source, end);
-    this.unpin();
-    const w = new FieldWriter(this.header.length + this.totalBytes + end.length + 16);
-    w.raw(this.header);
-    for (const bytes of this.held) w.bytes(KVS_FIELD, bytes);
-    w.raw(end);
-    call.reply(w.finish());
+    const w = new FieldWriter(16);
+    writeTrailingFields(w, { more: source.more, count: this.count });
+    const end = w.finish();
+    if (this.rowsBytes > WHOLE_BYTES) this.stream(call, source, end);
+    else this.replyWhole(call, end);
   }
 
-  /** Second pass: reads the rows again, a part at a time, as the transport asks for them. */
+  /** Second pass of a short reply. */
+  private replyWhole(call: UnaryCall, end: Uint8Array): void {
+    const { rows } = this;
+    const w = new FieldWriter(this.header.length + this.rowsBytes + end.length + 16);
+    w.raw(this.header);
+    let at = 0;
+    const isOver = (): boolean => this.hasEnded(call);
+    const step = (): boolean => {
+      const look = Math.min(at + CHUNK_ROWS, rows.length);
+      const full = w.length + LOOK_BYTES;
+      while (at < look && w.length < full) w.bytes(KVS_FIELD, this.encoded(rows[at++] as RowRef));
+      return at === rows.length;
+    };
+    inSlices(this.api.env, SLICE_MS, isOver, step, () => {
+      this.unpin();
+      w.raw(end);
+      call.reply(w.finish());
+    });
+  }
+
+  /** Second pass of a long reply: reads the rows a part at a time, as the transport asks for them. */
   private stream(call: UnaryCall, source: RowSource, end: Uint8Array): void {
     source.restart();
     let state: 'header' | 'rows' | 'end' | 'done' = 'header';
     let pending: readonly RowRef[] = [];
     let at = 0;
-    call.replyParts(this.header.length + this.totalBytes + end.length, {
+    call.replyParts(this.header.length + this.rowsBytes + end.length, {
       next: () => {
         if (this.isStateReplaced) {
           // Too late for an error: a reply that ends too early is one the client does not take for whole.
@@ -352,10 +349,7 @@ class RangeRead {
                 break;
               }
             }
-            w.bytes(
-              KVS_FIELD,
-              encodedRow(this.api, this.r, pending[at++] as RowRef, this.revision),
-            );
+            w.bytes(KVS_FIELD, this.encoded(pending[at++] as RowRef));
           }
           if (w.length > 0) return w.finish();
         }
