@@ -3,7 +3,7 @@ import type { Done } from '../env/env.js';
 import { Bucket, isIntact, MetaKey } from './backend.js';
 import type { Backend } from './backend.js';
 import { readU64, writeU64 } from './revision.js';
-import type { Engine, EngineIterator, SnapshotSink, SnapshotSource } from './types.js';
+import type { Engine, EngineBatch, EngineIterator, SnapshotSink, SnapshotSource } from './types.js';
 
 /**
  * The whole content of a backend as a stream of bytes, and the way back into an empty engine.
@@ -188,20 +188,21 @@ class Installer implements SnapshotSink {
   write(chunk: Uint8Array, done: Done): void {
     const damage = this.parse(chunk);
     if (damage !== null) done(new Error(`the received snapshot is damaged: ${damage}`));
-    else if (this.putBytes >= BATCH_BYTES) this.writeBatch(false, done);
+    else if (this.putBytes >= BATCH_BYTES) this.engine.load(this.takeBatch(), done);
     else done(null);
   }
 
-  private writeBatch(sync: boolean, done: Done): void {
+  private takeBatch(): EngineBatch {
     const puts = this.puts;
     this.puts = [];
     this.putBytes = 0;
-    this.engine.write({ puts, deletes: [] }, sync, done);
+    return { puts, deletes: [] };
   }
 
   /** Takes whole rows off the stream. Returns what is wrong with it, or null. */
   private parse(chunk: Uint8Array): string | null {
-    const bytes = this.received.length === 0 ? chunk : Buffer.concat([this.received, chunk]);
+    // A copy, because the caller may reuse the chunk; rows stay views of it.
+    const bytes = Buffer.concat([this.received, chunk]);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     let at = 0;
     if (!this.sawMagic && bytes.length >= MAGIC.length) {
@@ -228,13 +229,12 @@ class Installer implements SnapshotSink {
       const value = bytes.subarray(at + ROW_HEAD_BYTES + keyBytes, end);
       if (!isIntact(key, value)) return 'a row does not match its checksum';
       this.crc = crc32c(bytes, this.crc, at, end);
-      this.puts.push({ key: Uint8Array.from(key), value: Uint8Array.from(value) });
+      this.puts.push({ key, value });
       this.putBytes += end - at;
       this.rowCount++;
       at = end;
     }
-    // A copy, because the caller may reuse the chunk.
-    this.received = Uint8Array.from(bytes.subarray(at));
+    this.received = bytes.subarray(at);
     return null;
   }
 
@@ -252,7 +252,7 @@ class Installer implements SnapshotSink {
       done(new Error('the received snapshot is damaged: it does not end where it should'));
       return;
     }
-    this.writeBatch(true, done);
+    this.engine.write(this.takeBatch(), true, done);
   }
 
   abort(): void {

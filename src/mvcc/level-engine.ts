@@ -72,6 +72,19 @@ class LevelEngine implements Engine {
   }
 
   write(batch: EngineBatch, sync: boolean, done: Done): void {
+    settle(this.put(batch), (error) => {
+      const rotate = sync || this.tableBytes >= ROTATE_BYTES;
+      if (error !== null || !rotate) done(error);
+      else this.rotate(sync ? batch : null, done);
+    });
+  }
+
+  /** LevelDB builds its tables in the background meanwhile. */
+  load(batch: EngineBatch, done: Done): void {
+    settle(this.put(batch), done);
+  }
+
+  private put(batch: EngineBatch): Promise<void> {
     let bytes = 0;
     const chain = this.level.batch();
     for (const { key, value } of batch.puts) {
@@ -84,15 +97,14 @@ class LevelEngine implements Engine {
     }
     this.tableBytes += bytes;
     this.size += bytes;
-    const rotate = sync || this.tableBytes >= ROTATE_BYTES;
-    settle(chain.write(), (error) => {
-      if (error !== null || !rotate) done(error);
-      else this.rotate(batch, done);
-    });
+    return chain.write();
   }
 
-  /** Makes everything written durable. `batch` is the last one written. */
-  private rotate(batch: EngineBatch, done: Done): void {
+  /**
+   * Makes everything written durable. `probe` is the last batch written, or null when nobody relies on this before the
+   * next write.
+   */
+  private rotate(probe: EngineBatch | null, done: Done): void {
     settle(this.level.compactRange(NOTHING_FROM, NOTHING_TO), (error) => {
       if (error !== null) {
         done(error);
@@ -100,11 +112,16 @@ class LevelEngine implements Engine {
       }
       this.tableBytes = 0;
       this.measure();
-      // compactRange does not report a failed table; the next write does.
+      // compactRange does not report a failed table; the next write does. A row written only to learn that would make
+      // the next table overlap this one, and both would be merged.
+      if (probe === null) {
+        done(null);
+        return;
+      }
       const chain = this.level.batch();
-      const row = batch.puts[batch.puts.length - 1];
+      const row = probe.puts[probe.puts.length - 1];
       if (row !== undefined) chain.put(row.key, row.value);
-      else chain.del(batch.deletes[0] ?? NOTHING_FROM);
+      else chain.del(probe.deletes[0] ?? NOTHING_FROM);
       settle(chain.write(), done);
     });
   }

@@ -71,6 +71,11 @@ export interface Engine {
   get(key: Uint8Array): Uint8Array | undefined;
   /** Atomic. Effects and durability keep the order of calls; `sync` makes this and all earlier batches durable. */
   write(batch: EngineBatch, sync: boolean, done: Done): void;
+  /**
+   * As an unsynced `write`, but out of order in durability: to fill an empty engine that is thrown away unless a synced
+   * write completes it.
+   */
+  load(batch: EngineBatch, done: Done): void;
   /** A consistent view of every write completed before the call. `gte` <= key < `lt`. */
   iterate(range: { readonly gte: Uint8Array; readonly lt: Uint8Array }): EngineIterator;
   /** Lets the engine reclaim space in a key range, in the background. */

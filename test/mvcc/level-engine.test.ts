@@ -104,6 +104,18 @@ function suite(name: string, factory: EngineFactory): void {
       expect((await readAll(engine, 'k', 'l')).length).to.equal(20);
       await call((done) => engine.close(done));
     });
+
+    it('is filled by loads that a synced write completes', async () => {
+      const engine = await open(factory, dir);
+      const big = 'x'.repeat(1 << 20);
+      for (let i = 0; i < 40; i++)
+        await call((done) => engine.load(batch([[`k${String(i + 10)}`, big]]), done));
+      await call((done) => engine.write(batch([['l', '']]), true, done));
+      await call((done) => engine.close(done));
+      const again = await open(factory, dir);
+      expect((await readAll(again, 'k', 'm')).length).to.equal(41);
+      await call((done) => again.close(done));
+    });
   });
 }
 
@@ -114,6 +126,19 @@ suite(
 );
 
 describe('openLevelEngine', () => {
+  it('does not merge the tables of rows that were written in order', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'mainstay-engine-'));
+    const engine = await open(openLevelEngine, dir);
+    const big = 'x'.repeat(1 << 20);
+    for (let i = 0; i < 110; i++)
+      await call((done) => engine.write(batch([[`k${String(i + 100)}`, big]]), false, done));
+    await call((done) => engine.close(done));
+    const log = readFileSync(join(dir, 'LOG'), 'utf8');
+    expect(log.match(/Level-0 table #\d+: started/g)?.length, 'tables').to.be.at.least(6);
+    expect(log).to.not.match(/Compacting \d+@0/);
+    rmSync(dir, { recursive: true, force: true });
+  });
+
   it('unmaps the files it read when it is told to forget', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'mainstay-engine-'));
     const engine = await open(openLevelEngine, dir);

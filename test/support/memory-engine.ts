@@ -107,6 +107,10 @@ export class MemoryEngine implements Engine {
     this.scheduler.defer(() => this.waiting.shift()?.());
   }
 
+  load(batch: EngineBatch, done: Done): void {
+    this.write(batch, false, done);
+  }
+
   iterate(range: { readonly gte: Uint8Array; readonly lt: Uint8Array }): EngineIterator {
     this.expectHere();
     this.sorted ??= [...this.rows.keys()].sort();
