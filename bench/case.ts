@@ -114,7 +114,7 @@ export class Bench {
   }
 
   /** A load of ours at one port or several; latencies come with it. */
-  load(plan: Omit<LoadPlan, 'durationMs'>): Promise<LoadResult> {
+  load(plan: LoadPlan): Promise<LoadResult> {
     return runLoad({ durationMs: this.durationMs, warmupMs: this.warmupMs, ...plan });
   }
 
@@ -157,7 +157,9 @@ export class Bench {
     plan: Omit<LoadPlan, 'durationMs'>,
     targets: { readonly p50?: number; readonly p99?: number } = {},
   ): Promise<void> {
-    const result = await this.load(plan).catch((error: unknown) =>
+    // At a fixed rate few requests are seen; the high percentiles need more of them.
+    const durationMs = (plan.rate ?? 0) > 0 ? 2 * this.durationMs : this.durationMs;
+    const result = await this.load({ ...plan, durationMs }).catch((error: unknown) =>
       error instanceof Error ? error : new Error(String(error)),
     );
     for (const percentile of [50, 99]) {

@@ -109,7 +109,7 @@ export const stall: CaseGroup = {
   members: 1,
   quick: false,
   rounds: 3,
-  minutes: 1,
+  minutes: 1.6,
   run: async (bench) => {
     const keys = 100_000;
     const ports = bench.cluster.ports;

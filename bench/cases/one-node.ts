@@ -123,7 +123,7 @@ export const latency: CaseGroup = {
   members: 1,
   quick: true,
   rounds: 3,
-  minutes: 2.7,
+  minutes: 4.9,
   run: async (bench) => {
     await bench.warmUp(KEYS, VALUE_BYTES);
     const ports = bench.cluster.ports;

@@ -29,7 +29,7 @@ export const three: CaseGroup = {
   members: 3,
   quick: true,
   rounds: 3,
-  minutes: 10.5,
+  minutes: 11.6,
   run: async (bench) => {
     await bench.warmUp(KEYS, VALUE_BYTES);
     const { leader, followers } = await bench.cluster.portsFromLeader();
