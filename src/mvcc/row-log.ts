@@ -74,14 +74,12 @@ export class RowLog {
   private pointAt(block: number, main: number, sub: number): boolean {
     if (this.pointBlock === block && !isPast(this.point, main, sub)) return true;
     const key = this.keyOf(block);
-    let bytes = this.cache.get(block);
-    this.isPointCached = bytes !== undefined;
-    if (bytes === undefined) {
-      bytes = this.backend.engine.get(key);
-      if (bytes === undefined) return false;
-      this.cache.add(block, bytes);
-    }
+    const cached = this.cache.get(block);
+    const bytes = cached ?? this.backend.engine.get(key);
+    if (bytes === undefined) return false;
+    if (cached === undefined) this.cache.add(block, bytes);
     this.pointBlock = block;
+    this.isPointCached = cached !== undefined;
     this.open(this.point, key, bytes);
     return true;
   }

@@ -15,7 +15,12 @@ interface Fixture {
 }
 
 function open(disk = new MemoryDisk(), env = new SteppedEnv(3)): Fixture {
-  const backend = new Backend({ engine: new MemoryEngine(env, disk), env, cacheBytes: 16 << 10 });
+  const backend = new Backend({
+    engine: new MemoryEngine(env, disk),
+    env,
+    cacheBytes: 16 << 10,
+    readCacheBytes: 128 << 10,
+  });
   const store = env.wait<Store>((done) => {
     const compaction = { sliceRows: 8, pauseMs: 10 };
     Store.open({ backend, env, onLease: () => undefined, compaction }, (error, opened) =>
@@ -65,6 +70,25 @@ describe('Store', () => {
       store.hashKV(0, (error, result) => done(error, result)),
     );
     expect(again).to.have.property('hashRevision', 1);
+  });
+
+  it('hands out rows that stay as they are, however much is read afterwards', () => {
+    const fixture = open();
+    const rows = 400;
+    fill(fixture, rows);
+    const readAll = (): Uint8Array[] =>
+      Array.from({ length: rows }, (_, i) => {
+        // Every other one read again at once: it comes from the cache of blocks.
+        fixture.store.row(i + 2, 0);
+        return fixture.store.row(i - (i % 2) + 2, 0);
+      });
+    const held = readAll();
+    const copies = held.map((row) => Buffer.from(row));
+    readAll();
+    expect(held.every((row, i) => copies[i]?.equals(row))).to.equal(true);
+    expect(
+      copies.map((row) => Buffer.from(valueOf(row)).toString().replaceAll('x', '')),
+    ).to.deep.equal(Array.from({ length: rows }, (_, i) => String(i - (i % 2))));
   });
 
   it('counts at the revision before a transaction without what the transaction changed so far', () => {
