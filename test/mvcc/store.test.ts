@@ -85,7 +85,7 @@ describe('Store', () => {
     const held = readAll();
     const copies = held.map((row) => Buffer.from(row));
     readAll();
-    expect(held.every((row, i) => copies[i]?.equals(row))).to.equal(true);
+    expect(held.every((row, i) => copies[i]?.equals(row) === true)).to.equal(true);
     expect(
       copies.map((row) => Buffer.from(valueOf(row)).toString().replaceAll('x', '')),
     ).to.deep.equal(Array.from({ length: rows }, (_, i) => String(i - (i % 2))));

@@ -13,7 +13,7 @@ import { Http2Connection } from './connection.js';
 import { Deadlines } from './deadlines.js';
 import { GzipWorkers } from './gzip.js';
 import { MAX_STRING_BYTES } from './hpack-decoder.js';
-import { TURN_BYTES } from './limits.js';
+import { TURN_BYTES, TURN_MS } from './limits.js';
 import { BlockPool } from './output.js';
 import { HeadBuilder } from './request-head.js';
 import { serviceNames } from '../transport.js';
@@ -124,8 +124,12 @@ export class Http2Transport implements RpcTransport, ConnectionHost {
     const connections = this.dirty;
     this.dirty = [];
     this.turnBytes = TURN_BYTES;
+    const endMs = this.env.clock.monoMs() + TURN_MS;
     let next = 0;
-    while (next < connections.length && this.turnBytes > 0) connections[next++]?.flush();
+    while (next < connections.length && this.turnBytes > 0) {
+      connections[next++]?.flush();
+      if (this.env.clock.monoMs() > endMs) break;
+    }
     if (next === connections.length) return;
     // Those that had no turn come before those that have more to say.
     if (this.dirty.length === 0) this.env.defer(this.flushDirty);
