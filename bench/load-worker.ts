@@ -167,6 +167,7 @@ class Load {
     await new Promise<void>((resolve) => {
       this.isOpenLoop = true;
       this.drained = resolve;
+      if (this.pending === 0) resolve();
     });
     this.drained = (): void => {
       if (this.stopped) this.end();

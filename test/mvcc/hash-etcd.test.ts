@@ -11,6 +11,7 @@ import type { HashResult } from '../../src/mvcc/hash.js';
 import { Store } from '../../src/mvcc/store.js';
 import { MemoryEngine } from '../support/memory-engine.js';
 import { SteppedEnv } from './stepped-env.js';
+import { skipWithout } from '../support/servers.js';
 
 /** The same history on a real etcd and here must hash to the same values. */
 
@@ -118,12 +119,7 @@ describe('HashKV', function () {
 
   before(async function () {
     const version = spawnSync('etcd', ['--version'], { encoding: 'utf8' });
-    if (version.status !== 0) {
-      console.warn(
-        '      SKIPPED: no etcd binary on the PATH, so hashes are not compared with a real etcd',
-      );
-      this.skip();
-    }
+    if (version.status !== 0) skipWithout(this, 'etcd on the PATH to compare hashes with');
     etcd = new Etcd(await freePort(), await freePort());
     await etcd.ready();
     await etcd.call('lease/grant', { ID: String(LEASE), TTL: '3600' });

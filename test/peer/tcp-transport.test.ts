@@ -9,6 +9,7 @@ import { FrameType, PREFACE, makeFrame } from '../../src/server/peer/frames.js';
 import type { SnapshotSink } from '../../src/server/peer/types.js';
 import { PeerRequest } from '../../src/server/peer/types.js';
 import { CLUSTER, TestNode, areConnected, introduce, sourceOf, until } from './harness.js';
+import { skipWithout } from '../support/servers.js';
 
 function heartbeat(from: bigint, to: bigint, context: number): Message {
   return message(MessageType.heartbeat, to, { from, term: 1, context });
@@ -212,7 +213,7 @@ describe('TcpPeerTransport', () => {
       try {
         b = await make(2n, { host: '::1' });
       } catch {
-        return this.skip();
+        return skipWithout(this, 'IPv6 on the loopback interface');
       }
       b.transport.setPeers([{ id: 1n, urls: [`http://localhost:${a.port}`] }], []);
       a.transport.setPeers([{ id: 2n, urls: [`http://[::1]:${b.port}`] }], []);
