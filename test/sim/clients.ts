@@ -48,7 +48,7 @@ function callUnary(
     done(error, reply === null ? null : Uint8Array.from(reply));
   };
   scheduler.after(CLIENT_TIMEOUT_MS, () => end(null, null));
-  host.run(() => {
+  host.process()(() => {
     const method = host.table?.get(path);
     if (method?.kind !== 'unary') return;
     const call: UnaryCall = {
@@ -340,6 +340,7 @@ class ClientStream {
   private busy = false;
   readonly host: Host;
   private readonly member: unknown;
+  private readonly run: (callback: () => void) => void;
   private readonly load: Load;
   private readonly receive: (message: Uint8Array) => void;
 
@@ -348,7 +349,8 @@ class ClientStream {
     this.host = host;
     this.receive = receive;
     this.member = host.member;
-    host.run(() => {
+    this.run = host.process();
+    this.run(() => {
       const method = host.table?.get(path);
       if (method?.kind !== 'stream') return;
       method.handle(this.call());
@@ -361,13 +363,13 @@ class ClientStream {
   }
 
   send(request: Uint8Array): void {
-    this.host.run(() => this.onMessage(request));
+    this.run(() => this.onMessage(request));
   }
 
   cancel(): void {
     if (this.cancelled) return;
     this.cancelled = true;
-    this.host.run(() => this.onCancel());
+    this.run(() => this.onCancel());
   }
 
   private call(): StreamCall {
@@ -409,7 +411,7 @@ class ClientStream {
       const message = this.buffered.shift();
       if (!this.isAlive || message === undefined) return;
       this.receive(message);
-      if (this.buffered.length === 4) this.host.run(() => this.onDrain());
+      if (this.buffered.length === 4) this.run(() => this.onDrain());
       this.pump();
     });
   }

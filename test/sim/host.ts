@@ -72,7 +72,8 @@ export class Host {
       schedule: (operation, _bytes, run) => {
         const slow = operation === 'datasync' || operation === 'create';
         const delay = slow ? this.random.exponential(this.tuning.diskMeanMs) : 0.02;
-        this.scheduler.after(delay, this.inProcess(run));
+        const process = this.process();
+        this.scheduler.after(delay, () => process(run));
       },
     });
   }
@@ -85,26 +86,41 @@ export class Host {
     return this.pausedUntilResume !== null;
   }
 
-  /** `callback` bound to the process that runs now: dropped after its end, postponed while it is paused. */
-  private inProcess(callback: () => void): () => void {
-    const epoch = this.epoch;
-    const run = (): void => {
-      if (epoch !== this.epoch) return;
-      if (this.pausedUntilResume !== null) this.pausedUntilResume.push(run);
-      else this.checker.guard(this.name, callback);
+  /** Runs callbacks in the process that runs now: dropped after its end, postponed while it is paused. */
+  process(): (callback: () => void) => void {
+    const { epoch } = this;
+    return (callback) => {
+      const run = (): void => {
+        if (epoch !== this.epoch) return;
+        if (this.pausedUntilResume !== null) this.pausedUntilResume.push(run);
+        else this.checker.guard(this.name, callback);
+      };
+      run();
     };
-    return run;
+  }
+
+  /** Like process(), but for what only the process itself can ask for: an ended one that asks is a fault of the simulator. */
+  private ownWork(): (callback: () => void) => () => void {
+    const { epoch } = this;
+    const run = this.process();
+    return (callback) => {
+      if (epoch !== this.epoch) {
+        this.checker.fail('simulator', `an ended process of ${this.name} still works`);
+      }
+      return () => run(callback);
+    };
   }
 
   private env(): Env {
     const { scheduler, random } = this;
+    const own = this.ownWork();
     return {
       clock: { monoMs: () => scheduler.now, wallMs: () => scheduler.now },
       disk: this.disk,
       after: (delayMs, callback) => ({
-        cancel: scheduler.after(delayMs, this.inProcess(callback)),
+        cancel: scheduler.after(delayMs, own(callback)),
       }),
-      defer: (callback) => void scheduler.after(0, this.inProcess(callback)),
+      defer: (callback) => void scheduler.after(0, own(callback)),
       randomU32: () => random.u32(),
       fatal: (what, next, cause): never => {
         throw new SimFatal(`${this.name}: ${what} (${next})`, { cause });
@@ -118,8 +134,9 @@ export class Host {
     this.epoch++;
     const env = this.env();
     const { tuning } = this;
+    const own = this.ownWork();
     const engineDefer = (callback: () => void): void => {
-      this.scheduler.after(0.01 + this.random.exponential(0.2), this.inProcess(callback));
+      this.scheduler.after(0.01 + this.random.exponential(0.2), own(callback));
     };
     Member.open(
       {
@@ -150,7 +167,7 @@ export class Host {
           new SimTransport(
             identity.memberId,
             this.network,
-            (callback) => this.inProcess(callback)(),
+            this.process(),
             (message: Message) => this.checker.onSend(this, message),
           ),
       },
@@ -203,10 +220,5 @@ export class Host {
     const due = this.pausedUntilResume ?? [];
     this.pausedUntilResume = null;
     for (const run of due) run();
-  }
-
-  /** Runs `callback` in the member's process. */
-  run(callback: () => void): void {
-    this.inProcess(callback)();
   }
 }
