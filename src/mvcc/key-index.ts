@@ -248,12 +248,28 @@ export class KeyIndex {
   /** At most `limit` rows (0: all) of the interval at `revision` in key order, beginning behind `after` when given. */
   list(interval: Interval, revision: number, limit: number, after: Key | undefined): RowRef[] {
     const rows: RowRef[] = [];
+    this.listInto(interval, revision, limit, after, rows);
+    return rows;
+  }
+
+  /**
+   * As `list`, into the objects that `rows` has, from the first on, and new ones where they are not enough; returns how
+   * many it found.
+   */
+  listInto(
+    interval: Interval,
+    revision: number,
+    limit: number,
+    after: Key | undefined,
+    rows: RowRef[],
+  ): number {
     const tree = this.tree;
     const end = interval.end;
     const resume = after !== undefined && after >= interval.start;
     let more = tree.seek(resume ? after : interval.start);
     if (more && resume && tree.leaf.keys[tree.slot] === after) tree.slot++;
-    let row: RowRef = emptyRow();
+    let count = 0;
+    let row = rows[0] ?? emptyRow();
     while (more) {
       const leaf = tree.leaf;
       const keys = leaf.keys;
@@ -261,16 +277,16 @@ export class KeyIndex {
       const inside = end === null || leaf.size === 0 || (keys[leaf.size - 1] as Key) < end;
       for (let slot = tree.slot; slot < leaf.size; slot++) {
         const key = keys[slot] as Key;
-        if (!inside && key >= end) return rows;
+        if (!inside && key >= end) return count;
         if (!this.readSlot(leaf, slot, revision, row)) continue;
         row.key = key;
-        rows.push(row);
-        if (rows.length === limit) return rows;
-        row = emptyRow();
+        rows[count++] = row;
+        if (count === limit) return count;
+        row = rows[count] ?? emptyRow();
       }
       more = tree.nextLeaf();
     }
-    return rows;
+    return count;
   }
 
   /** Keys of the interval that exist at `revision`. Cost: O(log n + leaves changed after `revision`). */

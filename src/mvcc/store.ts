@@ -132,6 +132,17 @@ export class Store {
     return this.index.list(interval, atRevision, limit, after);
   }
 
+  /** As `list`, into the objects that `rows` has, and new ones where they are not enough; returns how many it found. */
+  listInto(
+    interval: Interval,
+    atRevision: number,
+    limit: number,
+    after: Key | undefined,
+    rows: RowRef[],
+  ): number {
+    return this.index.listInto(interval, atRevision, limit, after, rows);
+  }
+
   /** Keys in the interval. Cost: O(log n) at the newest revision, plus what changed since for older ones. */
   count(interval: Interval, atRevision: number): number {
     // The changes of a transaction under way are in the index already.

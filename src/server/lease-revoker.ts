@@ -2,7 +2,6 @@ import type { Timer } from '../env/env.js';
 import { encodeLeaseCheckpointRequest } from '../gen/rpc.js';
 import type { LeaseId } from '../mvcc/types.js';
 import { errors } from './errors.js';
-import { inSlices } from './in-slices.js';
 import { encodeLeaseExpiry } from './lease-expiry.js';
 import type { MemberApi } from './member-api.js';
 import { CommandKind } from './member-api.js';
@@ -12,8 +11,7 @@ const CHECK_MS = 500;
 const PER_CHECK = 500;
 const MAX_IN_FLIGHT = 16;
 const CHECKPOINTS_PER_ENTRY = 1000;
-/** Longest time one turn spends on giving leases their place after promotion, and leases between two looks at the clock. */
-const PLACING_SLICE_MS = 2;
+/** Leases that are given their place after promotion between two looks at the clock. */
 const PLACED_PER_LOOK = 256;
 
 /**
@@ -94,11 +92,11 @@ export class LeaseRevoker {
   private placeLeases(): void {
     if (this.placing) return;
     this.placing = true;
-    const { env, lessor } = this.api;
+    const { env, lessor, slices } = this.api;
     // A lessor that was demoted meanwhile has none to place.
     const step = (): boolean => lessor.placeSome(env.clock.monoMs(), PLACED_PER_LOOK);
     const never = (): boolean => false;
-    inSlices(env, PLACING_SLICE_MS, never, step, () => {
+    slices.run(never, step, () => {
       this.placing = false;
     });
   }

@@ -5,6 +5,7 @@ import type { WatchHub } from '../mvcc/watch-hub.js';
 import type { MemberId } from '../raft/types.js';
 import type { RpcError } from '../rpc/service.js';
 import type { PeerRequest } from './peer/types.js';
+import type { SlicedWork } from './sliced-work.js';
 
 /** The command in a log entry; the numbers are on disk and on the wire (docs/DATA.md). */
 export const CommandKind = {
@@ -43,6 +44,8 @@ export interface MemberApi {
   readonly store: Store;
   readonly lessor: Lessor;
   readonly hub: WatchHub;
+  /** Where work goes that may take longer than a moment. */
+  readonly slices: SlicedWork;
   /** Election timeout in ms, the unit of several client-visible waits. */
   readonly electionMs: number;
   /** 5 s + 2 x election timeout: how long any proposal or linearizable read may take. */

@@ -52,6 +52,7 @@ import { RaftDriver, type Applier, type DriverEvents } from './raft-driver.js';
 import { ReadIndex } from './read-index.js';
 import { LeaseRevoker } from './lease-revoker.js';
 import { handleLeasePeerRequest } from './services/lease.js';
+import { SlicedWork } from './sliced-work.js';
 import { SnapshotKeeper } from './snapshots.js';
 import { ETCD_CLUSTER_VERSION, ETCD_VERSION } from './config/version.js';
 
@@ -81,6 +82,7 @@ export class Member implements MemberApi {
   readonly store: Store;
   readonly lessor: Lessor;
   readonly hub: WatchHub;
+  readonly slices: SlicedWork;
   readonly electionMs: number;
   readonly requestTimeoutMs: number;
   readonly machine: StateMachine;
@@ -141,6 +143,7 @@ export class Member implements MemberApi {
     this.requestTimeoutMs = REQUEST_TIMEOUT_BASE_MS + 2 * options.electionMs;
     this.leaderlessSince = env.clock.monoMs();
     this.hub = new WatchHub({ env, source: store });
+    this.slices = new SlicedWork(env);
     this.headerEncoder = new HeaderEncoder(this.clusterId, this.memberId);
     this.machine = new StateMachine({
       backend,

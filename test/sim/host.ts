@@ -164,11 +164,8 @@ export class Host {
           this.engines,
         ),
         createTransport: (identity) =>
-          new SimTransport(
-            identity.memberId,
-            this.network,
-            this.process(),
-            (message: Message) => this.checker.onSend(this, message),
+          new SimTransport(identity.memberId, this.network, this.process(), (message: Message) =>
+            this.checker.onSend(this, message),
           ),
       },
       (error, member) => {

@@ -25,7 +25,7 @@ export const MAX_RECEIVING_BYTES = 64 * 1024 * 1024;
 export const PUMP_SLICE_BYTES = 128 * 1024;
 export const TURN_BYTES = 1024 * 1024;
 /** The same in time: replies that are read while they are written may cost more than their bytes. */
-export const TURN_MS = 3;
+export const TURN_MS = 2;
 
 /** Shorter messages are not packed: they leave in one packet either way. */
 export const GZIP_MIN_BYTES = 1024;

@@ -10,7 +10,6 @@ import { NONE } from '../../raft/types.js';
 import type { RpcError } from '../../rpc/service.js';
 import { bytesOf } from '../apply/interval.js';
 import { errors } from '../errors.js';
-import { inSlices } from '../in-slices.js';
 import { CommandKind } from '../member-api.js';
 import type { MemberApi } from '../member-api.js';
 import { PeerRequest } from '../peer/types.js';
@@ -34,8 +33,6 @@ export type LeaseAnswer = (error: RpcError | null, body: Uint8Array | null) => v
 const APPLIED_WAIT_MS = 1000;
 /** Pause before a question is asked again. */
 const RETRY_MS = 50;
-/** Longest time one turn spends on the answers to one round, and on the keys of one lease. */
-const SLICE_MS = 2;
 /** Keys encoded between two looks at the clock. */
 const KEYS_PER_PART = 256;
 
@@ -70,7 +67,7 @@ class LeaderRound {
         asked[answered++]?.(error);
         return answered >= asked.length;
       };
-      inSlices(api.env, SLICE_MS, never, answerNext, () => undefined);
+      api.slices.run(never, answerNext, () => undefined);
     };
     const timer = api.env.after(APPLIED_WAIT_MS, () => {
       if (api.appliedIndex < committed) settle(errors.timeoutApplied);
@@ -124,7 +121,7 @@ function timeToLive(api: MemberApi, id: LeaseId, withKeys: boolean, done: LeaseA
   const { remainingSec: TTL, grantedSec: grantedTTL } = time;
   const answer = encodeLeaseTimeToLiveResponse({ ID: id, TTL, grantedTTL });
   if (!withKeys) return done(null, answer);
-  sortInSlices(api.env, api.lessor.keysOf(id), compareKeys, SLICE_MS, never, (keys) => {
+  sortInSlices(api.slices, api.lessor.keysOf(id), compareKeys, never, (keys) => {
     const parts = [answer];
     let encoded = 0;
     // Fields that follow a message belong to it.
@@ -134,7 +131,7 @@ function timeToLive(api: MemberApi, id: LeaseId, withKeys: boolean, done: LeaseA
       if (part.length > 0) parts.push(encodeLeaseTimeToLiveResponse({ keys: part.map(bytesOf) }));
       return encoded === keys.length;
     };
-    inSlices(api.env, SLICE_MS, never, encodePart, () => done(null, Buffer.concat(parts)));
+    api.slices.run(never, encodePart, () => done(null, Buffer.concat(parts)));
   });
 }
 

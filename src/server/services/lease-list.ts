@@ -1,12 +1,9 @@
 import { encodeLeaseLeasesResponse } from '../../gen/rpc.js';
 import type { LeaseId } from '../../mvcc/types.js';
 import type { UnaryCall } from '../../rpc/service.js';
-import { inSlices } from '../in-slices.js';
 import type { MemberApi } from '../member-api.js';
 import { sortInSlices } from './sliced-sort.js';
 
-/** Longest time one turn spends on one list. */
-const SLICE_MS = 2;
 /** Leases looked up between two looks at the clock. */
 const LOOKUP_LEASES = 256;
 /** Leases encoded between two looks at the clock, and in a part of the reply. */
@@ -24,7 +21,7 @@ interface Row {
  * Which ones is settled within the call; looking up, sorting and encoding them takes as many turns as it needs.
  */
 export function answerLeaseLeases(api: MemberApi, call: UnaryCall): void {
-  const { env, lessor } = api;
+  const { env, lessor, slices } = api;
   const header = api.header();
   const ids = lessor.leases();
   const rows: Row[] = [];
@@ -48,11 +45,11 @@ export function answerLeaseLeases(api: MemberApi, call: UnaryCall): void {
       parts.push(encodeLeaseLeasesResponse({ leases }));
       return false;
     };
-    inSlices(env, SLICE_MS, isOver, encodePart, () => replyInParts(call, parts));
+    slices.run(isOver, encodePart, () => replyInParts(call, parts));
   };
 
-  inSlices(env, SLICE_MS, isOver, lookUp, () => {
-    sortInSlices(env, rows, byDueTime, SLICE_MS, isOver, encode);
+  slices.run(isOver, lookUp, () => {
+    sortInSlices(slices, rows, byDueTime, isOver, encode);
   });
 }
 

@@ -3,7 +3,7 @@ import type { Backend } from '../../mvcc/backend.js';
 import { emptyRow } from '../../mvcc/key-index.js';
 import { bytesOf, encodeKeyValue } from '../../mvcc/key-value.js';
 import type { Interval, RowRef } from '../../mvcc/types.js';
-import type { RpcError, StreamCall, UnaryCall } from '../../rpc/service.js';
+import type { PartSource, StreamCall, UnaryCall } from '../../rpc/service.js';
 import { intervalOf } from '../apply/interval.js';
 import {
   addValue,
@@ -22,8 +22,8 @@ import {
 import type { RowValues } from '../apply/range.js';
 import { errorOf, errors } from '../errors.js';
 import { fieldSize, FieldWriter } from '../field-writer.js';
-import { inSlices } from '../in-slices.js';
 import type { MemberApi } from '../member-api.js';
+import type { SlicedWork } from '../sliced-work.js';
 import { sortInSlices } from './sliced-sort.js';
 
 /**
@@ -34,11 +34,10 @@ import { sortInSlices } from './sliced-sort.js';
  * rows. A reply up to WHOLE_BYTES is built as a whole; a longer one is read while the transport drains it.
  */
 
-/** Rows fetched from the index, and rows read, between two looks at the clock. */
+/** Rows fetched from the index at once. */
 const CHUNK_ROWS = 256;
-/** Longest time one turn spends on one read. */
-const SLICE_MS = 4;
-/** Bytes read between two looks at the clock. */
+/** Rows read, and their bytes, between two looks at the clock: a row may have to come from the disk. */
+const LOOK_ROWS = 32;
 const LOOK_BYTES = 256 * 1024;
 /** The longest reply that is held in memory as a whole. */
 const WHOLE_BYTES = 4 * 1024 * 1024;
@@ -47,8 +46,8 @@ const PART_BYTES = 64 * 1024;
 
 /** Rows in the order of the reply, a chunk at a time; can be walked twice with the same result. */
 interface RowSource {
-  /** The next rows, at most CHUNK_ROWS; empty at the end. */
-  next(): readonly RowRef[];
+  /** Puts the next rows, at most CHUNK_ROWS, in place of those in `rows`; returns how many, 0 at the end. */
+  fill(rows: RowRef[]): number;
   restart(): void;
   /** Known only once the end was reached. */
   readonly more: boolean;
@@ -59,6 +58,7 @@ class IndexSource implements RowSource {
   more = false;
   private after: string | undefined;
   private taken = 0;
+  private isExhausted = false;
 
   private readonly api: MemberApi;
   private readonly interval: Interval;
@@ -72,45 +72,124 @@ class IndexSource implements RowSource {
     this.limit = limit;
   }
 
-  next(): readonly RowRef[] {
+  fill(rows: RowRef[]): number {
+    if (this.isExhausted) return 0;
+    const { store } = this.api;
     const left = this.limit > 0 ? this.limit - this.taken : CHUNK_ROWS;
     if (left <= 0) {
-      this.more = this.api.store.list(this.interval, this.revision, 1, this.after).length > 0;
-      return [];
+      this.more = store.list(this.interval, this.revision, 1, this.after).length > 0;
+      return 0;
     }
     const wanted = Math.min(left, CHUNK_ROWS);
-    const rows = this.api.store.list(this.interval, this.revision, wanted, this.after);
-    const last = rows.at(-1);
-    if (last !== undefined) this.after = last.key;
-    this.taken += rows.length;
-    return rows;
+    const count = store.listInto(this.interval, this.revision, wanted, this.after, rows);
+    this.after = rows[count - 1]?.key ?? this.after;
+    this.taken += count;
+    this.isExhausted = count < wanted;
+    return count;
   }
 
   restart(): void {
     this.after = undefined;
     this.taken = 0;
+    this.isExhausted = false;
   }
 }
 
 /** Rows that had to be collected first, because they are sorted or filtered. */
 class ListSource implements RowSource {
   readonly more: boolean;
-  private readonly rows: readonly RowRef[];
+  private readonly list: readonly RowRef[];
   private position = 0;
 
-  constructor(rows: readonly RowRef[], more: boolean) {
-    this.rows = rows;
+  constructor(list: readonly RowRef[], more: boolean) {
+    this.list = list;
     this.more = more;
   }
 
-  next(): readonly RowRef[] {
-    const chunk = this.rows.slice(this.position, this.position + CHUNK_ROWS);
-    this.position += chunk.length;
-    return chunk;
+  fill(rows: RowRef[]): number {
+    let count = 0;
+    while (count < CHUNK_ROWS) {
+      const row = this.list[this.position];
+      if (row === undefined) break;
+      rows[count++] = row;
+      this.position++;
+    }
+    return count;
   }
 
   restart(): void {
     this.position = 0;
+  }
+}
+
+/**
+ * Takes rows from a source one at a time, in looks: few rows, and few bytes of them, between two looks at the clock.
+ *
+ * A row is good until the next one is taken. Row objects are used again and again: those of a long list would outlive
+ * young collections, and each dead list would keep others alive until the next full one.
+ */
+class RowCursor {
+  private readonly source: RowSource;
+  private readonly rows: RowRef[] = [];
+  private count = 0;
+  private at = 0;
+  private chunks = 0;
+  private isComplete = false;
+  private rowsLeft = 0;
+  private bytesLeft = 0;
+
+  constructor(source: RowSource) {
+    this.source = source;
+  }
+
+  get more(): boolean {
+    return this.source.more;
+  }
+
+  /** Begins a look. */
+  look(maxBytes = LOOK_BYTES, maxRows = LOOK_ROWS): void {
+    this.rowsLeft = Math.min(maxRows, LOOK_ROWS);
+    this.bytesLeft = maxBytes;
+  }
+
+  /** The next row; undefined at the end of the look. */
+  next(): RowRef | undefined {
+    if (this.rowsLeft === 0 || this.bytesLeft <= 0) return undefined;
+    const row = this.peek();
+    if (row === undefined) return undefined;
+    this.at++;
+    this.rowsLeft--;
+    this.bytesLeft -= row.size;
+    return row;
+  }
+
+  get isAtEnd(): boolean {
+    return this.peek() === undefined;
+  }
+
+  /** Requires: the end was reached. */
+  restart(): void {
+    this.at = 0;
+    if (this.chunks <= 1) return;
+    this.source.restart();
+    this.count = 0;
+    this.chunks = 0;
+    this.isComplete = false;
+  }
+
+  private peek(): RowRef | undefined {
+    if (this.at === this.count) {
+      if (this.isComplete) return undefined;
+      const count = this.source.fill(this.rows);
+      if (count === 0) {
+        this.isComplete = true;
+        return undefined;
+      }
+      this.count = count;
+      this.at = 0;
+      this.chunks++;
+    }
+    return this.rows[this.at];
   }
 }
 
@@ -176,6 +255,18 @@ function pointReply(
   return w.finish();
 }
 
+/** True when nobody waits any more, or when the rows to read are gone: then `call` has been told. */
+function hasEnded(
+  call: UnaryCall | StreamCall,
+  isStateReplaced: boolean,
+  unpin: () => void,
+): boolean {
+  if (!call.cancelled && !isStateReplaced) return false;
+  unpin();
+  if (!call.cancelled) call.fail(errors.leaderChanged);
+  return true;
+}
+
 /** One list under way: owns the pin that keeps its revision readable. */
 class RangeRead {
   private readonly api: MemberApi;
@@ -188,8 +279,6 @@ class RangeRead {
   private readonly state: Backend;
   /** Bytes of all rows as fields of the reply. */
   private rowsBytes = 0;
-  /** The rows, as long as the reply can be built as a whole. */
-  private rows: RowRef[] = [];
 
   constructor(
     api: MemberApi,
@@ -221,21 +310,23 @@ class RangeRead {
   private collect(call: UnaryCall, done: (source: RowSource) => void): void {
     const { api, r } = this;
     const rows: RowRef[] = [];
-    const walk = new IndexSource(api, this.interval, this.revision, scanLimit(r));
+    const cursor = new RowCursor(new IndexSource(api, this.interval, this.revision, scanLimit(r)));
     const isOver = (): boolean => this.hasEnded(call);
     const gather = (): boolean => {
-      const chunk = walk.next();
-      for (const row of chunk) if (passesFilters(r, row)) rows.push(row);
-      return chunk.length === 0;
+      cursor.look();
+      for (let row = cursor.next(); row !== undefined; row = cursor.next()) {
+        if (passesFilters(r, row)) rows.push({ ...row });
+      }
+      return cursor.isAtEnd;
     };
     const finish = (sorted: RowRef[]): void => {
       const selection = firstRows(r, sorted, this.count);
       done(new ListSource(selection.rows, selection.more));
     };
-    inSlices(api.env, SLICE_MS, isOver, gather, () => {
+    api.slices.run(isOver, gather, () => {
       if (isNaturalOrder(r)) return finish(rows);
       this.loadValues(rows, isOver, (values) => {
-        sortInSlices(api.env, rows, rowOrder(r, values), SLICE_MS, isOver, finish);
+        sortInSlices(api.slices, rows, rowOrder(r, values), isOver, finish);
       });
     });
   }
@@ -255,21 +346,24 @@ class RangeRead {
       if (row !== undefined) addValue(api.store, values, row);
       return at >= rows.length;
     };
-    inSlices(api.env, SLICE_MS, isOver, step, () => done(values));
+    api.slices.run(isOver, step, () => done(values));
   }
 
   /** First pass: how long the reply is. */
   private measure(call: UnaryCall, source: RowSource): void {
-    const { api } = this;
-    const isOver = (): boolean => this.hasEnded(call);
+    const cursor = new RowCursor(source);
     const step = (): boolean => {
-      const chunk = source.next();
-      for (const row of chunk) this.rowsBytes += fieldSize(this.sizeOf(row));
-      if (this.rowsBytes > WHOLE_BYTES) this.rows = [];
-      else this.rows.push(...chunk);
-      return chunk.length === 0;
+      cursor.look();
+      for (let row = cursor.next(); row !== undefined; row = cursor.next()) {
+        this.rowsBytes += fieldSize(this.sizeOf(row));
+      }
+      return cursor.isAtEnd;
     };
-    inSlices(api.env, SLICE_MS, isOver, step, () => this.send(call, source));
+    this.api.slices.run(
+      () => this.hasEnded(call),
+      step,
+      () => this.send(call, cursor),
+    );
   }
 
   private sizeOf(row: RowRef): number {
@@ -280,12 +374,8 @@ class RangeRead {
     return encodedRow(this.api, this.r, row, this.revision);
   }
 
-  /** True when nobody waits any more, or when the rows to read are gone; the call has been told. */
   private hasEnded(call: UnaryCall): boolean {
-    if (!call.cancelled && !this.isStateReplaced) return false;
-    this.unpin();
-    if (!call.cancelled) call.fail(errors.leaderChanged);
-    return true;
+    return hasEnded(call, this.isStateReplaced, this.unpin);
   }
 
   /** A received snapshot took the place of the state this read began on. */
@@ -293,82 +383,130 @@ class RangeRead {
     return this.api.store.backend !== this.state;
   }
 
-  private send(call: UnaryCall, source: RowSource): void {
+  private send(call: UnaryCall, cursor: RowCursor): void {
     const w = new FieldWriter(16);
-    writeTrailingFields(w, { more: source.more, count: this.count });
+    writeTrailingFields(w, { more: cursor.more, count: this.count });
     const end = w.finish();
-    if (this.rowsBytes > WHOLE_BYTES) this.stream(call, source, end);
-    else this.replyWhole(call, end);
+    cursor.restart();
+    if (this.rowsBytes > WHOLE_BYTES) this.stream(call, cursor, end);
+    else this.replyWhole(call, cursor, end);
   }
 
   /** Second pass of a short reply. */
-  private replyWhole(call: UnaryCall, end: Uint8Array): void {
-    const { rows } = this;
+  private replyWhole(call: UnaryCall, cursor: RowCursor, end: Uint8Array): void {
     const w = new FieldWriter(this.header.length + this.rowsBytes + end.length + 16);
     w.raw(this.header);
-    let at = 0;
-    const isOver = (): boolean => this.hasEnded(call);
     const step = (): boolean => {
-      const look = Math.min(at + CHUNK_ROWS, rows.length);
-      const full = w.length + LOOK_BYTES;
-      while (at < look && w.length < full) w.bytes(KVS_FIELD, this.encoded(rows[at++] as RowRef));
-      return at === rows.length;
+      cursor.look();
+      for (let row = cursor.next(); row !== undefined; row = cursor.next()) {
+        w.bytes(KVS_FIELD, this.encoded(row));
+      }
+      return cursor.isAtEnd;
     };
-    inSlices(this.api.env, SLICE_MS, isOver, step, () => {
-      this.unpin();
-      w.raw(end);
-      call.reply(w.finish());
-    });
+    this.api.slices.run(
+      () => this.hasEnded(call),
+      step,
+      () => {
+        this.unpin();
+        w.raw(end);
+        call.reply(w.finish());
+      },
+    );
   }
 
-  /** Second pass of a long reply: reads the rows a part at a time, as the transport asks for them. */
-  private stream(call: UnaryCall, source: RowSource, end: Uint8Array): void {
-    source.restart();
-    let state: 'header' | 'rows' | 'end' | 'done' = 'header';
-    let pending: readonly RowRef[] = [];
-    let at = 0;
-    call.replyParts(this.header.length + this.rowsBytes + end.length, {
-      next: () => {
-        if (this.isStateReplaced) {
-          // Too late for an error: a reply that ends too early is one the client does not take for whole.
-          this.unpin();
-          return undefined;
-        }
-        if (state === 'header') {
-          state = 'rows';
-          return this.header;
-        }
-        if (state === 'rows') {
-          const w = new FieldWriter(PART_BYTES + 1024);
-          while (w.length < PART_BYTES) {
-            if (at === pending.length) {
-              pending = source.next();
-              at = 0;
-              if (pending.length === 0) {
-                state = 'end';
-                break;
-              }
-            }
-            w.bytes(KVS_FIELD, this.encoded(pending[at++] as RowRef));
-          }
-          if (w.length > 0) return w.finish();
-        }
-        if (state === 'end') {
-          state = 'done';
-          this.unpin();
-          if (end.length > 0) return end;
-        }
-        return undefined;
-      },
-      abort: () => this.unpin(),
-    });
+  /** Second pass of a long reply. */
+  private stream(call: UnaryCall, cursor: RowCursor, end: Uint8Array): void {
+    const total = this.header.length + this.rowsBytes + end.length;
+    call.replyParts(
+      total,
+      new RowParts({
+        slices: this.api.slices,
+        cursor,
+        header: this.header,
+        encoded: (row) => this.encoded(row),
+        end,
+        // Too late for an error: a reply that ends too early is one the client does not take for whole.
+        isCut: () => this.isStateReplaced,
+        release: this.unpin,
+      }),
+    );
   }
+}
+
+/** A long reply, read a part at a time, as the transport asks for it. */
+class RowParts implements PartSource {
+  private readonly reply: RowPartsSetup;
+  /** Read and not handed out yet. */
+  private part: Uint8Array | undefined;
+  private isReading = false;
+  private isComplete = false;
+  private isAborted = false;
+
+  constructor(setup: RowPartsSetup) {
+    this.reply = setup;
+    this.part = setup.header;
+  }
+
+  next(resume: () => void): Uint8Array | null | undefined {
+    const { isCut, release } = this.reply;
+    if (!isCut()) {
+      if (this.part === undefined && !this.isReading && !this.isComplete) this.read(resume);
+      if (this.isReading) return null;
+      const { part } = this;
+      this.part = undefined;
+      if (part !== undefined) return part;
+    }
+    release();
+    return undefined;
+  }
+
+  abort(): void {
+    this.isAborted = true;
+    this.reply.release();
+  }
+
+  /** Reads the next part: within the call if the turn has time for it, else `resume` runs once it is there. */
+  private read(resume: () => void): void {
+    const { slices, cursor, end, isCut, encoded } = this.reply;
+    const w = new FieldWriter(PART_BYTES + 1024);
+    let isAwaited = false;
+    this.isReading = true;
+    const step = (): boolean => {
+      if (isCut()) return true;
+      cursor.look(PART_BYTES - w.length);
+      for (let row = cursor.next(); row !== undefined; row = cursor.next()) {
+        w.bytes(KVS_FIELD, encoded(row));
+      }
+      this.isComplete = cursor.isAtEnd;
+      return this.isComplete || w.length >= PART_BYTES;
+    };
+    const done = (): void => {
+      if (this.isComplete) w.raw(end);
+      if (w.length > 0) this.part = w.finish();
+      this.isReading = false;
+      if (isAwaited) resume();
+    };
+    slices.run(() => this.isAborted, step, done);
+    isAwaited = true;
+  }
+}
+
+interface RowPartsSetup {
+  readonly slices: SlicedWork;
+  readonly cursor: RowCursor;
+  readonly header: Uint8Array;
+  readonly encoded: (row: RowRef) => Uint8Array;
+  /** The fields behind the rows. */
+  readonly end: Uint8Array;
+  /** The rows are gone: the reply ends where it is. */
+  readonly isCut: () => boolean;
+  readonly release: () => void;
 }
 
 // ---- RangeStream ----
 
 const FIRST_CHUNK_KEYS = 10;
-/** More would hold the event loop for too long, however small they are. */
+/** However small they are: a chunk is held in memory as a whole. */
 const MAX_CHUNK_KEYS = 1024;
 
 /**
@@ -384,69 +522,110 @@ export function answerRangeStream(
   call: StreamCall,
 ): void {
   const { store } = api;
-  const interval = intervalOf(r.key, r.rangeEnd);
-  let problem: RpcError | null = null;
   if (r.revision > 0) {
     const reason = store.checkRevision(r.revision);
-    if (reason !== null) problem = errorOf(reason);
+    if (reason !== null) return call.fail(errorOf(reason));
   }
-  if (problem !== null) return call.fail(problem);
-  const current = store.currentRevision;
-  const revision = r.revision > 0 ? r.revision : current;
-  const count = store.count(interval, revision);
-  const header = api.headerField(current);
-  const unpin = store.pin(revision);
-  const state = store.backend;
-  let after: string | undefined;
-  let taken = 0;
-  let chunkKeys = FIRST_CHUNK_KEYS;
-  let ended = false;
-  let scheduled = false;
-  const finish = (): void => {
-    if (ended) return;
-    ended = true;
-    unpin();
-  };
-  const schedule = (): void => {
-    if (scheduled) return;
-    scheduled = true;
-    api.env.defer(step);
-  };
-  const step = (): void => {
-    scheduled = false;
-    if (ended || call.cancelled) return finish();
-    if (store.backend !== state) {
-      // A received snapshot took the place of the state this read began on.
-      finish();
-      return call.fail(errors.leaderChanged);
+  new ChunkStream(api, r, targetBytes, call).start();
+}
+
+/** One RangeStream under way: owns the pin that keeps its revision readable. */
+class ChunkStream {
+  private readonly api: MemberApi;
+  private readonly r: RangeRequest;
+  private readonly targetBytes: number;
+  private readonly call: StreamCall;
+  private readonly revision: number;
+  private readonly header: Uint8Array;
+  private readonly count: number;
+  private readonly unpin: () => void;
+  private readonly state: Backend;
+  private readonly cursor: RowCursor;
+  private body = new FieldWriter();
+  private bodyKeys = 0;
+  private chunkKeys = FIRST_CHUNK_KEYS;
+  /** Reads on as soon as there is time; otherwise it waits for the client to take what was sent. */
+  private isGoing = false;
+  private isComplete = false;
+
+  constructor(api: MemberApi, r: RangeRequest, targetBytes: number, call: StreamCall) {
+    const { store } = api;
+    const interval = intervalOf(r.key, r.rangeEnd);
+    const current = store.currentRevision;
+    this.api = api;
+    this.r = r;
+    this.targetBytes = targetBytes;
+    this.call = call;
+    this.revision = r.revision > 0 ? r.revision : current;
+    this.header = api.headerField(current);
+    this.count = store.count(interval, this.revision);
+    this.unpin = store.pin(this.revision);
+    this.state = store.backend;
+    this.cursor = new RowCursor(
+      r.countOnly
+        ? new ListSource([], false)
+        : new IndexSource(api, interval, this.revision, r.limit),
+    );
+  }
+
+  start(): void {
+    this.call.onDrain(() => this.go());
+    this.call.onCancel(this.unpin);
+    this.go();
+  }
+
+  private go(): void {
+    if (this.isGoing || this.isComplete) return;
+    this.isGoing = true;
+    this.api.slices.run(
+      () => this.hasEnded(),
+      () => this.step(),
+      () => (this.isGoing = false),
+    );
+  }
+
+  private hasEnded(): boolean {
+    return hasEnded(this.call, this.api.store.backend !== this.state, this.unpin);
+  }
+
+  /** Reads some rows; true at the end, or when the client has to take a chunk first. */
+  private step(): boolean {
+    const { cursor } = this;
+    cursor.look(LOOK_BYTES, this.chunkKeys - this.bodyKeys);
+    for (let row = cursor.next(); row !== undefined; row = cursor.next()) {
+      this.body.bytes(KVS_FIELD, encodedRow(this.api, this.r, row, this.revision));
+      this.bodyKeys++;
     }
-    const left = r.limit > 0 ? r.limit - taken : Number.MAX_SAFE_INTEGER;
-    const rows = r.countOnly
-      ? []
-      : store.list(interval, revision, Math.min(left, chunkKeys), after);
-    const body = new FieldWriter(1024);
-    for (const row of rows) body.bytes(KVS_FIELD, encodedRow(api, r, row, revision));
-    after = rows.at(-1)?.key ?? after;
-    taken += rows.length;
-    const exhausted = rows.length < Math.min(left, chunkKeys);
-    const last = exhausted || rows.length === left;
-    if (last) {
-      const tail = new FieldWriter(header.length + body.length + 32);
-      tail.raw(header);
-      tail.raw(body.finish());
-      const more = !r.countOnly && r.limit > 0 && !exhausted && taken < count;
-      writeTrailingFields(tail, { more, count });
-      call.write(wrapped(tail.finish()));
-      finish();
-      return call.end();
+    if (cursor.isAtEnd) {
+      this.sendLast();
+      return true;
     }
-    if (body.length < targetBytes / 2) chunkKeys = Math.min(2 * chunkKeys, MAX_CHUNK_KEYS);
-    else if (body.length > targetBytes * 2) chunkKeys = Math.max(1, Math.floor(chunkKeys / 2));
-    if (call.write(wrapped(body.finish()))) schedule();
-  };
-  call.onDrain(schedule);
-  call.onCancel(finish);
-  step();
+    return this.bodyKeys === this.chunkKeys && !this.sendChunk();
+  }
+
+  private sendChunk(): boolean {
+    const { body, targetBytes } = this;
+    if (body.length < targetBytes / 2) {
+      this.chunkKeys = Math.min(2 * this.chunkKeys, MAX_CHUNK_KEYS);
+    } else if (body.length > targetBytes * 2) {
+      this.chunkKeys = Math.max(1, Math.floor(this.chunkKeys / 2));
+    }
+    this.body = new FieldWriter(1024);
+    this.bodyKeys = 0;
+    return this.call.write(wrapped(body.finish()));
+  }
+
+  private sendLast(): void {
+    const { header, body, count } = this;
+    this.isComplete = true;
+    const w = new FieldWriter(header.length + body.length + 32);
+    w.raw(header);
+    w.raw(body.finish());
+    writeTrailingFields(w, { more: this.cursor.more, count });
+    this.call.write(wrapped(w.finish()));
+    this.unpin();
+    this.call.end();
+  }
 }
 
 /** `RangeStreamResponse { range_response = 1 }`. */

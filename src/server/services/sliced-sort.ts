@@ -1,5 +1,4 @@
-import type { Env } from '../../env/env.js';
-import { inSlices } from '../in-slices.js';
+import type { SlicedWork } from '../sliced-work.js';
 
 /** Rows sorted in one go. Few, because one comparison of long values may take microseconds. */
 const RUN_ROWS = 256;
@@ -14,17 +13,14 @@ const MERGE_ROWS = 128;
  * Cost:     n log n comparisons, and a copy of half the rows meanwhile.
  */
 export function sortInSlices<T>(
-  env: Env,
+  slices: SlicedWork,
   rows: T[],
   compare: (a: T, b: T) => number,
-  sliceMs: number,
   isOver: () => boolean,
   done: (sorted: T[]) => void,
 ): void {
   const sort = new MergeSort(rows, compare);
-  inSlices(
-    env,
-    sliceMs,
+  slices.run(
     isOver,
     () => sort.step(),
     () => done(rows),

@@ -15,6 +15,7 @@ import type {
   ReplyCallback,
 } from '../../../src/server/member-api.js';
 import type { PeerRequest } from '../../../src/server/peer/types.js';
+import { SlicedWork } from '../../../src/server/sliced-work.js';
 import { FakeEnv, FakeSource } from '../../mvcc/watch-fakes.js';
 
 export interface Proposed {
@@ -41,6 +42,7 @@ export class FakeMember implements MemberApi {
   readonly clusterId = 22n;
   readonly lessor = new Lessor({ minTtlSec: 2 });
   readonly hub = new WatchHub({ env: this.env, source: this.source });
+  readonly slices = new SlicedWork(this.env);
   readonly electionMs = 1000;
   readonly requestTimeoutMs = 7000;
   isLeader = true;

@@ -161,8 +161,7 @@ describe('Lease service', () => {
       const answer = call('LeaseLeases');
       member.env.turn();
       answer.cancel();
-      member.env.turn();
-      expect(member.env.deferredCount).equals(0);
+      member.env.settle();
       expect(answer.written.length).equals(0);
     });
   });

@@ -9,6 +9,7 @@ import {
   type RangeRequestInit,
   type RangeResponseInit,
 } from '../../../src/gen/rpc.js';
+import type { Env } from '../../../src/env/env.js';
 import { Backend } from '../../../src/mvcc/backend.js';
 import type { RpcError, PartSource, StreamCall, UnaryCall } from '../../../src/rpc/service.js';
 import { intervalOf } from '../../../src/server/apply/interval.js';
@@ -16,6 +17,8 @@ import { errors } from '../../../src/server/errors.js';
 import { HeaderEncoder } from '../../../src/server/header.js';
 import { CommandKind, type MemberApi } from '../../../src/server/member-api.js';
 import { answerRange, answerRangeStream } from '../../../src/server/services/range-read.js';
+import { SlicedWork } from '../../../src/server/sliced-work.js';
+import type { SteppedEnv } from '../../mvcc/stepped-env.js';
 import { randomOf } from '../../mvcc/watch-fakes.js';
 import { MemoryEngine } from '../../support/memory-engine.js';
 import { Draw } from '../apply/commands.js';
@@ -72,12 +75,14 @@ class Call {
     this.cancelListener();
   }
 
-  /** Takes the parts of a streamed reply, at most `count`; true at the end. */
-  pull(count = Infinity): boolean {
-    for (let i = 0; i < count; i++) {
-      const part = this.source?.next(() => undefined);
+  /** Takes the parts of a streamed reply, at most `count`, as fast as they are read; true at the end. */
+  pull(env: SteppedEnv, count = Infinity): boolean {
+    while (this.parts.length < count) {
+      let isThere = false;
+      const part = this.source?.next(() => (isThere = true));
       if (part === undefined) return true;
-      this.parts.push(part as Uint8Array);
+      if (part === null) while (!isThere) expect(env.step()).to.equal(true);
+      else this.parts.push(part);
     }
     return false;
   }
@@ -98,12 +103,13 @@ class Bench {
     this.machine = new MachineBench(seed);
     const { env, store, lessor } = this.machine;
     const header = new HeaderEncoder(CLUSTER_ID, MEMBER_ID);
+    // Every look at the clock finds the turn used up.
+    const slow = {
+      clock: { monoMs: () => (this.looks += 5) },
+      defer: (run: () => void) => env.defer(run),
+    } as unknown as Env;
     this.api = {
-      // Every look at the clock finds a slice used up.
-      env: {
-        clock: { monoMs: () => (this.looks += 5) },
-        defer: (run: () => void) => env.defer(run),
-      },
+      slices: new SlicedWork(slow),
       store,
       lessor,
       headerField: (revision: number) => header.field(revision, TERM),
@@ -226,13 +232,14 @@ describe('ranges for clients', function () {
         bench.machine.env.settle();
         expect(call.whole).to.equal(undefined);
         expect(bench.isPinned).to.equal(true);
-        expect(call.pull()).to.equal(true);
+        const { env } = bench.machine;
+        expect(call.pull(env)).to.equal(true);
         const expected = bench.expected(init);
         expect(call.totalBytes).to.equal(expected.length);
         expect(call.bytes.equals(expected)).to.equal(true);
         expect(Math.max(...call.parts.map((part) => part.length))).to.be.lessThan(70 * 1024);
         expect(bench.isPinned).to.equal(false);
-        expect(call.pull(1)).to.equal(true);
+        expect(call.pull(env, Infinity)).to.equal(true);
       });
     }
 
@@ -246,10 +253,10 @@ describe('ranges for clients', function () {
       other.put('k0007001', 'added');
       other.machine.store.compact(other.model.revision);
       other.machine.env.settle();
-      call.pull(5);
+      call.pull(other.machine.env, 5);
       other.put('k001400', 'new');
       other.machine.env.settle();
-      expect(call.pull()).to.equal(true);
+      expect(call.pull(other.machine.env)).to.equal(true);
       expect(call.bytes.equals(expected)).to.equal(true);
       other.machine.env.settle();
       expect(other.machine.store.finishedCompactRevision).to.equal(
@@ -268,9 +275,11 @@ describe('ranges for clients', function () {
       }
       const call = bench.ask(ALL);
       bench.machine.env.settle();
-      call.pull(3);
+      call.pull(bench.machine.env, 3);
+      expect(call.source?.next(() => expect.fail('nobody waits any more'))).to.equal(null);
       call.source?.abort();
       expect(bench.isPinned).to.equal(false);
+      bench.machine.env.settle();
     });
 
     it('that need only their keys are not', () => {
@@ -296,10 +305,15 @@ describe('ranges for clients', function () {
     bench.fill(1500, 4000);
     const call = bench.ask(ALL);
     bench.machine.env.settle();
-    call.pull(5);
+    const { env } = bench.machine;
+    call.pull(env, 5);
+    let isThere = false;
+    expect(call.source?.next(() => (isThere = true))).to.equal(null);
     bench.replaceState();
+    env.settle();
+    expect(isThere).to.equal(true);
     const release = bench.machine.store.pin(bench.model.revision);
-    expect(call.pull()).to.equal(true);
+    expect(call.pull(env)).to.equal(true);
     expect(call.bytes.length).to.be.lessThan(call.totalBytes);
     // What belonged to the old state does not release the pins of the new one.
     expect(bench.isPinned).to.equal(true);

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { Env } from '../../../src/env/env.js';
 import { sortInSlices } from '../../../src/server/services/sliced-sort.js';
+import { SlicedWork } from '../../../src/server/sliced-work.js';
+import { FakeEnv } from '../../mvcc/watch-fakes.js';
 
 interface Row {
   readonly rank: number;
@@ -9,30 +10,6 @@ interface Row {
 }
 
 const byRank = (a: Row, b: Row): number => a.rank - b.rank;
-
-/** Time passes by `lookMs` with each look at the clock; what is deferred waits for `turn`. */
-class Turns {
-  turns = 0;
-  private nowMs = 0;
-  private readonly deferred: (() => void)[] = [];
-  readonly env: Env;
-
-  constructor(lookMs: number) {
-    this.env = {
-      clock: { monoMs: () => (this.nowMs += lookMs) },
-      defer: (run: () => void) => this.deferred.push(run),
-    } as unknown as Env;
-  }
-
-  /** Runs the next deferred callback; false when there is none. */
-  turn(): boolean {
-    const run = this.deferred.shift();
-    if (run === undefined) return false;
-    this.turns++;
-    run();
-    return true;
-  }
-}
 
 function rowsOf(ranks: readonly number[]): Row[] {
   return ranks.map((rank, place) => ({ rank, place }));
@@ -48,19 +25,18 @@ describe('sortInSlices', () => {
       fc.property(ranks, fc.constantFrom(0, 1, 10), (numbers, lookMs) => {
         const rows = rowsOf(numbers);
         const wanted = [...rows].sort(byRank);
-        const turns = new Turns(lookMs);
+        const env = new FakeEnv();
+        env.msPerLook = lookMs;
         let sorted: Row[] | undefined;
         sortInSlices(
-          turns.env,
+          new SlicedWork(env),
           rows,
           byRank,
-          3,
           () => false,
           (done) => (sorted = done),
         );
-        while (turns.turn());
+        if (lookMs > 0) env.settle();
         expect(sorted).deep.equal(wanted);
-        if (lookMs === 0) expect(turns.turns).equal(0);
       }),
       { numRuns: 60 },
     );
@@ -71,39 +47,38 @@ describe('sortInSlices', () => {
       for (const sign of [1, -1]) {
         const rows = rowsOf(Array.from({ length: count }, (_, i) => sign * i));
         const wanted = [...rows].sort(byRank);
-        const turns = new Turns(10);
+        const env = new FakeEnv();
+        env.msPerLook = 10;
         let sorted: Row[] | undefined;
         sortInSlices(
-          turns.env,
+          new SlicedWork(env),
           rows,
           byRank,
-          3,
           () => false,
           (done) => (sorted = done),
         );
-        while (turns.turn());
+        env.settle();
         expect(sorted, `${String(count)} rows`).deep.equal(wanted);
       }
     }
   });
 
   it('ends without an answer when nobody waits any more', () => {
-    const turns = new Turns(10);
+    const env = new FakeEnv();
+    env.msPerLook = 10;
     let isOver = false;
     let answered = false;
     const rows = rowsOf(Array.from({ length: 5000 }, (_, i) => -i));
     sortInSlices(
-      turns.env,
+      new SlicedWork(env),
       rows,
       byRank,
-      3,
       () => isOver,
       () => (answered = true),
     );
-    expect(turns.turn()).equal(true);
+    env.turn();
     isOver = true;
-    expect(turns.turn()).equal(true);
-    expect(turns.turn(), 'nothing goes on').equal(false);
+    env.settle();
     expect(answered).equal(false);
   });
 });

@@ -1,0 +1,82 @@
+import type { Env } from '../env/env.js';
+
+/** Longest time that all work of one member together takes of a turn of the event loop. */
+const TURN_MS = 2;
+/** How long one piece of work goes on before the next has its share. */
+const SHARE_MS = 0.25;
+
+interface Work {
+  readonly isOver: () => boolean;
+  readonly step: () => boolean;
+  readonly done: () => void;
+}
+
+/**
+ * Long work of one member, done a step at a time: however much there is, a turn of the event loop spends about TURN_MS
+ * on it. Whatever is under way takes turns, so that short work does not wait for the end of long work.
+ */
+export class SlicedWork {
+  private readonly env: Env;
+  private readonly waiting: Work[] = [];
+  /** Time spent since the turn began. */
+  private spentMs = 0;
+  private isRunning = false;
+  private isTurnDue = false;
+
+  constructor(env: Env) {
+    this.env = env;
+  }
+
+  /**
+   * Repeats `step` until it returns true, then runs `done`: within the call as far as the turn has time left, on later
+   * turns otherwise. A step does a small part, well below a millisecond. Work that `isOver` ends without `done`.
+   */
+  run(isOver: () => boolean, step: () => boolean, done: () => void): void {
+    this.waiting.push({ isOver, step, done });
+    if (!this.isRunning) this.useTurn();
+  }
+
+  private readonly beginTurn = (): void => {
+    this.isTurnDue = false;
+    this.spentMs = 0;
+    if (this.waiting.length > 0) this.useTurn();
+  };
+
+  private useTurn(): void {
+    const { clock } = this.env;
+    const startMs = clock.monoMs();
+    const endMs = startMs + TURN_MS - this.spentMs;
+    let nowMs = startMs;
+    this.isRunning = true;
+    try {
+      while (nowMs < endMs) {
+        const work = this.waiting.shift();
+        if (work === undefined) break;
+        nowMs = this.share(work, Math.min(endMs, nowMs + SHARE_MS));
+      }
+    } finally {
+      this.isRunning = false;
+      this.spentMs += clock.monoMs() - startMs;
+      if (!this.isTurnDue) {
+        this.isTurnDue = true;
+        this.env.defer(this.beginTurn);
+      }
+    }
+  }
+
+  /** Goes on with one piece of work until `untilMs`; returns the time. */
+  private share(work: Work, untilMs: number): number {
+    const { clock } = this.env;
+    if (work.isOver()) return clock.monoMs();
+    for (;;) {
+      const isComplete = work.step();
+      if (isComplete) work.done();
+      const nowMs = clock.monoMs();
+      if (isComplete) return nowMs;
+      if (nowMs >= untilMs) {
+        this.waiting.push(work);
+        return nowMs;
+      }
+    }
+  }
+}
