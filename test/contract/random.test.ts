@@ -112,7 +112,7 @@ describe('random requests', () => {
 class Server {
   readonly clients: readonly EtcdClient[];
   private turn = 0;
-  /** The member that answered last has applied everything so far: serializable reads are asked there. */
+  /** Gave the last answer that was no refusal, so it has applied everything so far: serializable reads are asked there. */
   private upToDate = 0;
 
   constructor(cluster: TestCluster) {
@@ -120,8 +120,12 @@ class Server {
   }
 
   async ask(request: Request): Promise<[string, number]> {
-    if (!mayReadLocally(request)) this.upToDate = this.turn++ % this.clients.length;
-    return ask(this.clients[this.upToDate] as EtcdClient, request);
+    if (mayReadLocally(request)) return ask(this.clients[this.upToDate] as EtcdClient, request);
+    const at = this.turn++ % this.clients.length;
+    const answer = await ask(this.clients[at] as EtcdClient, request);
+    // A refusal may come from a member that has not applied what another acknowledged.
+    if (answer[1] > 0) this.upToDate = at;
+    return answer;
   }
 
   close(): void {
