@@ -32,8 +32,14 @@ export class SlicedWork {
    * turns otherwise. A step does a small part, well below a millisecond. Work that `isOver` ends without `done`.
    */
   run(isOver: () => boolean, step: () => boolean, done: () => void): void {
-    this.waiting.push({ isOver, step, done });
-    if (!this.isRunning) this.useTurn();
+    const work = { isOver, step, done };
+    if (this.isRunning) {
+      // What work begins goes on in its place: behind all others, everything under way would be half done, and in memory.
+      this.waiting.unshift(work);
+      return;
+    }
+    this.waiting.push(work);
+    this.useTurn();
   }
 
   private readonly beginTurn = (): void => {

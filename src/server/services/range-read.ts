@@ -37,7 +37,7 @@ import { sortInSlices } from './sliced-sort.js';
 /** Rows fetched from the index at once. */
 const CHUNK_ROWS = 256;
 /** Rows read, and their bytes, between two looks at the clock: a row may have to come from the disk. */
-const LOOK_ROWS = 32;
+const LOOK_ROWS = 16;
 const LOOK_BYTES = 256 * 1024;
 /** The longest reply that is held in memory as a whole. */
 const WHOLE_BYTES = 4 * 1024 * 1024;
