@@ -36,9 +36,11 @@ import { sortInSlices } from './sliced-sort.js';
 
 /** Rows fetched from the index at once. */
 const CHUNK_ROWS = 256;
-/** Rows read, and their bytes, between two looks at the clock: a row may have to come from the disk. */
-const LOOK_ROWS = 16;
-const LOOK_BYTES = 256 * 1024;
+/** Rows walked in the index between two looks at the clock. */
+const INDEX_ROWS = 64;
+/** Rows read, and their bytes, between two looks: a row may have to come from the disk, and the code may be cold. */
+const READ_ROWS = 4;
+const READ_BYTES = 256 * 1024;
 /** The longest reply that is held in memory as a whole. */
 const WHOLE_BYTES = 4 * 1024 * 1024;
 /** Size of the parts handed to the transport when streaming. */
@@ -147,8 +149,8 @@ class RowCursor {
   }
 
   /** Begins a look. */
-  look(maxBytes = LOOK_BYTES, maxRows = LOOK_ROWS): void {
-    this.rowsLeft = Math.min(maxRows, LOOK_ROWS);
+  look(maxRows: number, maxBytes = READ_BYTES): void {
+    this.rowsLeft = maxRows;
     this.bytesLeft = maxBytes;
   }
 
@@ -313,7 +315,7 @@ class RangeRead {
     const cursor = new RowCursor(new IndexSource(api, this.interval, this.revision, scanLimit(r)));
     const isOver = (): boolean => this.hasEnded(call);
     const gather = (): boolean => {
-      cursor.look();
+      cursor.look(INDEX_ROWS, Infinity);
       for (let row = cursor.next(); row !== undefined; row = cursor.next()) {
         if (passesFilters(r, row)) rows.push({ ...row });
       }
@@ -352,8 +354,11 @@ class RangeRead {
   /** First pass: how long the reply is. */
   private measure(call: UnaryCall, source: RowSource): void {
     const cursor = new RowCursor(source);
+    // Rows without values are not of the size that the index knows.
+    const readsRows = this.r.keysOnly;
     const step = (): boolean => {
-      cursor.look();
+      if (readsRows) cursor.look(READ_ROWS);
+      else cursor.look(INDEX_ROWS, Infinity);
       for (let row = cursor.next(); row !== undefined; row = cursor.next()) {
         this.rowsBytes += fieldSize(this.sizeOf(row));
       }
@@ -397,7 +402,7 @@ class RangeRead {
     const w = new FieldWriter(this.header.length + this.rowsBytes + end.length + 16);
     w.raw(this.header);
     const step = (): boolean => {
-      cursor.look();
+      cursor.look(READ_ROWS);
       for (let row = cursor.next(); row !== undefined; row = cursor.next()) {
         w.bytes(KVS_FIELD, this.encoded(row));
       }
@@ -473,7 +478,7 @@ class RowParts implements PartSource {
     this.isReading = true;
     const step = (): boolean => {
       if (isCut()) return true;
-      cursor.look(PART_BYTES - w.length);
+      cursor.look(READ_ROWS, PART_BYTES - w.length);
       for (let row = cursor.next(); row !== undefined; row = cursor.next()) {
         w.bytes(KVS_FIELD, encoded(row));
       }
@@ -591,7 +596,7 @@ class ChunkStream {
   /** Reads some rows; true at the end, or when the client has to take a chunk first. */
   private step(): boolean {
     const { cursor } = this;
-    cursor.look(LOOK_BYTES, this.chunkKeys - this.bodyKeys);
+    cursor.look(Math.min(READ_ROWS, this.chunkKeys - this.bodyKeys));
     for (let row = cursor.next(); row !== undefined; row = cursor.next()) {
       this.body.bytes(KVS_FIELD, encodedRow(this.api, this.r, row, this.revision));
       this.bodyKeys++;
