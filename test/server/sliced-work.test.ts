@@ -76,7 +76,26 @@ describe('sliced work', () => {
     expect(pieces.ended).deep.equal(['short']);
   });
 
-  it('begun from within other work has its turn like any other', () => {
+  it('begun by other work goes on in its place, before what has not begun', () => {
+    const pieces = new Pieces();
+    pieces.start('long', 1000);
+    for (const name of ['a', 'b', 'c']) {
+      const begin = (): void => pieces.start(`${name} sent`, 1);
+      pieces.slices.run(
+        never,
+        () => true,
+        () => {
+          pieces.ended.push(`${name} measured`);
+          begin();
+        },
+      );
+    }
+    pieces.settle();
+    const steps = ['a', 'b', 'c'].flatMap((name) => [`${name} measured`, `${name} sent`]);
+    expect(pieces.ended).deep.equal([...steps, 'long']);
+  });
+
+  it('begun from within other work shares the turn like any other', () => {
     const pieces = new Pieces();
     pieces.slices.run(
       never,

@@ -21,7 +21,8 @@ import {
   isSerializable,
 } from './kv-checks.js';
 import { refusingMalformed } from './decode.js';
-import { answerRange, answerRangeStream } from './range-read.js';
+import { answerRange } from './range-read.js';
+import { answerRangeStream } from './range-stream.js';
 
 export interface KvOptions {
   readonly machine: StateMachine;

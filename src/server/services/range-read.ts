@@ -4,7 +4,6 @@ import { emptyRow } from '../../mvcc/key-index.js';
 import { bytesOf, encodeKeyValue } from '../../mvcc/key-value.js';
 import type { Interval, RowRef } from '../../mvcc/types.js';
 import type { PartSource, StreamCall, UnaryCall } from '../../rpc/service.js';
-import { intervalOf } from '../apply/interval.js';
 import {
   addValue,
   firstRows,
@@ -24,6 +23,8 @@ import { errorOf, errors } from '../errors.js';
 import { fieldSize, FieldWriter } from '../field-writer.js';
 import type { MemberApi } from '../member-api.js';
 import type { SlicedWork } from '../sliced-work.js';
+import { INDEX_ROWS, IndexSource, ListSource, READ_ROWS, RowCursor } from './row-cursor.js';
+import type { RowSource } from './row-cursor.js';
 import { sortInSlices } from './sliced-sort.js';
 
 /**
@@ -34,166 +35,10 @@ import { sortInSlices } from './sliced-sort.js';
  * rows. A reply up to WHOLE_BYTES is built as a whole; a longer one is read while the transport drains it.
  */
 
-/** Rows fetched from the index at once. */
-const CHUNK_ROWS = 256;
-/** Rows walked in the index between two looks at the clock. */
-const INDEX_ROWS = 64;
-/** Rows read, and their bytes, between two looks: a row may have to come from the disk, and the code may be cold. */
-const READ_ROWS = 4;
-const READ_BYTES = 256 * 1024;
 /** The longest reply that is held in memory as a whole. */
 const WHOLE_BYTES = 4 * 1024 * 1024;
 /** Size of the parts handed to the transport when streaming. */
 const PART_BYTES = 64 * 1024;
-
-/** Rows in the order of the reply, a chunk at a time; can be walked twice with the same result. */
-interface RowSource {
-  /** Puts the next rows, at most CHUNK_ROWS, in place of those in `rows`; returns how many, 0 at the end. */
-  fill(rows: RowRef[]): number;
-  restart(): void;
-  /** Known only once the end was reached. */
-  readonly more: boolean;
-}
-
-/** Walks the index itself: no list of the rows is ever held. For answers in key order without filters. */
-class IndexSource implements RowSource {
-  more = false;
-  private after: string | undefined;
-  private taken = 0;
-  private isExhausted = false;
-
-  private readonly api: MemberApi;
-  private readonly interval: Interval;
-  private readonly revision: number;
-  private readonly limit: number;
-
-  constructor(api: MemberApi, interval: Interval, revision: number, limit: number) {
-    this.api = api;
-    this.interval = interval;
-    this.revision = revision;
-    this.limit = limit;
-  }
-
-  fill(rows: RowRef[]): number {
-    if (this.isExhausted) return 0;
-    const { store } = this.api;
-    const left = this.limit > 0 ? this.limit - this.taken : CHUNK_ROWS;
-    if (left <= 0) {
-      this.more = store.list(this.interval, this.revision, 1, this.after).length > 0;
-      return 0;
-    }
-    const wanted = Math.min(left, CHUNK_ROWS);
-    const count = store.listInto(this.interval, this.revision, wanted, this.after, rows);
-    this.after = rows[count - 1]?.key ?? this.after;
-    this.taken += count;
-    this.isExhausted = count < wanted;
-    return count;
-  }
-
-  restart(): void {
-    this.after = undefined;
-    this.taken = 0;
-    this.isExhausted = false;
-  }
-}
-
-/** Rows that had to be collected first, because they are sorted or filtered. */
-class ListSource implements RowSource {
-  readonly more: boolean;
-  private readonly list: readonly RowRef[];
-  private position = 0;
-
-  constructor(list: readonly RowRef[], more: boolean) {
-    this.list = list;
-    this.more = more;
-  }
-
-  fill(rows: RowRef[]): number {
-    let count = 0;
-    while (count < CHUNK_ROWS) {
-      const row = this.list[this.position];
-      if (row === undefined) break;
-      rows[count++] = row;
-      this.position++;
-    }
-    return count;
-  }
-
-  restart(): void {
-    this.position = 0;
-  }
-}
-
-/**
- * Takes rows from a source one at a time, in looks: few rows, and few bytes of them, between two looks at the clock.
- *
- * A row is good until the next one is taken. Row objects are used again and again: those of a long list would outlive
- * young collections, and each dead list would keep others alive until the next full one.
- */
-class RowCursor {
-  private readonly source: RowSource;
-  private readonly rows: RowRef[] = [];
-  private count = 0;
-  private at = 0;
-  private chunks = 0;
-  private isComplete = false;
-  private rowsLeft = 0;
-  private bytesLeft = 0;
-
-  constructor(source: RowSource) {
-    this.source = source;
-  }
-
-  get more(): boolean {
-    return this.source.more;
-  }
-
-  /** Begins a look. */
-  look(maxRows: number, maxBytes = READ_BYTES): void {
-    this.rowsLeft = maxRows;
-    this.bytesLeft = maxBytes;
-  }
-
-  /** The next row; undefined at the end of the look. */
-  next(): RowRef | undefined {
-    if (this.rowsLeft === 0 || this.bytesLeft <= 0) return undefined;
-    const row = this.peek();
-    if (row === undefined) return undefined;
-    this.at++;
-    this.rowsLeft--;
-    this.bytesLeft -= row.size;
-    return row;
-  }
-
-  get isAtEnd(): boolean {
-    return this.peek() === undefined;
-  }
-
-  /** Requires: the end was reached. */
-  restart(): void {
-    this.at = 0;
-    if (this.chunks <= 1) return;
-    this.source.restart();
-    this.count = 0;
-    this.chunks = 0;
-    this.isComplete = false;
-  }
-
-  private peek(): RowRef | undefined {
-    if (this.at === this.count) {
-      if (this.isComplete) return undefined;
-      const count = this.source.fill(this.rows);
-      if (count === 0) {
-        this.isComplete = true;
-        return undefined;
-      }
-      this.count = count;
-      this.at = 0;
-      this.chunks++;
-    }
-    return this.rows[this.at];
-  }
-}
 
 function canWalkIndex(r: RangeRequest): boolean {
   return !hasFilters(r) && r.sortTarget === 0 && r.sortOrder !== 2;
@@ -230,7 +75,12 @@ export function answerRange(
  * A row as the request wants it. Without values it comes from the index alone while `revision` is still the newest: the
  * lease a key hangs on changes only with a put of the key.
  */
-function encodedRow(api: MemberApi, r: RangeRequest, row: RowRef, revision: number): Uint8Array {
+export function encodedRow(
+  api: MemberApi,
+  r: RangeRequest,
+  row: RowRef,
+  revision: number,
+): Uint8Array {
   if (!r.keysOnly || api.store.currentRevision !== revision) return rowBytes(api.store, r, row);
   const { createRevision, modRevision, version } = row;
   const lease = api.lessor.leaseOf(row.key);
@@ -258,7 +108,7 @@ function pointReply(
 }
 
 /** True when nobody waits any more, or when the rows to read are gone: then `call` has been told. */
-function hasEnded(
+export function hasEnded(
   call: UnaryCall | StreamCall,
   isStateReplaced: boolean,
   unpin: () => void,
@@ -506,136 +356,4 @@ interface RowPartsSetup {
   /** The rows are gone: the reply ends where it is. */
   readonly isCut: () => boolean;
   readonly release: () => void;
-}
-
-// ---- RangeStream ----
-
-const FIRST_CHUNK_KEYS = 10;
-/** However small they are: a chunk is held in memory as a whole. */
-const MAX_CHUNK_KEYS = 1024;
-
-/**
- * Answers a RangeStream: chunks of rows whose number adapts to their size; header, more and count travel in the last
- * message only.
- *
- * Ref: etcd contract 2.3.
- */
-export function answerRangeStream(
-  api: MemberApi,
-  r: RangeRequest,
-  targetBytes: number,
-  call: StreamCall,
-): void {
-  const { store } = api;
-  if (r.revision > 0) {
-    const reason = store.checkRevision(r.revision);
-    if (reason !== null) return call.fail(errorOf(reason));
-  }
-  new ChunkStream(api, r, targetBytes, call).start();
-}
-
-/** One RangeStream under way: owns the pin that keeps its revision readable. */
-class ChunkStream {
-  private readonly api: MemberApi;
-  private readonly r: RangeRequest;
-  private readonly targetBytes: number;
-  private readonly call: StreamCall;
-  private readonly revision: number;
-  private readonly header: Uint8Array;
-  private readonly count: number;
-  private readonly unpin: () => void;
-  private readonly state: Backend;
-  private readonly cursor: RowCursor;
-  private body = new FieldWriter();
-  private bodyKeys = 0;
-  private chunkKeys = FIRST_CHUNK_KEYS;
-  /** Reads on as soon as there is time; otherwise it waits for the client to take what was sent. */
-  private isGoing = false;
-  private isComplete = false;
-
-  constructor(api: MemberApi, r: RangeRequest, targetBytes: number, call: StreamCall) {
-    const { store } = api;
-    const interval = intervalOf(r.key, r.rangeEnd);
-    const current = store.currentRevision;
-    this.api = api;
-    this.r = r;
-    this.targetBytes = targetBytes;
-    this.call = call;
-    this.revision = r.revision > 0 ? r.revision : current;
-    this.header = api.headerField(current);
-    this.count = store.count(interval, this.revision);
-    this.unpin = store.pin(this.revision);
-    this.state = store.backend;
-    this.cursor = new RowCursor(
-      r.countOnly
-        ? new ListSource([], false)
-        : new IndexSource(api, interval, this.revision, r.limit),
-    );
-  }
-
-  start(): void {
-    this.call.onDrain(() => this.go());
-    this.call.onCancel(this.unpin);
-    this.go();
-  }
-
-  private go(): void {
-    if (this.isGoing || this.isComplete) return;
-    this.isGoing = true;
-    this.api.slices.run(
-      () => this.hasEnded(),
-      () => this.step(),
-      () => (this.isGoing = false),
-    );
-  }
-
-  private hasEnded(): boolean {
-    return hasEnded(this.call, this.api.store.backend !== this.state, this.unpin);
-  }
-
-  /** Reads some rows; true at the end, or when the client has to take a chunk first. */
-  private step(): boolean {
-    const { cursor } = this;
-    cursor.look(Math.min(READ_ROWS, this.chunkKeys - this.bodyKeys));
-    for (let row = cursor.next(); row !== undefined; row = cursor.next()) {
-      this.body.bytes(KVS_FIELD, encodedRow(this.api, this.r, row, this.revision));
-      this.bodyKeys++;
-    }
-    if (cursor.isAtEnd) {
-      this.sendLast();
-      return true;
-    }
-    return this.bodyKeys === this.chunkKeys && !this.sendChunk();
-  }
-
-  private sendChunk(): boolean {
-    const { body, targetBytes } = this;
-    if (body.length < targetBytes / 2) {
-      this.chunkKeys = Math.min(2 * this.chunkKeys, MAX_CHUNK_KEYS);
-    } else if (body.length > targetBytes * 2) {
-      this.chunkKeys = Math.max(1, Math.floor(this.chunkKeys / 2));
-    }
-    this.body = new FieldWriter(1024);
-    this.bodyKeys = 0;
-    return this.call.write(wrapped(body.finish()));
-  }
-
-  private sendLast(): void {
-    const { header, body, count } = this;
-    this.isComplete = true;
-    const w = new FieldWriter(header.length + body.length + 32);
-    w.raw(header);
-    w.raw(body.finish());
-    writeTrailingFields(w, { more: this.cursor.more, count });
-    this.call.write(wrapped(w.finish()));
-    this.unpin();
-    this.call.end();
-  }
-}
-
-/** `RangeStreamResponse { range_response = 1 }`. */
-function wrapped(rangeResponse: Uint8Array): Uint8Array {
-  const w = new FieldWriter(rangeResponse.length + 12);
-  w.bytes(1, rangeResponse);
-  return w.finish();
 }
