@@ -2,7 +2,8 @@
  * Who may import whom (docs/ARCHITECTURE.md). Each rule has a planted violation in test/tooling/import-rules.test.ts
  * that it must report, because a graph check that parses nothing reports nothing.
  */
-const LEAVES = 'src/(invariant|crc32c)[.]ts$';
+/** What pure code may use of src/base: nothing that reads a clock, a disk, a socket or a terminal. */
+const PURE_BASE = '^src/base/(invariant[.]ts|env/env[.]ts|bytes/|collections/|protobuf/|slices/)';
 
 /** `from` may import only what `allowed` matches; Node's modules and packages count unless listed. */
 const only = (name, from, allowed, comment) => ({
@@ -48,48 +49,77 @@ module.exports = {
       'What ships is in dependencies.',
     ),
     only(
+      'base-is-the-bottom',
+      '^src/base/',
+      [
+        '^src/base/',
+        'node_modules/(pino|yaml|prom-client)/',
+        '^(?!src/|test/|node_modules/)[^/]+(/promises)?$',
+      ],
+      'What everybody may use, uses nobody.',
+    ),
+    only(
       'raft-imports-nothing',
       '^src/raft/',
-      ['^src/raft/', '^src/invariant[.]ts$'],
+      ['^src/raft/', '^src/base/invariant[.]ts$'],
       'Consensus is pure.',
     ),
     {
       name: 'env-imports-nothing',
       severity: 'error',
       comment: 'The bottom seam: the operating system above nothing.',
-      from: { path: '^src/env/' },
-      to: { pathNot: ['^src/env/', '^src/invariant[.]ts$'], dependencyTypesNot: ['core'] },
+      from: { path: '^src/base/env/' },
+      to: {
+        pathNot: ['^src/base/env/', '^src/base/invariant[.]ts$'],
+        dependencyTypesNot: ['core'],
+      },
     },
+    never(
+      'real-environment-at-the-edge',
+      { path: '^src/', pathNot: '^src/(server/run[.]ts|server/offline/|cli/|base/env/)' },
+      { path: '^src/base/env/node[.]ts$' },
+      'Clock, disk and chance are injected.',
+    ),
     only(
       'wal-knows-types-only',
       '^src/wal/',
-      ['^src/wal/', '^src/raft/types[.]ts$', '^src/env/env[.]ts$', `^${LEAVES}`, '^path$'],
+      ['^src/wal/', '^src/raft/types[.]ts$', PURE_BASE, '^path$'],
       'The log stores entries; it does not know what they mean.',
+    ),
+    only(
+      'storage-knows-no-revision-history',
+      '^src/storage/',
+      ['^src/storage/', '^src/gen/', PURE_BASE, 'node_modules/classic-level/', '^path$'],
+      'The image holds rows; it does not know what they mean.',
     ),
     only(
       'mvcc-stands-alone',
       '^src/mvcc/',
-      [
-        '^src/mvcc/',
-        '^src/gen/',
-        '^src/rpc/proto-runtime[.]ts$',
-        '^src/env/env[.]ts$',
-        `^${LEAVES}`,
-        'node_modules/classic-level/',
-        '^path$',
-      ],
+      ['^src/(mvcc|storage|gen)/', PURE_BASE],
       'The store knows no consensus and no network.',
+    ),
+    only(
+      'watch-stands-on-mvcc',
+      '^src/watch/',
+      ['^src/(watch|mvcc|gen)/', PURE_BASE],
+      'Delivery of events knows the store and nobody else.',
+    ),
+    only(
+      'lease-stands-on-mvcc',
+      '^src/lease/',
+      ['^src/(lease|mvcc|gen)/', PURE_BASE],
+      'The lessor knows keys and nobody else.',
     ),
     never(
       'rpc-knows-no-store',
       { path: '^src/rpc/' },
-      { path: '^src/(mvcc|raft|wal|server|client|cluster|cli)/' },
+      { path: '^src/(?!rpc/|base/)' },
       'A transport carries bytes for anybody.',
     ),
     only(
       'gen-imports-runtime',
       '^src/gen/',
-      ['^src/gen/', '^src/rpc/proto-(runtime|json)[.]ts$'],
+      ['^src/gen/', '^src/base/protobuf/'],
       'Generated codecs need their runtime only.',
     ),
     never(
@@ -101,31 +131,37 @@ module.exports = {
     never(
       'client-is-outside',
       { path: '^src/client/' },
-      { path: '^src/(raft|wal|mvcc|server|cluster|cli)/' },
+      { path: '^src/(?!client/|base/|gen/|rpc/)' },
       'A client has the wire and nothing else.',
     ),
     never(
       'cluster-only-through-the-api',
       { path: '^src/cluster/' },
-      { path: '^src/(raft|wal|mvcc|server|cli)/' },
+      { path: '^src/(?!cluster/|client/|base/|gen/|rpc/)' },
       'The control plane is a client.',
     ),
     never(
       'cli-starts-things',
       { path: '^src/cli/' },
-      { path: '^src/(raft|wal|mvcc|rpc)/', pathNot: '^src/rpc/(proto-runtime|service)[.]ts$' },
+      { path: '^src/(raft|wal|storage|mvcc|watch|lease|rpc)/', pathNot: '^src/rpc/service[.]ts$' },
       'The command line reaches the inside through server and client.',
     ),
     never(
       'only-level-engine-has-leveldb',
-      { path: '^src/', pathNot: '^src/mvcc/level-engine[.]ts$' },
+      { path: '^src/', pathNot: '^src/storage/level-engine[.]ts$' },
       { path: 'node_modules/classic-level/' },
       'One file to replace.',
     ),
     never(
+      'client-serves-the-outside',
+      { path: '^src/', pathNot: '^src/(client|cluster|cli)/' },
+      { path: '^src/client/' },
+      'Command line, control plane, harness, bench and tests are clients; a member is none.',
+    ),
+    never(
       'harness-is-black-box',
       { path: '^(jepsen-like|bench)/', pathNot: '^bench/micro/' },
-      { path: '^src/', pathNot: '^src/gen/' },
+      { path: '^src/', pathNot: '^src/(gen|client)/' },
       'What is measured or attacked is reached over the wire.',
     ),
   ],

@@ -1,13 +1,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Env } from '../../src/env/env.js';
-import { Backend } from '../../src/mvcc/backend.js';
+import type { Env } from '../../src/base/env/env.js';
+import { Backend } from '../../src/storage/backend.js';
 import { emptyRow } from '../../src/mvcc/key-index.js';
 import { bytesOf } from '../../src/mvcc/key-value.js';
-import { openLevelEngine } from '../../src/mvcc/level-engine.js';
+import { openLevelEngine } from '../../src/storage/level-engine.js';
 import { Store } from '../../src/mvcc/store.js';
-import type { Engine } from '../../src/mvcc/types.js';
+import type { Engine } from '../../src/storage/engine.js';
 
 /**
  * Cost of the multi-version store alone, on LevelDB: tsx bench/micro/mvcc.ts [keys] [value bytes]

@@ -76,9 +76,9 @@ function emitImports(file: FileModel, text: string): string[] {
     const list = [...names];
     if (list.length > 0) lines.push(`${keyword} { ${list.join(', ')} } from '${from}';`);
   };
-  emit('import', runtime(RUNTIME_VALUES), '../rpc/proto-runtime.js');
-  emit('import', runtime(JSON_VALUES), '../rpc/proto-json.js');
-  emit('import type', runtime(JSON_TYPES), '../rpc/proto-json.js');
+  emit('import', runtime(RUNTIME_VALUES), '../base/protobuf/runtime.js');
+  emit('import', runtime(JSON_VALUES), '../base/protobuf/json.js');
+  emit('import type', runtime(JSON_TYPES), '../base/protobuf/json.js');
   for (const [from, names] of values) emit('import', names, `./${from}.js`);
   for (const [from, names] of types) emit('import type', names, `./${from}.js`);
   return lines;

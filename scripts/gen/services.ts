@@ -61,7 +61,7 @@ export function emitJsonCodecs(methods: readonly MethodModel[]): string {
       '  ],',
     );
   }
-  const out = [HEAD, "import type { JsonObject } from '../rpc/proto-json.js';"];
+  const out = [HEAD, "import type { JsonObject } from '../base/protobuf/json.js';"];
   for (const [file, names] of imports) {
     out.push(`import { ${[...names].join(', ')} } from './${file}.js';`);
   }

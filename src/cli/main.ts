@@ -4,8 +4,8 @@
  * needs no server, and `--version` needs neither.
  */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { formatStartupError } from '../server/config/startup-error.js';
-import { ETCD_VERSION, mainstayVersion } from '../server/config/version.js';
+import { formatStartupError } from '../base/flags/startup-error.js';
+import { ETCD_VERSION, mainstayVersion } from '../base/flags/version.js';
 
 /** Runs one command line (without the program's name) to its end and returns the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {

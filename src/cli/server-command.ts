@@ -1,9 +1,9 @@
 import { parseServerConfig } from '../server/config/parse.js';
 import type { ServerConfig } from '../server/config/server-config.js';
-import { formatStartupError } from '../server/config/startup-error.js';
-import { ETCD_VERSION, mainstayVersion } from '../server/config/version.js';
-import { createLogger } from '../server/logger.js';
-import type { Logger } from '../server/logger.js';
+import { formatStartupError } from '../base/flags/startup-error.js';
+import { ETCD_VERSION, mainstayVersion } from '../base/flags/version.js';
+import { createLogger } from '../base/observe/logger.js';
+import type { Logger } from '../base/observe/logger.js';
 import { startServer } from '../server/run.js';
 import type { RunningServer } from '../server/run.js';
 

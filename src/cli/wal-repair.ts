@@ -1,5 +1,5 @@
-import { repairMemberLog } from '../server/repair-log.js';
-import type { LogRepairOptions } from '../server/repair-log.js';
+import { repairMemberLog } from '../server/offline/repair-log.js';
+import type { LogRepairOptions } from '../server/offline/repair-log.js';
 
 /** `mainstay wal repair`: prints what was found, what was done and what is lost. Returns the exit code. */
 export async function runWalRepair(options: LogRepairOptions): Promise<number> {

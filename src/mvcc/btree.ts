@@ -1,4 +1,4 @@
-import type { Key } from './types.js';
+import type { Key } from '../base/collections/interval.js';
 
 /**
  * A B+tree from key to the newest change of the key, with the number of live keys below every node.

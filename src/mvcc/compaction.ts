@@ -1,7 +1,7 @@
-import { MetaKey } from './backend.js';
+import { MetaKey } from '../storage/backend.js';
 import { CompactionCursor } from './key-index.js';
 import { keyOf } from './key-value.js';
-import { encodeRevisionKey } from './revision.js';
+import { encodeRevisionKey } from '../storage/revision.js';
 import type { CompactionPace, Store } from './store.js';
 
 /**

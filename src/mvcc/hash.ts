@@ -1,6 +1,6 @@
-import { crc32c } from '../crc32c.js';
+import { crc32c } from '../base/bytes/crc32c.js';
 import { keyOf } from './key-value.js';
-import { TOMBSTONE_BYTES, writeRevisionKey } from './revision.js';
+import { TOMBSTONE_BYTES, writeRevisionKey } from '../storage/revision.js';
 import type { Store } from './store.js';
 import type { MvccReason } from './types.js';
 

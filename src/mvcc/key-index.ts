@@ -1,7 +1,8 @@
 import { BTree, CREATE, INTS, MOD, NUMS, OLDER, SIZE, SUB, VERSION } from './btree.js';
 import type { Leaf } from './btree.js';
 import { RevisionArena } from './revision-arena.js';
-import type { Interval, Key, RowRef } from './types.js';
+import type { Interval, Key } from '../base/collections/interval.js';
+import type { RowRef } from './types.js';
 
 /**
  * The key index: for every key the revisions that changed it since the last compaction.

@@ -1,4 +1,5 @@
-import type { Key, LeaseId } from './types.js';
+import type { Key } from '../base/collections/interval.js';
+import type { LeaseId } from './types.js';
 
 /**
  * Exact codec of mvccpb.KeyValue: fields in number order, zero values omitted, minimal varints. The bytes

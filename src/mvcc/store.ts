@@ -1,6 +1,6 @@
-import type { Done, Env } from '../env/env.js';
-import { Bucket, MetaKey } from './backend.js';
-import type { Backend } from './backend.js';
+import type { Done, Env } from '../base/env/env.js';
+import { Bucket, MetaKey } from '../storage/backend.js';
+import type { Backend } from '../storage/backend.js';
 import { Compaction } from './compaction.js';
 import { hashKv } from './hash.js';
 import type { HashResult } from './hash.js';
@@ -8,9 +8,10 @@ import { readHistory } from './history.js';
 import type { HistoryResult } from './history.js';
 import { KeyIndex } from './key-index.js';
 import { createRevisionOf, keyOf, leaseOf, versionOf } from './key-value.js';
-import { decodeRevisionKey, encodeRevisionKey } from './revision.js';
-import type { Interval, Key, LeaseId, MvccReason, RowRef } from './types.js';
-import { ValueCache } from './value-cache.js';
+import { decodeRevisionKey, encodeRevisionKey } from '../storage/revision.js';
+import type { Interval, Key } from '../base/collections/interval.js';
+import type { LeaseId, MvccReason, RowRef } from './types.js';
+import { ValueCache } from '../storage/value-cache.js';
 import { WriteTxn } from './write-txn.js';
 
 /**

@@ -1,22 +1,14 @@
-import type { Done } from '../env/env.js';
+import type { Key } from '../base/collections/interval.js';
 
 /**
  * Shared vocabulary of the multi-version store.
  *
- * A key is a latin1 string, one character per byte, so that string order is byte order and keys cost
- * little memory. A value is never decoded: one put encodes one mvccpb.KeyValue, and those bytes serve the
+ * A value is never decoded: one put encodes one mvccpb.KeyValue, and those bytes serve the
  * backend, the cache, every range reply and every watcher.
  */
 
-export type Key = string;
 export type LeaseId = bigint;
 export const NO_LEASE: LeaseId = 0n;
-
-/** Half-open key interval [start, end); `end` null means "no upper bound". */
-export interface Interval {
-  readonly start: Key;
-  readonly end: Key | null;
-}
 
 /** Reasons a store operation is refused; the server maps each to one client-visible error. */
 export type MvccReason =
@@ -52,60 +44,3 @@ export interface StoreEvent {
   /** Where the previous row of this key is (prev_kv); null when the key was created by this event. */
   readonly prev: { readonly main: number; readonly sub: number } | null;
 }
-
-// ---- the ordered byte store underneath (LevelDB in production, a simulated one in tests) ----
-
-export interface EngineBatch {
-  readonly puts: readonly { readonly key: Uint8Array; readonly value: Uint8Array }[];
-  readonly deletes: readonly Uint8Array[];
-}
-
-export interface EngineIterator {
-  /** At most `max` rows in key order; an empty array means the end. One call at a time. */
-  next(max: number, done: (error: Error | null, rows: [Uint8Array, Uint8Array][]) => void): void;
-  close(): void;
-}
-
-/** Untrusted ordered storage: the backend checks a checksum of its own on every row it reads. */
-export interface Engine {
-  get(key: Uint8Array): Uint8Array | undefined;
-  /** Atomic. Effects and durability keep the order of calls; `sync` makes this and all earlier batches durable. */
-  write(batch: EngineBatch, sync: boolean, done: Done): void;
-  /**
-   * As an unsynced `write`, but out of order in durability: to fill an empty engine that is thrown away unless a synced
-   * write completes it.
-   */
-  load(batch: EngineBatch, done: Done): void;
-  /** A consistent view of every write completed before the call. `gte` <= key < `lt`. */
-  iterate(range: { readonly gte: Uint8Array; readonly lt: Uint8Array }): EngineIterator;
-  /** Lets the engine reclaim space in a key range, in the background. */
-  compactRange(gte: Uint8Array, lt: Uint8Array, done: Done): void;
-  /**
-   * Lets go of the memory that reading everything took (files mapped, blocks cached). Nothing may be read or written
-   * before `done`.
-   */
-  forgetReads(done: Done): void;
-  /** Bytes on disk, approximate. */
-  sizeBytes(): number;
-  close(done: Done): void;
-}
-
-/** A pull source of snapshot bytes. `next` yields null at the end; one call at a time. */
-export interface SnapshotSource {
-  next(done: (error: Error | null, chunk: Uint8Array | null) => void): void;
-  close(): void;
-}
-
-/** Where a received snapshot goes. `write` calls `done` when it can take more. */
-export interface SnapshotSink {
-  write(chunk: Uint8Array, done: Done): void;
-  /** All bytes arrived: verify, make durable. An error means the content is damaged and nothing was kept. */
-  finish(done: Done): void;
-  abort(): void;
-}
-
-/** Opens (or creates) the engine of a directory. */
-export type EngineFactory = (
-  dir: string,
-  done: (error: Error | null, engine: Engine | null) => void,
-) => void;

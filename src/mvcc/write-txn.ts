@@ -1,7 +1,8 @@
 import { bytesOf, encodeDeleted, keyValueSizeMax, writeKeyValue } from './key-value.js';
 import type { KeyIndex } from './key-index.js';
-import type { Interval, Key, LeaseId, StoreEvent } from './types.js';
-import type { ValueCache } from './value-cache.js';
+import type { Interval, Key } from '../base/collections/interval.js';
+import type { LeaseId, StoreEvent } from './types.js';
+import type { ValueCache } from '../storage/value-cache.js';
 
 const NO_VALUE = new Uint8Array(0);
 /** Keys of a range delete are collected in steps of this many. */

@@ -1,4 +1,4 @@
-import { invariant } from '../invariant.js';
+import { invariant } from '../base/invariant.js';
 
 /**
  * The append messages sent to one follower and not yet acknowledged: a ring of (last index, bytes),

@@ -1,4 +1,4 @@
-import { invariant } from '../invariant.js';
+import { invariant } from '../base/invariant.js';
 import { EntryType } from './types.js';
 import type { Entry, Index, RaftInitialState, Term } from './types.js';
 

@@ -1,4 +1,4 @@
-import { invariant } from '../invariant.js';
+import { invariant } from '../base/invariant.js';
 import * as election from './election.js';
 import { forwardProposals } from './follower.js';
 import {

@@ -1,6 +1,6 @@
 /** What both transports share: how one is built, and the refusals whose texts clients know from grpc-go. */
 import type { Socket } from 'node:net';
-import type { Env } from '../env/env.js';
+import type { Env } from '../base/env/env.js';
 import { RpcError, Status } from './service.js';
 import type { ServiceTable, TransportObserver, TransportOptions } from './service.js';
 

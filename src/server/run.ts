@@ -1,23 +1,23 @@
 import { createServer, type Server as HttpServer } from 'node:http';
-import type { Env } from '../env/env.js';
-import { createNodeEnv } from '../env/node.js';
+import type { Env } from '../base/env/env.js';
+import { createNodeEnv } from '../base/env/node.js';
 import { allMethods } from '../gen/services.js';
-import { openLevelEngine } from '../mvcc/level-engine.js';
+import { openLevelEngine } from '../storage/level-engine.js';
 import { GrpcJsTransport } from '../rpc/grpc-js-server.js';
 import { Http2Transport } from '../rpc/http2/http2-transport.js';
 import { listenMux, type MuxListener } from '../rpc/port-mux.js';
 import type { RpcTransport } from '../rpc/service.js';
 import { damageAdvice, WalDamaged, WalForeign } from '../wal/errors.js';
 import { Wal } from '../wal/wal.js';
-import { refuseIfBootstrapped } from './already-bootstrapped.js';
-import { AutoCompactor } from './auto-compactor.js';
+import { refuseIfBootstrapped } from './config/already-bootstrapped.js';
+import { AutoCompactor } from './upkeep/auto-compactor.js';
 import { bootstrapCluster } from './config/bootstrap.js';
 import type { ServerConfig } from './config/server-config.js';
-import { dataDirFailure, listenFailure, StartupError } from './config/startup-error.js';
-import type { ServerUrl } from './config/url.js';
-import { ETCD_VERSION } from './config/version.js';
-import { DataDir, SEGMENT_BYTES } from './data-dir.js';
-import type { Logger } from './logger.js';
+import { dataDirFailure, listenFailure, StartupError } from '../base/flags/startup-error.js';
+import type { ServerUrl } from '../base/flags/url.js';
+import { ETCD_VERSION } from '../base/flags/version.js';
+import { DataDir, SEGMENT_BYTES } from './contract/data-dir.js';
+import type { Logger } from '../base/observe/logger.js';
 import {
   clientListener,
   metricsListener,
@@ -26,14 +26,14 @@ import {
   type MonitoringParts,
 } from './http/listeners.js';
 import { MemberFacts } from './http/member-facts.js';
-import type { Bootstrap } from './member-options.js';
-import { Member } from './member.js';
-import { MemberMetrics } from './metrics.js';
-import { MetricsPage } from './metrics-page.js';
-import { peerMetrics } from './peer-metrics.js';
+import type { Bootstrap } from './contract/member-options.js';
+import { Member } from './member/member.js';
+import { MemberMetrics } from './metrics/metrics.js';
+import { MetricsPage } from './metrics/page.js';
+import { peerMetrics } from './metrics/peer-metrics.js';
 import { TcpPeerTransport } from './peer/tcp-transport.js';
 import { serviceTable } from './services/table.js';
-import { SlowCallLog } from './slow-calls.js';
+import { SlowCallLog } from './metrics/slow-calls.js';
 
 /**
  * One member as a process sees it: real environment, real network, and the ports clients talk to. Opens in the order

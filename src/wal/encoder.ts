@@ -1,4 +1,4 @@
-import { crc32c } from '../crc32c.js';
+import { crc32c } from '../base/bytes/crc32c.js';
 import type { Entry, HardState, SnapshotMeta } from '../raft/types.js';
 import { EntryType } from '../raft/types.js';
 import {

@@ -33,7 +33,7 @@
  *    its end. If it is unreadable and no sector of it is missing, that is damage and not a torn write.
  *  - An `end` is written once the following segment exists, so that a missing newest segment is noticed.
  */
-import { crc32c } from '../crc32c.js';
+import { crc32c } from '../base/bytes/crc32c.js';
 import type { ConfState, HardState, MemberId, SnapshotMeta } from '../raft/types.js';
 import type { WalIdentity } from './types.js';
 

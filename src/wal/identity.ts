@@ -1,4 +1,4 @@
-import type { Disk } from '../env/env.js';
+import type { Disk } from '../base/env/env.js';
 import { decodeSegmentHeader, listSegments } from './format.js';
 import type { WalIdentity } from './types.js';
 

@@ -12,8 +12,8 @@
  *
  * Pure but for reading files; changes nothing on disk.
  */
-import { crc32c } from '../crc32c.js';
-import type { Disk } from '../env/env.js';
+import { crc32c } from '../base/bytes/crc32c.js';
+import type { Disk } from '../base/env/env.js';
 import type { Entry, HardState, SnapshotMeta } from '../raft/types.js';
 import { EntryType } from '../raft/types.js';
 import type { DamageDetails } from './errors.js';

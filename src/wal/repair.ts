@@ -5,7 +5,7 @@
  * Promises: nothing is deleted, every file that is changed or taken out of the log is kept under `damaged-<n>` first;
  * interrupted at any point, it can be run again. Called by the command line while the member is stopped.
  */
-import type { Env } from '../env/env.js';
+import type { Env } from '../base/env/env.js';
 import type { SnapshotMeta } from '../raft/types.js';
 import type { SegmentFile } from './format.js';
 import { alignSector, listSegments } from './format.js';

@@ -1,4 +1,4 @@
-import type { DiskFile, Env } from '../env/env.js';
+import type { DiskFile, Env } from '../base/env/env.js';
 import type { SegmentHeader } from './format.js';
 import { SPARE_NAME, TRAILER_BYTES, encodeSegmentHeader, segmentName } from './format.js';
 import type { WalIdentity } from './types.js';

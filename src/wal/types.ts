@@ -1,4 +1,4 @@
-import type { Done } from '../env/env.js';
+import type { Done } from '../base/env/env.js';
 import type { Entry, HardState, SnapshotMeta } from '../raft/types.js';
 
 /** Who owns a log; written into every segment's header and checked at open. */

@@ -14,8 +14,8 @@
  * Called by the member's raft loop; `format.ts` describes the bytes, `reader.ts` the judgement at open.
  */
 import { dirname } from 'node:path';
-import type { DiskFile, Done, Env } from '../env/env.js';
-import { invariant } from '../invariant.js';
+import type { DiskFile, Done, Env } from '../base/env/env.js';
+import { invariant } from '../base/invariant.js';
 import type { HardState, SnapshotMeta } from '../raft/types.js';
 import { BatchEncoder, SEAL_BOUND, entriesBound, snapshotBound } from './encoder.js';
 import { WalDamaged } from './errors.js';

@@ -9,7 +9,7 @@ import type { UnexpectedExit } from '../../src/cli/up/member-process.js';
 import { openClusterDir, planCluster, serverFlags } from '../../src/cli/up/plan.js';
 import { renderTable } from '../../src/cli/up/table.js';
 import { parseServerConfig } from '../../src/server/config/parse.js';
-import { StartupError } from '../../src/server/config/startup-error.js';
+import { StartupError } from '../../src/base/flags/startup-error.js';
 import { until } from '../support/until.js';
 
 let dir: string;

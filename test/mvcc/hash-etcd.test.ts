@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { Backend } from '../../src/mvcc/backend.js';
+import { Backend } from '../../src/storage/backend.js';
 import type { HashResult } from '../../src/mvcc/hash.js';
 import { Store } from '../../src/mvcc/store.js';
 import { MemoryEngine } from '../support/memory-engine.js';

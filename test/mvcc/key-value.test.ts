@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { decodeKeyValue, encodeKeyValue as encodeGenerated } from '../../src/gen/kv.js';
 import * as codec from '../../src/mvcc/key-value.js';
-import { decodeRevisionKey, encodeRevisionKey } from '../../src/mvcc/revision.js';
+import { decodeRevisionKey, encodeRevisionKey } from '../../src/storage/revision.js';
 
 const number = fc.oneof(
   fc.constantFrom(0, 1, 127, 128, 2 ** 31, 2 ** 32 - 1, 2 ** 53 - 1),

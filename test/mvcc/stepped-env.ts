@@ -1,4 +1,4 @@
-import type { Disk, Env, Timer } from '../../src/env/env.js';
+import type { Disk, Env, Timer } from '../../src/base/env/env.js';
 
 /** The stop of the process, as a test sees it. */
 export class Fatal extends Error {}

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { Backend, Bucket } from '../../src/mvcc/backend.js';
+import { Backend, Bucket } from '../../src/storage/backend.js';
 import { emptyRow } from '../../src/mvcc/key-index.js';
 import { encodeDeleted, encodeKeyValue } from '../../src/mvcc/key-value.js';
 import { Store } from '../../src/mvcc/store.js';

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { Backend } from '../../src/mvcc/backend.js';
+import { Backend } from '../../src/storage/backend.js';
 import { emptyRow } from '../../src/mvcc/key-index.js';
 import { bytesOf, valueOf } from '../../src/mvcc/key-value.js';
-import { RowImporter } from '../../src/mvcc/row-importer.js';
+import { RowImporter } from '../../src/storage/row-importer.js';
 import { Store } from '../../src/mvcc/store.js';
 import { MemoryDisk, MemoryEngine } from '../support/memory-engine.js';
 import { SteppedEnv } from './stepped-env.js';

@@ -2,8 +2,8 @@ import { expect } from 'chai';
 import type { Store } from '../../src/mvcc/store.js';
 import type { RaftLog } from '../../src/raft/raft-log.js';
 import type { Tracker } from '../../src/raft/tracker.js';
-import type { Member } from '../../src/server/member.js';
-import type { Done } from '../../src/env/env.js';
+import type { Member } from '../../src/server/member/member.js';
+import type { Done } from '../../src/base/env/env.js';
 import type { WalBatch } from '../../src/wal/types.js';
 import { simulate, type RunOptions } from './simulation.js';
 

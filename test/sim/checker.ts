@@ -1,4 +1,4 @@
-import { crc32c } from '../../src/crc32c.js';
+import { crc32c } from '../../src/base/bytes/crc32c.js';
 import { keyOf, leaseOf, valueOf } from '../../src/mvcc/key-value.js';
 import type { StoreEvent } from '../../src/mvcc/types.js';
 import {
@@ -8,7 +8,7 @@ import {
   type MemberId,
   type Message,
 } from '../../src/raft/types.js';
-import type { Member } from '../../src/server/member.js';
+import type { Member } from '../../src/server/member/member.js';
 import { Wal } from '../../src/wal/wal.js';
 import { memoryEnv } from '../support/memory-env.js';
 import type { Host } from './host.js';

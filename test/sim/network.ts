@@ -1,4 +1,4 @@
-import type { Done } from '../../src/env/env.js';
+import type { Done } from '../../src/base/env/env.js';
 import type { MemberId, Message } from '../../src/raft/types.js';
 import { decodeMessages, encodeMessages } from '../../src/server/peer/codec.js';
 import type {

@@ -1,5 +1,5 @@
 import type { MemberId } from '../../src/raft/types.js';
-import type { Member } from '../../src/server/member.js';
+import type { Member } from '../../src/server/member/member.js';
 import { bootstrapClusterId, bootstrapMemberId } from '../../src/server/config/ids.js';
 import { Checker, type Violation } from './checker.js';
 import { Watcher, Writer, type Load } from './clients.js';

@@ -1,4 +1,4 @@
-import type { MemberSample } from '../../src/server/metrics.js';
+import type { MemberSample } from '../../src/server/metrics/metrics.js';
 
 /** A follower's state with numbers that can be told apart. */
 export function memberSample(): MemberSample {

@@ -7,7 +7,7 @@
  *
  * Work completes through `schedule`, so a simulator decides when; `fault` may turn any operation into an error.
  */
-import type { Disk, DiskFile, Done } from '../../src/env/env.js';
+import type { Disk, DiskFile, Done } from '../../src/base/env/env.js';
 
 const SECTOR_BYTES = 512;
 

@@ -1,5 +1,10 @@
-import type { Done } from '../../src/env/env.js';
-import type { Engine, EngineBatch, EngineFactory, EngineIterator } from '../../src/mvcc/types.js';
+import type { Done } from '../../src/base/env/env.js';
+import type {
+  Engine,
+  EngineBatch,
+  EngineFactory,
+  EngineIterator,
+} from '../../src/storage/engine.js';
 
 /**
  * An engine in memory that behaves like one on a disk: a disk keeps what was synced, and a crash takes away any

@@ -1,4 +1,4 @@
-import type { Disk, Env } from '../../src/env/env.js';
+import type { Disk, Env } from '../../src/base/env/env.js';
 
 /** Thrown in place of ending the process. */
 export class FatalStop extends Error {

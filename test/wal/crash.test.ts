@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { Env } from '../../src/env/env.js';
+import type { Env } from '../../src/base/env/env.js';
 import type { WalRecovery } from '../../src/wal/types.js';
 import { Wal } from '../../src/wal/wal.js';
 import { FatalStop, memoryEnv, seededU32 } from '../support/memory-env.js';

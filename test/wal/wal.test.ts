@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createNodeEnv } from '../../src/env/node.js';
+import { createNodeEnv } from '../../src/base/env/node.js';
 import { WalForeign } from '../../src/wal/errors.js';
 import type { WalBatch } from '../../src/wal/types.js';
 import { Wal } from '../../src/wal/wal.js';

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { StartupError, dataDirFailure } from '../../server/config/startup-error.js';
+import { StartupError, dataDirFailure } from '../../base/flags/startup-error.js';
 
 /** Where the members of a local cluster live; kept in its directory, so that the cluster can be continued. */
 export interface ClusterPlan {

@@ -5,8 +5,8 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { idText } from '../../server/config/ids.js';
-import { StartupError } from '../../server/config/startup-error.js';
-import { mainstayVersion } from '../../server/config/version.js';
+import { StartupError } from '../../base/flags/startup-error.js';
+import { mainstayVersion } from '../../base/flags/version.js';
 import { MemberProcess } from './member-process.js';
 import type { UnexpectedExit } from './member-process.js';
 import { StatusClient } from './member-status.js';

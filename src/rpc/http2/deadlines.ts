@@ -5,8 +5,8 @@
  * A deadline is reported up to `TICK_MS` late and never early. Deadlines beyond one turn of the wheel stay in their
  * slot and are looked at once per turn.
  */
-import type { Timer } from '../../env/env.js';
-import { invariant } from '../../invariant.js';
+import type { Timer } from '../../base/env/env.js';
+import { invariant } from '../../base/invariant.js';
 import type { TransportEnv } from '../transport.js';
 
 const TICK_MS = 10;

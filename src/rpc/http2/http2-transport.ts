@@ -17,7 +17,7 @@ import { TURN_BYTES, TURN_MS } from './limits.js';
 import { BlockPool } from './output.js';
 import { HeadBuilder } from './request-head.js';
 import { serviceNames } from '../transport.js';
-import type { Timer } from '../../env/env.js';
+import type { Timer } from '../../base/env/env.js';
 import type {
   RpcTransport,
   ServiceTable,

@@ -4,7 +4,7 @@
  * The code is canonical: the lengths alone determine it. No code is shorter than five bits, so a step emits at
  * most one symbol.
  */
-import { invariant } from '../../invariant.js';
+import { invariant } from '../../base/invariant.js';
 
 /** Length in bits of each symbol's code, one base-36 digit for each of the symbols 0 to 255 and the end mark. */
 const CODE_LENGTHS =

@@ -14,25 +14,25 @@ import {
   type PutRequest,
   type TxnRequest,
 } from '../../gen/rpc.js';
-import { Bucket, type Backend } from '../../mvcc/backend.js';
+import { Bucket, type Backend } from '../../storage/backend.js';
 import { emptyRow } from '../../mvcc/key-index.js';
 import { leaseOf, valueOf } from '../../mvcc/key-value.js';
-import type { Lessor } from '../../mvcc/lessor.js';
+import type { Lessor } from '../../lease/lessor.js';
 import type { Store } from '../../mvcc/store.js';
 import { NO_LEASE, type LeaseId } from '../../mvcc/types.js';
-import type { WatchHub } from '../../mvcc/watch-hub.js';
+import type { WatchHub } from '../../watch/hub.js';
 import type { WriteTxn } from '../../mvcc/write-txn.js';
 import type { RpcError } from '../../rpc/service.js';
-import { unreachable } from '../../invariant.js';
-import { errorOf, errors } from '../errors.js';
-import { FieldWriter } from '../field-writer.js';
-import type { HeaderEncoder } from '../header.js';
-import { decodeLeaseExpiry } from '../lease-expiry.js';
-import { CommandKind } from '../member-api.js';
-import { Alarms } from './alarms.js';
-import { intervalOf, keyOf } from './interval.js';
-import { Members } from './members.js';
-import { selectNow, writeSelection } from './range.js';
+import { unreachable } from '../../base/invariant.js';
+import { errorOf, errors } from '../contract/errors.js';
+import { FieldWriter } from '../../base/bytes/field-writer.js';
+import type { HeaderEncoder } from '../contract/header.js';
+import { decodeLeaseExpiry } from '../lease/expiry.js';
+import { CommandKind } from '../contract/member-api.js';
+import { Alarms } from '../upkeep/alarms.js';
+import { intervalOf, keyOf } from '../contract/interval.js';
+import { Members } from '../membership/members.js';
+import { selectNow, writeSelection } from '../reads/selection.js';
 import { choosePath, hasPut, pathProblem, putProblem, type TxnPath } from './txn.js';
 
 /**

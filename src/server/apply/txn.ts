@@ -4,8 +4,8 @@ import { leaseOf, valueOf } from '../../mvcc/key-value.js';
 import type { Store } from '../../mvcc/store.js';
 import { NO_LEASE, type RowRef } from '../../mvcc/types.js';
 import type { RpcError } from '../../rpc/service.js';
-import { errorOf, errors } from '../errors.js';
-import { intervalOf, keyOf } from './interval.js';
+import { errorOf, errors } from '../contract/errors.js';
+import { intervalOf, keyOf } from '../contract/interval.js';
 
 /**
  * What a transaction decides before it changes anything: the outcome of its compares and whether the path

@@ -1,8 +1,8 @@
 import { lookup } from 'node:dns/promises';
 import { bootstrapClusterId, bootstrapMemberId } from './ids.js';
 import type { ServerConfig } from './server-config.js';
-import { StartupError } from './startup-error.js';
-import { normalUrl, parseServerUrl } from './url.js';
+import { StartupError } from '../../base/flags/startup-error.js';
+import { normalUrl, parseServerUrl } from '../../base/flags/url.js';
 
 /** The members a new cluster starts with, in ascending order of id, and the ids that follow from them. */
 export interface BootstrapCluster {

@@ -1,7 +1,7 @@
 import { FLAGS, envName, findFlag, flagNames } from './flags.js';
 import { parseFlagText } from './settings.js';
 import type { Assignment } from './settings.js';
-import { StartupError } from './startup-error.js';
+import { StartupError } from '../../base/flags/startup-error.js';
 
 /** A command line that cannot be understood: the process prints the text and the usage, and exits with 2. */
 export class UsageError extends Error {

@@ -1,4 +1,4 @@
-import { parseDurationMs, parseInteger } from './go-values.js';
+import { parseDurationMs, parseInteger } from '../../base/flags/values.js';
 
 /** When history is compacted without being asked for. */
 export type AutoCompaction =

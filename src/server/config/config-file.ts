@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { parseDocument } from 'yaml';
-import type { FlagSpec } from './flag-spec.js';
+import type { FlagSpec } from '../../base/flags/spec.js';
 import { FLAGS } from './flags.js';
 import { parseFlagText } from './settings.js';
 import type { Assignment, FlagValue } from './settings.js';
-import { StartupError } from './startup-error.js';
+import { StartupError } from '../../base/flags/startup-error.js';
 
 /** A config file's settings; keys it has that mean nothing are in `warnings`. */
 export interface FileSettings {

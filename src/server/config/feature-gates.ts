@@ -1,4 +1,4 @@
-import { parseBool } from './go-values.js';
+import { parseBool } from '../../base/flags/values.js';
 
 /** A switch for optional behaviour. `isEffective` is false where this release accepts it without doing anything. */
 interface GateSpec {

@@ -1,4 +1,4 @@
-import type { FlagSpec, FlagType } from './flag-spec.js';
+import type { FlagSpec, FlagType } from '../../base/flags/spec.js';
 
 const NO_MEMBERSHIP = 'has no effect until members can be added and removed at run time';
 const NO_BBOLT = 'has no effect: it tunes a storage engine that mainstay does not use';

@@ -1,4 +1,4 @@
-import type { FlagSpec } from './flag-spec.js';
+import type { FlagSpec } from '../../base/flags/spec.js';
 
 const NO_TLS = 'needs TLS, which this release does not have yet';
 const NO_AUTH = 'needs user authentication, which this release does not have yet';

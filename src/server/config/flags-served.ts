@@ -1,4 +1,4 @@
-import type { FlagSpec } from './flag-spec.js';
+import type { FlagSpec } from '../../base/flags/spec.js';
 
 /** Which transport serves gRPC unless `--rpc-transport` says otherwise. */
 const DEFAULT_TRANSPORT = 'http2';

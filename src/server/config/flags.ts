@@ -1,4 +1,4 @@
-import type { FlagSpec } from './flag-spec.js';
+import type { FlagSpec } from '../../base/flags/spec.js';
 import { IGNORED_FLAGS } from './flags-ignored.js';
 import { REFUSED_FLAGS } from './flags-refused.js';
 import { SERVED_FLAGS } from './flags-served.js';

@@ -1,5 +1,5 @@
-import { FLAG_GROUPS } from './flag-spec.js';
-import type { FlagSpec } from './flag-spec.js';
+import { FLAG_GROUPS } from '../../base/flags/spec.js';
+import type { FlagSpec } from '../../base/flags/spec.js';
 import { FLAGS, envName } from './flags.js';
 
 /** The reference that `mainstay server --help` prints. */

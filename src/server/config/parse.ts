@@ -10,8 +10,8 @@ import { buildServerConfig } from './server-config.js';
 import type { ServerConfig } from './server-config.js';
 import { assembleSettings } from './settings.js';
 import type { Assignment } from './settings.js';
-import { StartupError, formatStartupError } from './startup-error.js';
-import { versionText } from './version.js';
+import { StartupError, formatStartupError } from '../../base/flags/startup-error.js';
+import { versionText } from '../../base/flags/version.js';
 
 export type ParsedServerConfig =
   | {

@@ -3,9 +3,9 @@ import type { AutoCompaction } from './compaction-retention.js';
 import { FEATURE_GATES, GATE_NAMES, parseFeatureGates } from './feature-gates.js';
 import type { FeatureGates, GateName } from './feature-gates.js';
 import type { ServedValues, Settings } from './settings.js';
-import { StartupError } from './startup-error.js';
-import { isBindable, normalUrl, parseServerUrl } from './url.js';
-import type { ServerUrl } from './url.js';
+import { StartupError } from '../../base/flags/startup-error.js';
+import { isBindable, normalUrl, parseServerUrl } from '../../base/flags/url.js';
+import type { ServerUrl } from '../../base/flags/url.js';
 
 /** Everything a member is told when it starts, checked and in one shape whatever its source. */
 export interface ServerConfig {

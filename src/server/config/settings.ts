@@ -1,12 +1,12 @@
-import type { FlagSpec } from './flag-spec.js';
+import type { FlagSpec } from '../../base/flags/spec.js';
 import type { SERVED_FLAGS } from './flags-served.js';
 import { FLAGS } from './flags.js';
 import { isGateName } from './feature-gates.js';
 import type { GateName } from './feature-gates.js';
-import { parseBool, parseDurationMs, parseInteger } from './go-values.js';
-import { StartupError } from './startup-error.js';
-import { parseUrlList } from './url.js';
-import type { ServerUrl } from './url.js';
+import { parseBool, parseDurationMs, parseInteger } from '../../base/flags/values.js';
+import { StartupError } from '../../base/flags/startup-error.js';
+import { parseUrlList } from '../../base/flags/url.js';
+import type { ServerUrl } from '../../base/flags/url.js';
 
 /** A flag's value in memory. Units: durations are milliseconds. */
 export type FlagValue = string | boolean | number | readonly ServerUrl[] | readonly string[];

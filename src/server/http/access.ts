@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { sendPlain } from './respond.js';
+import { sendPlain } from '../../base/net/respond.js';
 
 const ALLOWED_METHODS = 'POST, GET, OPTIONS, PUT, DELETE';
 const ALLOWED_HEADERS = 'accept, content-type, authorization';

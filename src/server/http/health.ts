@@ -2,9 +2,9 @@
  * /health, /livez and /readyz: may this member be sent traffic, must it be restarted? They answer from the
  * member's state through HealthFacts and know nothing else of it.
  */
-import type { MemberMetrics } from '../metrics.js';
-import { allowGetOnly, sendNotFound, sendPlain, sendText } from './respond.js';
-import type { HttpHandler } from './respond.js';
+import type { MemberMetrics } from '../metrics/metrics.js';
+import { allowGetOnly, sendNotFound, sendPlain, sendText } from '../../base/net/respond.js';
+import type { HttpHandler } from '../../base/net/respond.js';
 
 /** What the checks need to know about a member. */
 export interface HealthFacts {

@@ -3,16 +3,16 @@
  * Each function returns a listener for a node:http server. Statuses, bodies and headers are etcd's.
  */
 import type { RequestListener } from 'node:http';
-import { ETCD_VERSION } from '../config/version.js';
+import { ETCD_VERSION } from '../../base/flags/version.js';
 import { idText } from '../config/ids.js';
-import type { MetricsPage } from '../metrics-page.js';
-import type { MemberMetrics } from '../metrics.js';
+import type { MetricsPage } from '../metrics/page.js';
+import type { MemberMetrics } from '../metrics/metrics.js';
 import { admit } from './access.js';
 import type { AccessRules } from './access.js';
 import { healthHandler, probeHandler } from './health.js';
 import type { HealthFacts } from './health.js';
-import { allowGetOnly, requestUrl, send, sendNotFound, sendPlain } from './respond.js';
-import type { HttpHandler } from './respond.js';
+import { allowGetOnly, requestUrl, send, sendNotFound, sendPlain } from '../../base/net/respond.js';
+import type { HttpHandler } from '../../base/net/respond.js';
 
 /** A member as its peers' /members shows it. */
 export interface HttpMember {

@@ -1,7 +1,7 @@
-import type { Key } from '../../mvcc/types.js';
-import { AlarmType } from '../apply/alarms.js';
-import type { Member } from '../member.js';
-import type { MemberSample } from '../metrics.js';
+import type { Key } from '../../base/collections/interval.js';
+import { AlarmType } from '../upkeep/alarms.js';
+import type { Member } from '../member/member.js';
+import type { MemberSample } from '../metrics/metrics.js';
 import type { HealthFacts } from './health.js';
 import type { ClusterFacts, HttpMember } from './listeners.js';
 

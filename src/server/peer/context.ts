@@ -1,4 +1,4 @@
-import type { Env } from '../../env/env.js';
+import type { Env } from '../../base/env/env.js';
 import type { MemberId } from '../../raft/types.js';
 import type { PeerHandler } from './types.js';
 

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { Env, Timer } from '../../env/env.js';
+import type { Env, Timer } from '../../base/env/env.js';
 import type { Frame, FrameReader } from './frames.js';
 
 const LINGER_MS = 5000;

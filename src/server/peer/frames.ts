@@ -5,7 +5,7 @@
  *
  * The dialler sends the preface and a hello; everything else waits for the reply to it.
  */
-import { crc32c } from '../../crc32c.js';
+import { crc32c } from '../../base/bytes/crc32c.js';
 
 /** No HTTP method begins like this, and no TLS handshake does. */
 export const PREFACE = Buffer.from('mainstay-peer/1\n', 'latin1');

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { Timer } from '../../env/env.js';
+import type { Timer } from '../../base/env/env.js';
 import type { PeerHello } from '../../gen/peer.js';
 import {
   decodePeerHello,

@@ -6,7 +6,7 @@
  * jittered pauses; the handler hears of each outage once, and that the process is gone only when the other side broke
  * the connection and its address then refuses a new one.
  */
-import type { Timer } from '../../env/env.js';
+import type { Timer } from '../../base/env/env.js';
 import { decodePeerReplyFrame, encodePeerRequestFrame } from '../../gen/peer.js';
 import type { Message } from '../../raft/types.js';
 import { sizeMessage, writeMessage } from './codec.js';

@@ -1,4 +1,4 @@
-import { crc32c } from '../../crc32c.js';
+import { crc32c } from '../../base/bytes/crc32c.js';
 import type { MemberId, Message } from '../../raft/types.js';
 import { MessageType } from '../../raft/types.js';
 import { decodeMessages } from './codec.js';

@@ -1,5 +1,5 @@
-import { crc32c } from '../../crc32c.js';
-import type { Done } from '../../env/env.js';
+import { crc32c } from '../../base/bytes/crc32c.js';
+import type { Done } from '../../base/env/env.js';
 import type { Message } from '../../raft/types.js';
 import { encodeMessages } from './codec.js';
 import type { PeerContext } from './context.js';

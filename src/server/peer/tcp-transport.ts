@@ -13,7 +13,7 @@
  * Called by the member; `codec.ts` and `frames.ts` describe the bytes.
  */
 import * as net from 'node:net';
-import type { Done, Env, Timer } from '../../env/env.js';
+import type { Done, Env, Timer } from '../../base/env/env.js';
 import type { MemberId, Message } from '../../raft/types.js';
 import type { PeerContext, PeerIdentity, PeerLog, PeerMetrics } from './context.js';
 import { PING_INTERVAL_MS, idText } from './context.js';

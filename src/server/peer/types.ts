@@ -1,4 +1,4 @@
-import type { Done } from '../../env/env.js';
+import type { Done } from '../../base/env/env.js';
 import type { MemberId, Message } from '../../raft/types.js';
 
 /**

@@ -1,7 +1,7 @@
 import { encodeAuthStatusResponse } from '../../gen/rpc.js';
 import type { Method } from '../../rpc/service.js';
-import { errors } from '../errors.js';
-import type { Member } from '../member.js';
+import { errors } from '../contract/errors.js';
+import type { Member } from '../member/member.js';
 
 /** The revision of an authentication store nothing was ever changed in. */
 const DISABLED_REVISION = 1;

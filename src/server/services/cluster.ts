@@ -1,6 +1,6 @@
 import { decodeMemberListRequest, encodeMemberListResponse } from '../../gen/rpc.js';
 import type { Method, UnaryCall } from '../../rpc/service.js';
-import type { Member } from '../member.js';
+import type { Member } from '../member/member.js';
 
 /** etcdserverpb.Cluster, read-only: members cannot be changed at run time in this release. */
 export function clusterService(member: Member): [string, Method][] {

@@ -1,4 +1,4 @@
-import { DecodeError } from '../../rpc/proto-runtime.js';
+import { DecodeError } from '../../base/protobuf/runtime.js';
 import { RpcError, Status } from '../../rpc/service.js';
 
 /** The refusal of a message that is not of its type: what grpc-go answers. */

@@ -1,6 +1,6 @@
 import { decodeHealthCheckRequest, encodeHealthCheckResponse } from '../../gen/health.js';
 import type { Method } from '../../rpc/service.js';
-import { errors } from '../errors.js';
+import { errors } from '../contract/errors.js';
 import { refusingMalformed } from './decode.js';
 
 const SERVING = 1;

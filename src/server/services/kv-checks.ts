@@ -6,11 +6,12 @@ import type {
   RequestOp,
   TxnRequest,
 } from '../../gen/rpc.js';
-import { IntervalTree } from '../../mvcc/interval-tree.js';
-import { NO_LEASE, type Interval, type Key } from '../../mvcc/types.js';
+import { IntervalTree } from '../../base/collections/interval-tree.js';
+import type { Interval, Key } from '../../base/collections/interval.js';
+import { NO_LEASE } from '../../mvcc/types.js';
 import type { RpcError } from '../../rpc/service.js';
-import { intervalOf, keyOf } from '../apply/interval.js';
-import { errors } from '../errors.js';
+import { intervalOf, keyOf } from '../contract/interval.js';
+import { errors } from '../contract/errors.js';
 
 /**
  * What is wrong with a KV request before it is proposed: judged from the request alone, in the order in which etcd

@@ -7,11 +7,11 @@ import {
   type RangeRequest,
 } from '../../gen/rpc.js';
 import type { Method, StreamCall, UnaryCall } from '../../rpc/service.js';
-import { intervalOf } from '../apply/interval.js';
-import { hasFilters } from '../apply/range.js';
+import { intervalOf } from '../contract/interval.js';
+import { hasFilters } from '../reads/selection.js';
 import type { StateMachine } from '../apply/state-machine.js';
-import { errors } from '../errors.js';
-import { CommandKind, type MemberApi } from '../member-api.js';
+import { errors } from '../contract/errors.js';
+import { CommandKind, type MemberApi } from '../contract/member-api.js';
 import {
   checkDeleteRange,
   checkPut,
@@ -21,8 +21,8 @@ import {
   isSerializable,
 } from './kv-checks.js';
 import { refusingMalformed } from './decode.js';
-import { answerRange } from './range-read.js';
-import { answerRangeStream } from './range-stream.js';
+import { answerRange } from '../reads/range-read.js';
+import { answerRangeStream } from '../reads/range-stream.js';
 
 export interface KvOptions {
   readonly machine: StateMachine;

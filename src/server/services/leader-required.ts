@@ -1,6 +1,6 @@
 import type { RpcError, StreamCall } from '../../rpc/service.js';
-import { errors } from '../errors.js';
-import type { MemberApi } from '../member-api.js';
+import { errors } from '../contract/errors.js';
+import type { MemberApi } from '../contract/member-api.js';
 
 /** Election timeouts without a leader after which streams that require one are ended. */
 const LEADERLESS_TIMEOUTS = 3;

@@ -5,19 +5,19 @@ import {
   decodeLeaseTimeToLiveRequest,
   encodeLeaseGrantRequest,
 } from '../../gen/rpc.js';
-import { MAX_LEASE_TTL_SEC } from '../../mvcc/lessor.js';
+import { MAX_LEASE_TTL_SEC } from '../../lease/lessor.js';
 import type { LeaseId } from '../../mvcc/types.js';
 import { NO_LEASE } from '../../mvcc/types.js';
-import { allocate } from '../../rpc/proto-runtime.js';
+import { allocate } from '../../base/protobuf/runtime.js';
 import type { Method, RpcError, StreamCall, UnaryCall } from '../../rpc/service.js';
-import { errors } from '../errors.js';
-import type { MemberApi } from '../member-api.js';
-import { CommandKind } from '../member-api.js';
+import { errors } from '../contract/errors.js';
+import type { MemberApi } from '../contract/member-api.js';
+import { CommandKind } from '../contract/member-api.js';
 import { PeerRequest } from '../peer/types.js';
 import { refusingMalformed } from './decode.js';
 import { LeaderRequired } from './leader-required.js';
-import { answerAsLeader, askLeader } from './lease-leader.js';
-import { answerLeaseLeases } from './lease-list.js';
+import { answerAsLeader, askLeader } from '../lease/leader.js';
+import { answerLeaseLeases } from '../lease/list.js';
 
 /** Keepalives of one stream that may wait for their answer before more are read. */
 const KEEP_ALIVES_WAITING = 256;

@@ -7,10 +7,10 @@ import {
 import type { HashResult } from '../../mvcc/hash.js';
 import { NONE } from '../../raft/types.js';
 import { RpcError, Status, type Method, type UnaryCall } from '../../rpc/service.js';
-import { ETCD_CLUSTER_VERSION, ETCD_VERSION } from '../config/version.js';
-import { errorOf, errors } from '../errors.js';
-import { CommandKind } from '../member-api.js';
-import type { Member } from '../member.js';
+import { ETCD_CLUSTER_VERSION, ETCD_VERSION } from '../../base/flags/version.js';
+import { errorOf, errors } from '../contract/errors.js';
+import { CommandKind } from '../contract/member-api.js';
+import type { Member } from '../member/member.js';
 
 /** What Status reports as quota when none is set, as etcd does. */
 const NO_QUOTA = -1;

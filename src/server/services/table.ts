@@ -1,9 +1,9 @@
 import { allMethods } from '../../gen/services.js';
 import { NONE } from '../../raft/types.js';
-import { DecodeError } from '../../rpc/proto-runtime.js';
+import { DecodeError } from '../../base/protobuf/runtime.js';
 import type { CallContext, Method, RpcError, ServiceTable, StreamCall } from '../../rpc/service.js';
-import { errors, unimplemented } from '../errors.js';
-import type { Member } from '../member.js';
+import { errors, unimplemented } from '../contract/errors.js';
+import type { Member } from '../member/member.js';
 import { authService } from './auth.js';
 import { clusterService } from './cluster.js';
 import { malformed } from './decode.js';

@@ -1,11 +1,11 @@
 import { decodeWatchRequest } from '../../gen/rpc.js';
 import type { WatchCreateRequest } from '../../gen/rpc.js';
-import type { Interval } from '../../mvcc/types.js';
-import type { WatchCreate, WatchStream, WatchStreamOptions } from '../../mvcc/watch-stream.js';
+import type { Interval } from '../../base/collections/interval.js';
+import type { WatchCreate, WatchStream, WatchStreamOptions } from '../../watch/stream.js';
 import type { Method, RpcError, StreamCall } from '../../rpc/service.js';
-import { intervalOf } from '../apply/interval.js';
-import { errors } from '../errors.js';
-import type { MemberApi } from '../member-api.js';
+import { intervalOf } from '../contract/interval.js';
+import { errors } from '../contract/errors.js';
+import type { MemberApi } from '../contract/member-api.js';
 import { refusingMalformed } from './decode.js';
 import { LeaderRequired } from './leader-required.js';
 
@@ -24,7 +24,7 @@ const Filter = { noPut: 0, noDelete: 1 } as const;
 
 /**
  * etcdserverpb.Watch: one stream carries any number of watchers. What the client's requests mean is said here; the
- * watchers themselves live in the hub (src/mvcc/watch-hub.ts).
+ * watchers themselves live in the hub (src/watch/hub.ts).
  *
  * While the client does not read, its requests are not read either: each has an answer that would have to be kept.
  */

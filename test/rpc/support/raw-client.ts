@@ -1,6 +1,6 @@
 /** An HTTP/2 client that sends whatever a test wants, and a server whose time a test moves. */
 import * as net from 'node:net';
-import type { Timer } from '../../../src/env/env.js';
+import type { Timer } from '../../../src/base/env/env.js';
 import { HpackDecoder, MAX_STRING_BYTES } from '../../../src/rpc/http2/hpack-decoder.js';
 import { Http2Transport, type Http2Setup } from '../../../src/rpc/http2/http2-transport.js';
 import {

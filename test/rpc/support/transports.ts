@@ -2,7 +2,7 @@
 import * as grpc from '@grpc/grpc-js';
 import type { Socket } from 'node:net';
 import type { TlsOptions } from 'node:tls';
-import { createNodeEnv } from '../../../src/env/node.js';
+import { createNodeEnv } from '../../../src/base/env/node.js';
 import { GrpcJsTransport } from '../../../src/rpc/grpc-js-server.js';
 import { Http2Transport } from '../../../src/rpc/http2/http2-transport.js';
 import { listenMux, type MuxListener } from '../../../src/rpc/port-mux.js';

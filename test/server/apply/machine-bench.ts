@@ -1,11 +1,11 @@
-import { Backend } from '../../../src/mvcc/backend.js';
-import { Lessor } from '../../../src/mvcc/lessor.js';
+import { Backend } from '../../../src/storage/backend.js';
+import { Lessor } from '../../../src/lease/lessor.js';
 import { Store } from '../../../src/mvcc/store.js';
-import { WatchHub } from '../../../src/mvcc/watch-hub.js';
+import { WatchHub } from '../../../src/watch/hub.js';
 import type { RpcError } from '../../../src/rpc/service.js';
 import { StateMachine } from '../../../src/server/apply/state-machine.js';
-import { HeaderEncoder } from '../../../src/server/header.js';
-import type { CommandKind } from '../../../src/server/member-api.js';
+import { HeaderEncoder } from '../../../src/server/contract/header.js';
+import type { CommandKind } from '../../../src/server/contract/member-api.js';
 import { SteppedEnv } from '../../mvcc/stepped-env.js';
 import { MemoryEngine } from '../../support/memory-engine.js';
 

@@ -18,7 +18,7 @@ import {
 } from '../../../src/gen/rpc.js';
 import type { KeyValueInit } from '../../../src/gen/kv.js';
 import type { RpcError } from '../../../src/rpc/service.js';
-import { errors } from '../../../src/server/errors.js';
+import { errors } from '../../../src/server/contract/errors.js';
 import { CLUSTER_ID, MEMBER_ID, TERM } from './machine-bench.js';
 
 export interface Row {

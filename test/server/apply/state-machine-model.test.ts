@@ -12,8 +12,8 @@ import {
   encodeTxnRequest,
 } from '../../../src/gen/rpc.js';
 import { createRevisionOf, leaseOf, valueOf, versionOf } from '../../../src/mvcc/key-value.js';
-import { CommandKind } from '../../../src/server/member-api.js';
-import { randomOf } from '../../mvcc/watch-fakes.js';
+import { CommandKind } from '../../../src/server/contract/member-api.js';
+import { randomOf } from '../../watch/fakes.js';
 import { Draw, LEASES } from './commands.js';
 import { MachineBench, MEMBER_ID } from './machine-bench.js';
 import { Model, type Answer } from './model.js';

@@ -8,7 +8,7 @@ import {
   dataDirFailure,
   formatStartupError,
   listenFailure,
-} from '../../../src/server/config/startup-error.js';
+} from '../../../src/base/flags/startup-error.js';
 
 function config(...argv: string[]): ServerConfig {
   const result = parseServerConfig(argv, {});

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { FLAG_GROUPS } from '../../../src/server/config/flag-spec.js';
+import { FLAG_GROUPS } from '../../../src/base/flags/spec.js';
 import { FLAGS, findFlag, flagNames } from '../../../src/server/config/flags.js';
 import { flagsMarkdown, helpText } from '../../../src/server/config/help.js';
 import { parseServerConfig } from '../../../src/server/config/parse.js';

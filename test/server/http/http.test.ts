@@ -11,8 +11,8 @@ import {
   peerListener,
 } from '../../../src/server/http/listeners.js';
 import type { ClusterFacts } from '../../../src/server/http/listeners.js';
-import { MetricsPage } from '../../../src/server/metrics-page.js';
-import { MemberMetrics } from '../../../src/server/metrics.js';
+import { MetricsPage } from '../../../src/server/metrics/page.js';
+import { MemberMetrics } from '../../../src/server/metrics/metrics.js';
 import { memberSample } from '../../support/member-sample.js';
 
 interface Answer {

@@ -7,7 +7,7 @@ import {
   type TxnRequest,
   type TxnRequestInit,
 } from '../../../src/gen/rpc.js';
-import { errors } from '../../../src/server/errors.js';
+import { errors } from '../../../src/server/contract/errors.js';
 import {
   checkPut,
   checkRange,

@@ -4,14 +4,14 @@ import {
   encodeHashKVRequest,
   encodePutRequest,
 } from '../../../src/gen/rpc.js';
-import { Backend } from '../../../src/mvcc/backend.js';
-import { errors } from '../../../src/server/errors.js';
-import { CommandKind } from '../../../src/server/member-api.js';
-import type { Member } from '../../../src/server/member.js';
+import { Backend } from '../../../src/storage/backend.js';
+import { errors } from '../../../src/server/contract/errors.js';
+import { CommandKind } from '../../../src/server/contract/member-api.js';
+import type { Member } from '../../../src/server/member/member.js';
 import { maintenanceService } from '../../../src/server/services/maintenance.js';
 import { MemoryEngine } from '../../support/memory-engine.js';
 import { MachineBench } from '../apply/machine-bench.js';
-import { callMethod, type FakeCall } from './lease-fakes.js';
+import { callMethod, type FakeCall } from '../lease/fakes.js';
 
 const KEYS = 200;
 

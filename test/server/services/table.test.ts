@@ -12,10 +12,10 @@ import {
   encodeTxnRequest,
 } from '../../../src/gen/rpc.js';
 import { Status, type ServiceTable } from '../../../src/rpc/service.js';
-import { errors } from '../../../src/server/errors.js';
+import { errors } from '../../../src/server/contract/errors.js';
 import { serviceTable } from '../../../src/server/services/table.js';
-import { Machine, MemberBench } from '../core/member-bench.js';
-import { callMethod, type FakeCall } from './lease-fakes.js';
+import { Machine, MemberBench } from '../member/member-bench.js';
+import { callMethod, type FakeCall } from '../lease/fakes.js';
 
 const KV = '/etcdserverpb.KV/';
 const MAINTENANCE = '/etcdserverpb.Maintenance/';

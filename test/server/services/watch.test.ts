@@ -2,8 +2,8 @@ import { expect } from 'chai';
 import { decodeWatchResponse, encodeWatchRequest } from '../../../src/gen/rpc.js';
 import type { WatchCreateRequestInit, WatchResponse } from '../../../src/gen/rpc.js';
 import { watchService } from '../../../src/server/services/watch.js';
-import { callMethod, FakeMember } from './lease-fakes.js';
-import type { FakeCall } from './lease-fakes.js';
+import { callMethod, FakeMember } from '../lease/fakes.js';
+import type { FakeCall } from '../lease/fakes.js';
 
 const WATCH = '/etcdserverpb.Watch/Watch';
 const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1');

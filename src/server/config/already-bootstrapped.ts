@@ -1,0 +1,73 @@
+import { idText } from './ids.js';
+import { StartupError } from '../../base/flags/startup-error.js';
+import type { Bootstrap } from '../contract/member-options.js';
+
+/**
+ * Asks the other members of a new cluster, before a member without data joins it, whether they have seen this member
+ * before. One that has lost its data must not come back under its old id: it could vote twice in a term and would
+ * acknowledge again what it no longer holds (R34).
+ *
+ * Nobody answering is the ordinary case, a cluster that is just being started.
+ */
+const ASK_TIMEOUT_MS = 1000;
+
+interface MemberEntry {
+  readonly id: string;
+  /** A member publishes its client URLs once it has started. */
+  readonly hasStarted: boolean;
+}
+
+/**
+ * Throws: StartupError when a peer belongs to another cluster, or knows this member as one that has started already.
+ */
+export async function refuseIfBootstrapped(bootstrap: Bootstrap, dataDir: string): Promise<void> {
+  const urls = bootstrap.members
+    .filter((member) => member.id !== bootstrap.memberId)
+    .flatMap((member) => member.peerURLs);
+  const answers = await Promise.all(urls.map((url) => ask(url)));
+  for (const answer of answers) {
+    if (answer === undefined) continue;
+    if (answer.clusterId !== idText(bootstrap.clusterId)) {
+      throw new StartupError(
+        `${answer.url} belongs to another cluster (${answer.clusterId}; the flags of this member describe ${idText(bootstrap.clusterId)})`,
+        'give all members the same --initial-cluster and --initial-cluster-token, or use other peer URLs',
+      );
+    }
+    const own = answer.members.find((member) => member.id === bootstrap.memberId.toString());
+    if (own?.hasStarted === true) {
+      throw new StartupError(
+        `member ${idText(bootstrap.memberId)} has already been bootstrapped, but ${dataDir} holds no data of it`,
+        'point --data-dir at the data of this member or restore it from a backup; a member that lost its data must not come back under its old id',
+      );
+    }
+  }
+}
+
+interface Answer {
+  readonly url: string;
+  readonly clusterId: string;
+  readonly members: readonly MemberEntry[];
+}
+
+async function ask(url: string): Promise<Answer | undefined> {
+  try {
+    const response = await fetch(`${url}/members`, { signal: AbortSignal.timeout(ASK_TIMEOUT_MS) });
+    const clusterId = response.headers.get('x-etcd-cluster-id');
+    if (!response.ok || clusterId === null) return undefined;
+    return { url, clusterId, members: entriesOf(await response.text()) };
+  } catch {
+    // Not running, not reachable, or not a member: it has nothing to say against this start.
+    return undefined;
+  }
+}
+
+/** The entries of a /members answer. Ids are numbers of 64 bits, so they are taken from the text. */
+function entriesOf(text: string): MemberEntry[] {
+  const quoted = text.replace(/"id":(\d+)/g, '"id":"$1"');
+  const list: unknown = JSON.parse(quoted);
+  if (!Array.isArray(list)) return [];
+  return list.map((entry: { id?: unknown; clientURLs?: unknown }) => ({
+    id: typeof entry.id === 'string' ? entry.id : '',
+    hasStarted: Array.isArray(entry.clientURLs) && entry.clientURLs.length > 0,
+  }));
+}

@@ -1,0 +1,79 @@
+import type { MvccReason } from '../../mvcc/types.js';
+import { RpcError, Status } from '../../rpc/service.js';
+
+/**
+ * Every refusal a client can see, with the exact code and text that clients match on.
+ * Ref: etcd api/v3rpc/rpctypes/error.go. No other file spells one of these texts.
+ */
+const e = (code: Status, message: string): RpcError => Object.freeze(new RpcError(code, message));
+const etcd = (code: Status, message: string): RpcError => e(code, `etcdserver: ${message}`);
+
+export const errors = {
+  emptyKey: etcd(Status.invalidArgument, 'key is not provided'),
+  keyNotFound: etcd(Status.invalidArgument, 'key not found'),
+  valueProvided: etcd(Status.invalidArgument, 'value is provided'),
+  leaseProvided: etcd(Status.invalidArgument, 'lease is provided'),
+  tooManyOps: etcd(Status.invalidArgument, 'too many operations in txn request'),
+  duplicateKey: etcd(Status.invalidArgument, 'duplicate key given in txn request'),
+  invalidClientApiVersion: etcd(Status.invalidArgument, 'invalid client api version'),
+  invalidSortOption: etcd(Status.invalidArgument, 'invalid sort option'),
+  compacted: etcd(Status.outOfRange, 'mvcc: required revision has been compacted'),
+  futureRevision: etcd(Status.outOfRange, 'mvcc: required revision is a future revision'),
+  noSpace: etcd(Status.resourceExhausted, 'mvcc: database space exceeded'),
+  leaseNotFound: etcd(Status.notFound, 'requested lease not found'),
+  leaseExists: etcd(Status.failedPrecondition, 'lease already exists'),
+  leaseTtlTooLarge: etcd(Status.outOfRange, 'too large lease TTL'),
+  watchCanceled: etcd(Status.cancelled, 'watch canceled'),
+  requestTooLarge: etcd(Status.invalidArgument, 'request is too large'),
+  // Declared as RESOURCE_EXHAUSTED by etcd's library, but UNKNOWN is what its servers send.
+  tooManyRequests: etcd(Status.unknown, 'too many requests'),
+  noLeader: etcd(Status.unavailable, 'no leader'),
+  notLeader: etcd(Status.failedPrecondition, 'not leader'),
+  leaderChanged: etcd(Status.unavailable, 'leader changed'),
+  notCapable: etcd(Status.failedPrecondition, 'not capable'),
+  stopped: etcd(Status.unavailable, 'server stopped'),
+  timeout: etcd(Status.unavailable, 'request timed out'),
+  timeoutLeaderFailure: etcd(
+    Status.unavailable,
+    'request timed out, possibly due to previous leader failure',
+  ),
+  timeoutConnectionLost: etcd(
+    Status.unavailable,
+    'request timed out, possibly due to connection lost',
+  ),
+  timeoutApplied: etcd(
+    Status.unavailable,
+    'request timed out, waiting for the applied index took too long',
+  ),
+  corrupt: etcd(Status.dataLoss, 'corrupt cluster'),
+  notSupportedForLearner: etcd(Status.failedPrecondition, 'rpc not supported for learner'),
+  authNotEnabled: etcd(Status.failedPrecondition, 'authentication is not enabled'),
+  memberNotFound: etcd(Status.notFound, 'member not found'),
+  // Texts without the prefix.
+  deadlineExceeded: e(Status.deadlineExceeded, 'context deadline exceeded'),
+  canceled: e(Status.cancelled, 'context canceled'),
+  notPrimaryLessor: e(Status.unknown, 'not a primary lessor'),
+  unknownHealthService: e(Status.notFound, 'unknown service'),
+  rangeStreamSort: e(Status.unimplemented, 'RangeStream does not support custom sort orders'),
+  rangeStreamFilters: e(Status.unimplemented, 'RangeStream does not support revision filters'),
+} as const;
+
+const byReason: Record<MvccReason, RpcError> = {
+  compacted: errors.compacted,
+  'future-revision': errors.futureRevision,
+  'state-replaced': errors.leaderChanged,
+  'lease-not-found': errors.leaseNotFound,
+  'lease-exists': errors.leaseExists,
+  'lease-ttl-too-large': errors.leaseTtlTooLarge,
+};
+
+/** The client-visible form of a store's refusal. */
+export function errorOf(reason: MvccReason): RpcError {
+  return byReason[reason];
+}
+
+/** The answer to a method this server knows by name but does not serve. */
+export function unimplemented(path: string): RpcError {
+  const [, service = '', method = ''] = path.split('/');
+  return e(Status.unimplemented, `unknown method ${method} for service ${service}`);
+}

@@ -1,0 +1,63 @@
+import type { Env } from '../../base/env/env.js';
+import type { CompactionPace } from '../../mvcc/store.js';
+import type { EngineFactory } from '../../storage/engine.js';
+import type { MemberId } from '../../raft/types.js';
+import type { Logger } from '../../base/observe/logger.js';
+import type { PeerTransport } from '../peer/types.js';
+import type { SnapshotOutcome } from '../snapshot/keeper.js';
+
+export interface BootstrapMember {
+  readonly id: MemberId;
+  readonly name: string;
+  readonly peerURLs: readonly string[];
+}
+
+/** The cluster a member without data forms. */
+export interface Bootstrap {
+  readonly memberId: MemberId;
+  readonly clusterId: bigint;
+  readonly members: readonly BootstrapMember[];
+}
+
+export interface MemberOptions {
+  readonly env: Env;
+  readonly log: Logger;
+  readonly name: string;
+  readonly dataDir: string;
+  readonly walDir?: string;
+  /** Used when the data directory is empty; afterwards the log's own identity counts. */
+  readonly bootstrap: Bootstrap | undefined;
+  readonly clientUrls: readonly string[];
+  readonly heartbeatMs: number;
+  readonly electionMs: number;
+  readonly preVote: boolean;
+  /** Skips most of the wait for the first election (`--initial-election-tick-advance`). */
+  readonly advanceElection: boolean;
+  /** Applied entries between two log markers, and entries kept behind the marker for slow followers. */
+  readonly snapshotCount: number;
+  readonly snapshotCatchupEntries: number;
+  readonly maxRequestBytes: number;
+  /** Bytes; Infinity for none. */
+  readonly quotaBytes: number;
+  readonly segmentBytes: number;
+  /** Most bytes of entries in one message to a follower. */
+  readonly maxAppendBytes: number;
+  readonly noFsync: boolean;
+  readonly leaseCheckpoint: boolean;
+  readonly compaction: CompactionPace;
+  readonly openEngine: EngineFactory;
+  readonly createTransport: (identity: {
+    readonly clusterId: bigint;
+    readonly memberId: MemberId;
+    readonly incarnation: number;
+  }) => PeerTransport;
+  readonly onWalSync?: (seconds: number) => void;
+  readonly onWalWrite?: (bytes: number) => void;
+  readonly onBackendCommit?: (seconds: number) => void;
+  /** Applies that take longer are logged and reported; none if absent. */
+  readonly warningApplyMs?: number;
+  readonly onApplySlow?: () => void;
+  readonly onSnapshotSent?: SnapshotOutcome;
+  readonly onSnapshotReceived?: SnapshotOutcome;
+  readonly onRemoved?: () => void;
+}

@@ -1,0 +1,29 @@
+import { decodeLeaseRevokeRequest, encodeLeaseRevokeRequest } from '../../gen/rpc.js';
+import type { LeaseId } from '../../mvcc/types.js';
+
+/*
+ * Body of the leaseExpire command: term u64 big-endian, then a LeaseRevokeRequest.
+ *
+ * The term is that of the leader whose clock says the lease is over. If the command reaches the log in another term, a
+ * new leader may have renewed the lease meanwhile, and apply drops it (F1).
+ */
+const TERM_BYTES = 8;
+
+export function encodeLeaseExpiry(term: number, id: LeaseId): Uint8Array {
+  const revoke = encodeLeaseRevokeRequest({ ID: id });
+  const body = Buffer.alloc(TERM_BYTES + revoke.length);
+  body.writeBigUInt64BE(BigInt(term));
+  body.set(revoke, TERM_BYTES);
+  return body;
+}
+
+export function decodeLeaseExpiry(body: Uint8Array): {
+  readonly term: number;
+  readonly id: LeaseId;
+} {
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  return {
+    term: Number(view.getBigUint64(0)),
+    id: decodeLeaseRevokeRequest(body, TERM_BYTES).ID,
+  };
+}

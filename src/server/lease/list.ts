@@ -1,0 +1,74 @@
+import { encodeLeaseLeasesResponse } from '../../gen/rpc.js';
+import type { LeaseId } from '../../mvcc/types.js';
+import type { UnaryCall } from '../../rpc/service.js';
+import type { MemberApi } from '../contract/member-api.js';
+import { sortInSlices } from '../../base/slices/sliced-sort.js';
+
+/** Leases looked up between two looks at the clock. */
+const LOOKUP_LEASES = 256;
+/** Leases encoded between two looks at the clock, and in a part of the reply. */
+const PART_LEASES = 2048;
+
+/** A row of the reply, with what it is sorted by. */
+interface Row {
+  readonly ID: LeaseId;
+  readonly dueMs: number;
+}
+
+/**
+ * Answers LeaseLeases: the leases that existed at the time of the call, those that expire first in front.
+ *
+ * Which ones is settled within the call; looking up, sorting and encoding them takes as many turns as it needs.
+ */
+export function answerLeaseLeases(api: MemberApi, call: UnaryCall): void {
+  const { env, lessor, slices } = api;
+  const header = api.header();
+  const ids = lessor.leases();
+  const rows: Row[] = [];
+  const isOver = (): boolean => call.cancelled;
+
+  const lookUp = (): boolean => {
+    const nowMs = env.clock.monoMs();
+    for (const ID of ids.slice(rows.length, rows.length + LOOKUP_LEASES)) {
+      rows.push({ ID, dueMs: lessor.dueMs(ID, nowMs) });
+    }
+    return rows.length === ids.length;
+  };
+
+  const encode = (sorted: readonly Row[]): void => {
+    const parts = [encodeLeaseLeasesResponse({ header, leases: sorted.slice(0, PART_LEASES) })];
+    // Repeated fields of messages put one behind the other are those of one message.
+    const encodePart = (): boolean => {
+      const from = parts.length * PART_LEASES;
+      if (from >= sorted.length) return true;
+      const leases = sorted.slice(from, from + PART_LEASES);
+      parts.push(encodeLeaseLeasesResponse({ leases }));
+      return false;
+    };
+    slices.run(isOver, encodePart, () => replyInParts(call, parts));
+  };
+
+  slices.run(isOver, lookUp, () => {
+    sortInSlices(slices, rows, byDueTime, isOver, encode);
+  });
+}
+
+/** Not by subtraction: on a member that is not the leader all are due at Infinity. */
+function byDueTime(a: Row, b: Row): number {
+  if (a.dueMs === b.dueMs) return 0;
+  return a.dueMs < b.dueMs ? -1 : 1;
+}
+
+function replyInParts(call: UnaryCall, parts: readonly Uint8Array[]): void {
+  const [first] = parts;
+  if (first !== undefined && parts.length === 1) return call.reply(first);
+  let totalBytes = 0;
+  for (const part of parts) totalBytes += part.length;
+  let sent = 0;
+  call.replyParts(totalBytes, {
+    next: () => parts[sent++],
+    abort: () => {
+      // Nothing but the parts themselves is held.
+    },
+  });
+}

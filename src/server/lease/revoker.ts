@@ -1,0 +1,165 @@
+import type { Timer } from '../../base/env/env.js';
+import { encodeLeaseCheckpointRequest } from '../../gen/rpc.js';
+import type { LeaseId } from '../../mvcc/types.js';
+import { errors } from '../contract/errors.js';
+import { encodeLeaseExpiry } from './expiry.js';
+import type { MemberApi } from '../contract/member-api.js';
+import { CommandKind } from '../contract/member-api.js';
+
+const CHECK_MS = 500;
+/** Leases taken up at one check: at most 1000 a second. */
+const PER_CHECK = 500;
+const MAX_IN_FLIGHT = 16;
+const CHECKPOINTS_PER_ENTRY = 1000;
+/** Leases that are given their place after promotion between two looks at the clock. */
+const PLACED_PER_LOOK = 256;
+
+/**
+ * Ends leases whose time is up: on the leader only, by proposing a revocation for each. Once it leads, it first gives
+ * the leases there are their time.
+ *
+ * Before it takes up expired leases it has its leadership confirmed, so that a leader that was cut off, or slept,
+ * takes up none; and what it took up in one term it does not propose in another, because there a client may have
+ * renewed the lease. After the process was held up longer than an election timeout it waits for one more check, so
+ * that keepalives that arrived in the meantime are read first.
+ */
+export class LeaseRevoker {
+  private readonly api: MemberApi;
+  private readonly withCheckpoints: boolean;
+  private timer: Timer | undefined = undefined;
+  private dueMs = 0;
+  private stopped = true;
+  /** Waits for its leadership to be confirmed. */
+  private confirming = false;
+  /** Taken up and not proposed yet; all of `queueTerm`. */
+  private queue: LeaseId[] = [];
+  private queueTerm = 0;
+  private inFlight = 0;
+  private pumping = false;
+  /** Gives leases their place after promotion. */
+  private placing = false;
+  private expiredCount = 0;
+
+  constructor(api: MemberApi, options: { readonly checkpoint: boolean }) {
+    this.api = api;
+    this.withCheckpoints = options.checkpoint;
+    if (options.checkpoint) api.lessor.keepCheckpoints();
+  }
+
+  /** Leases whose revocation was proposed because their time was up. */
+  get expiredTotal(): number {
+    return this.expiredCount;
+  }
+
+  start(): void {
+    if (!this.stopped) return;
+    this.stopped = false;
+    this.schedule();
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.timer?.cancel();
+    this.queue = [];
+  }
+
+  private schedule(): void {
+    this.dueMs = this.api.env.clock.monoMs() + CHECK_MS;
+    this.timer = this.api.env.after(CHECK_MS, this.check);
+  }
+
+  private readonly check = (): void => {
+    if (this.stopped) return;
+    const { api } = this;
+    const nowMs = api.env.clock.monoMs();
+    const heldUp = nowMs - this.dueMs > api.electionMs;
+    this.schedule();
+    if (!this.isInCharge()) {
+      this.queue = [];
+      return;
+    }
+    this.placeLeases();
+    if (heldUp || this.confirming) return;
+    if (api.lessor.hasExpired(nowMs)) this.confirmAndTake();
+    if (this.withCheckpoints) this.logCheckpoints(nowMs);
+  };
+
+  private isInCharge(): boolean {
+    return !this.stopped && this.api.isLeader && this.api.lessor.isPrimary;
+  }
+
+  /** Does nothing once all have their place. */
+  private placeLeases(): void {
+    if (this.placing) return;
+    this.placing = true;
+    const { env, lessor, slices } = this.api;
+    // A lessor that was demoted meanwhile has none to place.
+    const step = (): boolean => lessor.placeSome(env.clock.monoMs(), PLACED_PER_LOOK);
+    const never = (): boolean => false;
+    slices.run(never, step, () => {
+      this.placing = false;
+    });
+  }
+
+  private confirmAndTake(): void {
+    const { api } = this;
+    const { term } = api;
+    this.confirming = true;
+    api.linearizable((error) => {
+      this.confirming = false;
+      if (error !== null || !this.isInCharge() || api.term !== term) return;
+      if (this.queueTerm !== term) {
+        this.queue = [];
+        this.queueTerm = term;
+      }
+      const room = PER_CHECK - this.queue.length;
+      if (room <= 0) return;
+      for (const id of api.lessor.expired(api.env.clock.monoMs(), room)) this.queue.push(id);
+      this.pump();
+    });
+  }
+
+  /** Proposes what is queued as far as the limit allows. */
+  private pump(): void {
+    // A refusal may come at once, from within `propose`.
+    if (this.pumping) return;
+    this.pumping = true;
+    let proposed = 0;
+    while (this.inFlight < MAX_IN_FLIGHT) {
+      const id = this.queue[proposed];
+      if (id === undefined) break;
+      if (!this.isInCharge() || this.api.term !== this.queueTerm) {
+        this.queue = [];
+        proposed = 0;
+        break;
+      }
+      proposed++;
+      if (this.api.lessor.exists(id)) this.propose(id);
+    }
+    if (proposed > 0) this.queue = this.queue.slice(proposed);
+    this.pumping = false;
+  }
+
+  private propose(id: LeaseId): void {
+    this.inFlight++;
+    this.expiredCount++;
+    const request = encodeLeaseExpiry(this.queueTerm, id);
+    this.api.propose(CommandKind.leaseExpire, request, (error) => {
+      this.inFlight--;
+      if (error !== null && error !== errors.leaseNotFound) {
+        this.api.lessor.revokeFailed(id, this.api.env.clock.monoMs());
+      }
+      this.pump();
+    });
+  }
+
+  private logCheckpoints(nowMs: number): void {
+    const due = this.api.lessor.dueCheckpoints(nowMs, CHECKPOINTS_PER_ENTRY);
+    if (due.length === 0) return;
+    const checkpoints = due.map(({ id, remainingSec }) => ({ ID: id, remainingTTL: remainingSec }));
+    const request = encodeLeaseCheckpointRequest({ checkpoints });
+    this.api.propose(CommandKind.leaseCheckpoint, request, () => {
+      // One that is lost makes the leases live longer, never shorter, and the next interval brings another.
+    });
+  }
+}

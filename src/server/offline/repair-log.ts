@@ -1,0 +1,123 @@
+import type { Env } from '../../base/env/env.js';
+import { createNodeEnv } from '../../base/env/node.js';
+import { decodeConfStateRecord } from '../../gen/peer.js';
+import { Backend } from '../../storage/backend.js';
+import { openLevelEngine } from '../../storage/level-engine.js';
+import type { SnapshotMeta } from '../../raft/types.js';
+import { StartupError, dataDirFailure } from '../../base/flags/startup-error.js';
+import { DataDir, SEGMENT_BYTES } from '../contract/data-dir.js';
+import { damageAdvice } from '../../wal/errors.js';
+import { readIdentity } from '../../wal/identity.js';
+import { WalUnrepairable, repairWal } from '../../wal/repair.js';
+import type { RepairReport } from '../../wal/repair.js';
+
+export interface LogRepairOptions {
+  readonly dataDir: string;
+  readonly walDir?: string;
+}
+
+/** What a repair came to. */
+export interface LogRepairResult {
+  /** What was found, done and lost, for the operator. */
+  readonly text: string;
+  readonly isStartable: boolean;
+}
+
+/** More than any member can have been configured to accept, so that no intact entry is taken for damage. */
+const MAX_ENTRY_BYTES = 512 * 1024 * 1024;
+
+/**
+ * Repairs the log of a stopped member that has no peers, so that it can start from what is left.
+ *
+ * Throws: StartupError when the log cannot or must not be repaired.
+ */
+export async function repairMemberLog(options: LogRepairOptions): Promise<LogRepairResult> {
+  const env = createNodeEnv({
+    onFatal: ({ what, next }) => process.stderr.write(`mainstay: ${what}\n  next step: ${next}\n`),
+  });
+  const dirs = new DataDir(env.disk, options.dataDir, options.walDir);
+  const identity = readIdentity(env.disk, dirs.walDir);
+  if (identity === undefined) {
+    throw new StartupError(
+      `there is no log of a member in ${dirs.walDir}`,
+      'check --data-dir, and --wal-dir if the log has a directory of its own',
+    );
+  }
+  const image = await readImage(env, dirs.currentDb);
+  if (image !== null && image.confState.voters.length > 1) {
+    const voters = image.confState.voters.length;
+    throw new StartupError(
+      `this member is one of ${voters}: a repaired log could contradict what it promised to the others`,
+      damageAdvice(options.dataDir, voters).join('\n    '),
+    );
+  }
+  let report: RepairReport;
+  try {
+    report = repairWal(
+      env,
+      {
+        dir: dirs.walDir,
+        identity,
+        segmentBytes: SEGMENT_BYTES,
+        maxEntryBytes: MAX_ENTRY_BYTES,
+        witnessIndex: image?.index ?? 0,
+      },
+      image,
+    );
+  } catch (error) {
+    if (!(error instanceof WalUnrepairable)) throw error;
+    throw new StartupError(error.message, 'restore the member from a backup', { cause: error });
+  }
+  return { text: describe(report), isStartable: !report.isBehindWitness };
+}
+
+/** Up to where the store on disk reaches; null when there is none. */
+async function readImage(env: Env, dir: string): Promise<SnapshotMeta | null> {
+  if (!env.disk.existsSync(dir)) return null;
+  const backend = await new Promise<Backend>((resolve, reject) => {
+    openLevelEngine(dir, (error, engine) => {
+      if (engine === null) reject(openFailure(dir, error));
+      else resolve(new Backend({ engine, env }));
+    });
+  });
+  const { appliedIndex: index, appliedTerm: term, confState } = backend;
+  await new Promise<void>((resolve) => backend.close(() => resolve()));
+  return confState.length === 0
+    ? null
+    : { index, term, confState: decodeConfStateRecord(confState) };
+}
+
+function openFailure(dir: string, error: Error | null): StartupError {
+  const cause = error?.cause;
+  const isLocked = [error, cause].some(
+    (e) => e instanceof Error && 'code' in e && e.code === 'LEVEL_LOCKED',
+  );
+  if (!isLocked) return dataDirFailure(dir, error);
+  return new StartupError(`${dir} is in use`, 'stop the member first', { cause: error });
+}
+
+function describe(report: RepairReport): string {
+  if (report.found === '') {
+    return `The log needs no repair; it ends with entry ${report.lastIndex}.\n`;
+  }
+  const lost =
+    report.lostThrough === 0
+      ? `from entry ${report.lostFrom} on`
+      : `entries ${report.lostFrom} to ${report.lostThrough}`;
+  let text =
+    `Found:   ${report.found}\n` +
+    `Lost:    ${lost}\n` +
+    `Kept in: ${report.savedIn} (the files as they were)\n`;
+  if (report.isRestarted) {
+    text += `The log begins anew after entry ${report.lastIndex}, up to which the store holds the effect of every entry.\n`;
+  } else {
+    text += `The log ends with entry ${report.lastIndex} now.\n`;
+  }
+  if (report.isBehindWitness) {
+    text +=
+      'The store is ahead of the log, so the member cannot start from the two: restore it from a backup.\n';
+  } else {
+    text += 'The member can be started again.\n';
+  }
+  return text;
+}

@@ -1,0 +1,212 @@
+import type { Done, Env } from '../../base/env/env.js';
+import { decodeConfStateRecord } from '../../gen/peer.js';
+import type { Backend } from '../../storage/backend.js';
+import { createDbInstaller, openDbSnapshot } from '../../storage/image.js';
+import type { Engine, EngineFactory } from '../../storage/engine.js';
+import type { RawNode } from '../../raft/raw-node.js';
+import type { MemberId, Message, SnapshotMeta } from '../../raft/types.js';
+import type { WalWriter } from '../../wal/types.js';
+import type { DataDir } from '../contract/data-dir.js';
+import type { Logger } from '../../base/observe/logger.js';
+import type { PeerTransport, SnapshotSink } from '../peer/types.js';
+
+/**
+ * The state machine's image and the log's beginning: marks in the log how far the image is durable, so that old
+ * entries can go; sends the image to followers whose entries are gone; receives one and puts it in place.
+ *
+ * Order of durable steps (reliability 4.5): image synced -> marker in the log -> entries released; and for a
+ * received image: written and synced -> marked staged -> marker in the log -> CURRENT switched -> old image removed.
+ */
+export interface SnapshotKeeperParts {
+  readonly env: Env;
+  readonly log: Logger;
+  readonly dirs: DataDir;
+  readonly wal: WalWriter;
+  readonly node: RawNode;
+  readonly transport: PeerTransport;
+  readonly openEngine: EngineFactory;
+  readonly snapshotCount: number;
+  readonly catchupEntries: number;
+  readonly backend: () => Backend;
+  /** Replaces the image in use by the one in `engine`. */
+  readonly install: (engine: Engine, done: Done) => void;
+  readonly installed: (meta: SnapshotMeta) => void;
+  readonly onSent?: SnapshotOutcome | undefined;
+  readonly onReceived?: SnapshotOutcome | undefined;
+}
+
+/** How a transfer to or from a member ended, for metrics. */
+export type SnapshotOutcome = (peer: MemberId, isOk: boolean) => void;
+
+/** Log bytes after which a marker is set even if fewer than snapshotCount entries were applied. */
+const MARKER_LOG_BYTES = 256 * 1024 * 1024;
+/** Entries between two markers at least: each costs the backend a sync. */
+const MARKER_MIN_ENTRIES = 500;
+
+export class SnapshotKeeper {
+  private readonly p: SnapshotKeeperParts;
+  private lastMarker: number;
+  private marking = false;
+  private receiving = false;
+  private installing = false;
+
+  constructor(parts: SnapshotKeeperParts) {
+    this.p = parts;
+    this.lastMarker = parts.backend().appliedIndex;
+  }
+
+  /** Sets a marker when enough was applied since the last one. */
+  onApplied(index: number): void {
+    const behind = index - this.lastMarker;
+    if (this.marking || this.installing || behind <= 0) return;
+    const isLogLarge = this.p.wal.sizeBytes >= MARKER_LOG_BYTES && behind >= MARKER_MIN_ENTRIES;
+    if (behind < this.p.snapshotCount && !isLogLarge) return;
+    const { node, wal, log } = this.p;
+    const term = node.termAt(index);
+    if (term === undefined) return;
+    this.marking = true;
+    const meta: SnapshotMeta = { index, term, confState: node.status().confState };
+    const backend = this.p.backend();
+    backend.flush();
+    backend.sync((error) => {
+      if (error !== null || this.installing) {
+        this.marking = false;
+        return;
+      }
+      wal.append({ hardState: null, entries: [], snapshot: meta }, true, () => {
+        this.marking = false;
+        this.lastMarker = meta.index;
+        const keepFrom = meta.index - this.p.catchupEntries;
+        if (keepFrom > 0) {
+          node.compactLog(keepFrom);
+          wal.release(keepFrom);
+        }
+        log.debug('log marker set', { 'snapshot-index': meta.index, 'compacted-index': keepFrom });
+      });
+    });
+  }
+
+  /** Streams the newest image to a follower; the core learns the outcome. */
+  send(message: Message): void {
+    const { node, transport, log } = this.p;
+    const failed = (error: Error): void => {
+      log.warn('sending a snapshot failed', { to: message.to, error: error.message });
+      node.reportSnapshot(message.to, false);
+      this.p.onSent?.(message.to, false);
+    };
+    const backend = this.p.backend();
+    backend.flush();
+    backend.sync((syncError) => {
+      if (syncError !== null) return failed(syncError);
+      openDbSnapshot(backend, (openError, image) => {
+        if (image === null) return failed(openError ?? new Error('no image'));
+        const conf = decodeConfStateRecord(image.confState);
+        const m: Message = {
+          ...message,
+          snapshot: { index: image.appliedIndex, term: image.term, confState: conf },
+        };
+        log.info('sending a snapshot', { to: message.to, 'snapshot-index': image.appliedIndex });
+        transport.sendSnapshot(m, image.source, (sendError) => {
+          if (sendError !== null) return failed(sendError);
+          log.info('sent a snapshot', { to: message.to, 'snapshot-index': image.appliedIndex });
+          node.reportSnapshot(message.to, true);
+          this.p.onSent?.(message.to, true);
+        });
+      });
+    });
+  }
+
+  /** A leader is about to stream an image: where to put it, or null when one is being dealt with already. */
+  receive(message: Message): SnapshotSink | null {
+    const meta = message.snapshot;
+    if (meta === null || this.receiving || this.installing) return null;
+    // One that is staged and accepted waits to be installed: its directory must stay.
+    if (this.p.node.hasPendingSnapshot) return null;
+    if (meta.index <= this.p.node.commitIndex) return null;
+    this.receiving = true;
+    const { dirs, env, log } = this.p;
+    const dir = dirs.dbDir(meta.index);
+    env.disk.rmSync(dir);
+    log.info('receiving a snapshot', { from: message.from, 'snapshot-index': meta.index });
+    let opened: { engine: Engine; sink: SnapshotSink } | null = null;
+    let aborted = false;
+    const open = (next: (error: Error | null) => void): void => {
+      if (opened !== null) return next(null);
+      this.p.openEngine(dir, (error, engine) => {
+        if (engine === null) return next(error ?? new Error('the engine did not open'));
+        if (aborted) return engine.close(() => next(new Error('aborted')));
+        opened = { engine, sink: createDbInstaller(engine) };
+        next(null);
+      });
+    };
+    const discard = (done: () => void): void => {
+      const close = opened?.engine;
+      opened = null;
+      const remove = (): void => {
+        env.disk.rmSync(dir);
+        this.receiving = false;
+        this.p.onReceived?.(message.from, false);
+        done();
+      };
+      if (close === undefined) remove();
+      else close.close(remove);
+    };
+    return {
+      write: (chunk, done) => {
+        open((error) => {
+          if (error !== null || opened === null) return done(error);
+          opened.sink.write(chunk, done);
+        });
+      },
+      finish: (done) => {
+        if (opened === null) return discard(() => done(new Error('an empty snapshot')));
+        opened.sink.finish((error) => {
+          if (error !== null) return discard(() => done(error));
+          const engine = opened?.engine;
+          opened = null;
+          engine?.close((closeError) => {
+            if (closeError !== null) return discard(() => done(closeError));
+            dirs.markStaged(meta.index);
+            this.receiving = false;
+            this.p.onReceived?.(message.from, true);
+            done(null);
+          });
+        });
+      },
+      abort: () => {
+        aborted = true;
+        discard(() =>
+          log.warn('receiving a snapshot was aborted', { 'snapshot-index': meta.index }),
+        );
+      },
+    };
+  }
+
+  /** The core accepted the staged image: make it the member's state. */
+  install(meta: SnapshotMeta): void {
+    const { dirs, wal, env, log } = this.p;
+    this.installing = true;
+    const give = (error: Error): never =>
+      env.fatal(
+        `installing the snapshot of index ${meta.index} failed: ${error.message}`,
+        'start the member again; if it repeats, check its disk and restore its data directory from a backup',
+        error,
+      );
+    wal.append({ hardState: null, entries: [], snapshot: meta }, true, () => {
+      const old = dirs.currentDb;
+      dirs.switchTo(meta.index);
+      this.p.openEngine(dirs.dbDir(meta.index), (error, engine) => {
+        if (engine === null) return give(error ?? new Error('the engine did not open'));
+        this.p.install(engine, (installError) => {
+          if (installError !== null) return give(installError);
+          this.lastMarker = meta.index;
+          this.installing = false;
+          if (old !== dirs.currentDb) env.disk.rmSync(old);
+          wal.release(meta.index);
+          log.info('installed a snapshot', { 'snapshot-index': meta.index });
+          this.p.installed(meta);
+        });
+      });
+    });
+  }
+}

@@ -1,0 +1,86 @@
+import type { Timer } from '../../base/env/env.js';
+import { encodeCompactionRequest } from '../../gen/rpc.js';
+import type { AutoCompaction } from '../config/compaction-retention.js';
+import { errors } from '../contract/errors.js';
+import type { Logger } from '../../base/observe/logger.js';
+import { CommandKind, type MemberApi } from '../contract/member-api.js';
+
+/**
+ * Compacts by itself, as --auto-compaction-mode and -retention ask: `periodic` keeps the history of the last period,
+ * `revision` the last N revisions. Every member runs the schedule; only the leader proposes.
+ *
+ * Ref: etcd contract 12.2.
+ */
+const REVISION_INTERVAL_MS = 5 * 60_000;
+const MAX_PERIODIC_INTERVAL_MS = 60 * 60_000;
+/** Samples of the revision taken in one interval. */
+const SAMPLES_PER_INTERVAL = 10;
+
+export class AutoCompactor {
+  private readonly api: MemberApi;
+  private readonly mode: AutoCompaction;
+  private readonly log: Logger;
+  private timer: Timer | null = null;
+  private readonly samples: number[] = [];
+  private lastCompacted = 0;
+  /** Periodic mode: samples still to take before the next compaction is due. */
+  private untilNext = 0;
+
+  constructor(api: MemberApi, mode: AutoCompaction, log: Logger) {
+    this.api = api;
+    this.mode = mode;
+    this.log = log;
+  }
+
+  start(): void {
+    const { mode } = this;
+    if (mode.mode === 'off') return;
+    if (mode.mode === 'revision') {
+      this.every(REVISION_INTERVAL_MS, () =>
+        this.compact(this.api.store.currentRevision - mode.retentionRevisions),
+      );
+      return;
+    }
+    const intervalMs = Math.min(mode.retentionMs, MAX_PERIODIC_INTERVAL_MS);
+    const sampleMs = intervalMs / SAMPLES_PER_INTERVAL;
+    const periodSamples = Math.round(mode.retentionMs / sampleMs);
+    this.samples.push(this.api.store.currentRevision);
+    this.untilNext = periodSamples;
+    this.every(sampleMs, () => {
+      this.samples.push(this.api.store.currentRevision);
+      if (this.samples.length > periodSamples + 1) this.samples.shift();
+      if (this.untilNext > 0) this.untilNext--;
+      // What is due on a follower stays due, should it become the leader.
+      if (this.untilNext === 0) this.compact(this.samples[0] ?? 0);
+    });
+  }
+
+  stop(): void {
+    this.timer?.cancel();
+  }
+
+  private every(periodMs: number, run: () => void): void {
+    this.timer = this.api.env.after(periodMs, () => {
+      run();
+      this.every(periodMs, run);
+    });
+  }
+
+  private compact(revision: number): void {
+    if (!this.api.isLeader || revision <= 0 || revision === this.lastCompacted) return;
+    this.untilNext = SAMPLES_PER_INTERVAL;
+    this.api.propose(CommandKind.compact, encodeCompactionRequest({ revision }), (error) => {
+      if (error === null) {
+        this.lastCompacted = revision;
+        this.log.info('compacted automatically', { revision });
+      } else if (error === errors.compacted) {
+        // Somebody else compacted further already.
+        this.lastCompacted = revision;
+      } else {
+        // The next sample, a tenth of the interval later, tries again.
+        this.untilNext = 0;
+        this.log.warn('automatic compaction failed', { revision, error: error.message });
+      }
+    });
+  }
+}

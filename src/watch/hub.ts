@@ -1,0 +1,412 @@
+import type { Env } from '../base/env/env.js';
+import type { Interval } from '../base/collections/interval.js';
+import type { StoreEvent } from '../mvcc/types.js';
+import type { CatchUpHost } from './catch-up.js';
+import { CatchUp } from './catch-up.js';
+import { Delivery } from './delivery.js';
+import type { WatchSource } from './event.js';
+import type { WatchEvent } from './event.js';
+import type { WatchGroup } from './group.js';
+import { GroupIndex, Watcher } from './group.js';
+import type { BatchBounds } from './recent.js';
+import { RecentEvents } from './recent.js';
+import type { WatchSink, WatchStreamOptions } from './stream.js';
+import { WatchStream } from './stream.js';
+
+/**
+ * The watch hub: turns committed changes into the event streams of watchers.
+ *
+ * Apply tells it of each revision (`notify`), which only remembers the events. Once per turn it dispatches what
+ * accumulated: each event finds the groups of watchers it concerns, each group's events are encoded once, and every
+ * watcher of the group gets one message, also if several revisions came together. A watcher that starts in the past, or whose
+ * client reads too slowly, is "behind" and is served from recent events or from the store's history (CatchUp).
+ *
+ * Promises, per watcher: events in (main, sub) order, each once, none missing, all of one revision in one response (or
+ * its fragments); memory bounded whatever clients do; a progress answer of revision r is sent only after all
+ * events up to r. No step runs much longer than SLICE_MS.
+ *
+ * Called by: apply (notify, restore), the watch service (openStream and what it returns), metrics (getters).
+ */
+
+/** Time the hub works before it lets other work run. */
+const SLICE_MS = 3;
+/** How often a loop looks at the clock. */
+const CLOCK_EVERY = 32;
+/** Memory for recent revisions, so that watchers slightly behind need no disk. */
+const RECENT_BYTES = 4 * 1024 * 1024;
+/** Revisions that may wait for dispatch before `notify` dispatches at once, which slows the writers down. */
+const UNDISPATCHED_BYTES = 16 * 1024 * 1024;
+/** What one response, or one step of the dispatch, may hold; a revision is never cut. */
+const BATCH: BatchBounds = { revisions: 1000, events: 1000, bytes: 512 * 1024 };
+
+/** The dispatch of revisions [from, to] to synced watchers, which may take several slices. */
+interface Dispatch {
+  readonly from: number;
+  readonly to: number;
+  /** Matching: next event to look at. */
+  revision: number;
+  position: number;
+  /** Sending: group and content under way. */
+  groupIndex: number;
+  content: Delivery | undefined;
+}
+
+export class WatchHub implements CatchUpHost {
+  readonly env: Env;
+  private readonly source: WatchSource;
+  private readonly groups = new GroupIndex();
+  private readonly streams = new Set<WatchStream>();
+  private readonly recent: RecentEvents;
+  private readonly catchUp: CatchUp;
+  /** Newest revision told by apply. */
+  private revision: number;
+  /** Synced watchers were sent everything up to here. dispatched <= dispatchRevision <= revision. */
+  private dispatched: number;
+  private dispatch: Dispatch | undefined = undefined;
+  /** Groups with a batch in the dispatch under way. */
+  private touched: WatchGroup[] = [];
+  private readonly found: WatchGroup[] = [];
+  private progressQueue: WatchStream[] = [];
+  private turnScheduled = false;
+  private liveWatchers = 0;
+  private parkedWatchers = 0;
+  private sent = 0;
+  private closed = false;
+  /** The store's content is being replaced. */
+  private suspended = false;
+  private readonly turn = (): void => {
+    this.turnScheduled = false;
+    this.runTurn();
+  };
+
+  constructor(options: { readonly env: Env; readonly source: WatchSource }) {
+    this.env = options.env;
+    this.source = options.source;
+    this.revision = options.source.currentRevision;
+    this.dispatched = this.revision;
+    this.recent = new RecentEvents(RECENT_BYTES, this.revision + 1);
+    this.catchUp = new CatchUp({
+      env: options.env,
+      source: options.source,
+      recent: this.recent,
+      bounds: BATCH,
+      host: this,
+    });
+  }
+
+  /** Newest revision the hub knows. */
+  get currentRevision(): number {
+    return this.revision;
+  }
+
+  /** Revision up to which synced watchers are being, or have been, considered. */
+  get dispatchRevision(): number {
+    return this.dispatch?.to ?? this.dispatched;
+  }
+
+  // ---- metrics ----
+
+  get watcherCount(): number {
+    return this.liveWatchers;
+  }
+
+  get streamCount(): number {
+    return this.streams.size;
+  }
+
+  /** Watchers that are behind, for whatever reason. */
+  get slowWatcherCount(): number {
+    return this.catchUp.behind.size + this.parkedWatchers;
+  }
+
+  /** Events committed and not yet dispatched to synced watchers. */
+  get pendingEventCount(): number {
+    let count = 0;
+    for (let revision = this.dispatched + 1; revision <= this.revision; revision++) {
+      count += this.recent.eventsOf(revision).length;
+    }
+    return count;
+  }
+
+  /** Events sent to watchers since the start. */
+  get eventsSent(): number {
+    return this.sent;
+  }
+
+  // ---- apply ----
+
+  /** Takes note of a committed revision. Requires: revisions come in order, without gaps. */
+  notify(revision: number, events: readonly StoreEvent[]): void {
+    if (this.liveWatchers === 0) {
+      this.skipTo(revision);
+      return;
+    }
+    this.recent.push(revision, events);
+    this.revision = revision;
+    if (this.recent.sizeBytes > UNDISPATCHED_BYTES) this.dispatchEverything();
+    this.wake();
+  }
+
+  /** The store's content is about to be replaced: nothing is read from it, and nothing dispatched, before `restore`. */
+  suspend(): void {
+    this.suspended = true;
+    this.catchUp.reset();
+  }
+
+  /**
+   * The store's content was replaced by a snapshot's. Watchers go on from their own next revision, out of the new
+   * history; those that wait for a revision still to come keep waiting.
+   */
+  restore(): void {
+    const delivered = this.dispatched;
+    this.suspended = false;
+    this.abandonDispatch();
+    this.catchUp.reset();
+    this.revision = this.source.currentRevision;
+    this.dispatched = this.revision;
+    this.recent.reset(this.revision + 1);
+    for (const stream of this.streams) {
+      for (const watcher of stream.liveWatchers()) {
+        if (watcher.list !== watcher.group.synced) continue;
+        if (watcher.next <= delivered) watcher.next = delivered + 1;
+        if (watcher.next <= this.revision) this.catchUp.behind.take(watcher);
+      }
+    }
+    this.wake();
+  }
+
+  // ---- service ----
+
+  openStream(sink: WatchSink, options: WatchStreamOptions): WatchStream {
+    const stream = new WatchStream(this, sink, options);
+    if (this.closed) {
+      stream.close();
+      this.env.defer(() => sink.stopped());
+    } else this.streams.add(stream);
+    return stream;
+  }
+
+  /** Stops all work and has every stream ended. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.catchUp.reset();
+    for (const stream of [...this.streams]) {
+      stream.close();
+      stream.sink.stopped();
+    }
+  }
+
+  // ---- for streams ----
+
+  addWatcher(
+    stream: WatchStream,
+    interval: Interval,
+    options: number,
+    request: {
+      readonly id: bigint;
+      readonly startRevision: number;
+      readonly progressNotify: boolean;
+      readonly fragment: boolean;
+    },
+  ): Watcher {
+    const next = request.startRevision === 0 ? this.revision + 1 : request.startRevision;
+    const group = this.groups.acquire(interval, options);
+    const watcher = new Watcher(stream, group, { ...request, next });
+    this.liveWatchers++;
+    if (next > this.revision) group.synced.take(watcher);
+    else {
+      this.catchUp.behind.take(watcher);
+      this.wake();
+    }
+    return watcher;
+  }
+
+  removeWatcher(watcher: Watcher): void {
+    if (watcher.list === watcher.stream.parked) this.parkedWatchers--;
+    watcher.list?.remove(watcher);
+    this.groups.release(watcher.group);
+    this.liveWatchers--;
+  }
+
+  removeStream(stream: WatchStream): void {
+    this.streams.delete(stream);
+  }
+
+  /** The stream's sink has room: its parked watchers go on. */
+  resume(stream: WatchStream): void {
+    let watcher = stream.parked.head;
+    if (watcher === undefined) return;
+    this.parkedWatchers -= stream.parked.size;
+    for (; watcher !== undefined; watcher = stream.parked.head) this.catchUp.behind.take(watcher);
+    this.wake();
+  }
+
+  /** Lets the stream answer progress as soon as that can be true. */
+  answerProgress(stream: WatchStream): void {
+    if (this.dispatched === this.revision) stream.writeProgress(this.dispatched);
+    else if (!stream.progressQueued) {
+      stream.progressQueued = true;
+      this.progressQueue.push(stream);
+    }
+  }
+
+  // ---- for catching up ----
+
+  join(watcher: Watcher): void {
+    watcher.group.synced.take(watcher);
+  }
+
+  park(watcher: Watcher): void {
+    watcher.stream.parked.take(watcher);
+    this.parkedWatchers++;
+  }
+
+  send(watcher: Watcher, delivery: Delivery): void {
+    this.sent += delivery.events.length;
+    watcher.stream.send(watcher, delivery);
+  }
+
+  wake(): void {
+    if (this.turnScheduled || this.suspended || this.closed) return;
+    this.turnScheduled = true;
+    this.env.defer(this.turn);
+  }
+
+  // ---- turns ----
+
+  private runTurn(): void {
+    if (this.closed || this.suspended) return;
+    const { clock } = this.env;
+    const startMs = clock.monoMs();
+    let more = false;
+    while (this.dispatched < this.revision) {
+      more = !this.step(startMs + SLICE_MS);
+      if (more || clock.monoMs() >= startMs + SLICE_MS) break;
+    }
+    this.recent.trim(this.dispatched);
+    this.flushProgress();
+    if (this.dispatched < this.revision) more = true;
+    // Dispatching may use up its time turn after turn: those behind have time of their own.
+    if (this.catchUp.run(clock.monoMs() + SLICE_MS)) more = true;
+    if (more) this.wake();
+  }
+
+  private dispatchEverything(): void {
+    while (this.dispatched < this.revision) this.step(Infinity);
+    this.recent.trim(this.dispatched);
+    this.flushProgress();
+  }
+
+  private flushProgress(): void {
+    if (this.dispatched < this.revision || this.progressQueue.length === 0) return;
+    const streams = this.progressQueue;
+    this.progressQueue = [];
+    for (const stream of streams) {
+      stream.progressQueued = false;
+      stream.writeProgress(this.dispatched);
+    }
+  }
+
+  /** Works on one batch of revisions until it is finished or the deadline passes; false in the latter case. */
+  private step(deadlineMs: number): boolean {
+    let { dispatch } = this;
+    if (dispatch === undefined) {
+      const from = this.dispatched + 1;
+      const to = this.recent.batchEnd(from, BATCH);
+      dispatch = { from, to, revision: from, position: 0, groupIndex: 0, content: undefined };
+      this.dispatch = dispatch;
+    }
+    if (!this.match(dispatch, deadlineMs) || !this.sendTouched(dispatch, deadlineMs)) return false;
+    this.dispatched = dispatch.to;
+    this.dispatch = undefined;
+    this.touched = [];
+    return true;
+  }
+
+  /** Puts each event of the batch into the batches of the groups it concerns. */
+  private match(dispatch: Dispatch, deadlineMs: number): boolean {
+    let looked = 0;
+    for (; dispatch.revision <= dispatch.to; dispatch.revision++, dispatch.position = 0) {
+      const events = this.recent.eventsOf(dispatch.revision);
+      while (dispatch.position < events.length) {
+        const event = events[dispatch.position++];
+        if (event !== undefined) this.matchOne(event);
+        if (++looked % CLOCK_EVERY === 0 && this.env.clock.monoMs() >= deadlineMs) return false;
+      }
+    }
+    return true;
+  }
+
+  private matchOne(event: WatchEvent): void {
+    const { found } = this;
+    this.groups.find(event.change.key, found);
+    for (const first of found) {
+      let group: WatchGroup | undefined = first;
+      for (; group !== undefined; group = group.sibling) {
+        if (group.synced.size === 0 || !group.passes(event.change)) continue;
+        if (group.batch === undefined) {
+          group.batch = [event];
+          this.touched.push(group);
+        } else group.batch.push(event);
+      }
+    }
+    found.length = 0;
+  }
+
+  private sendTouched(dispatch: Dispatch, deadlineMs: number): boolean {
+    let looked = 0;
+    for (; dispatch.groupIndex < this.touched.length; dispatch.groupIndex++) {
+      const group = this.touched[dispatch.groupIndex];
+      if (group?.batch === undefined) continue;
+      if (dispatch.content === undefined) {
+        dispatch.content = this.contentOf(group, group.batch);
+        group.synced.cursor = group.synced.head;
+      }
+      const { content } = dispatch;
+      let watcher = group.synced.advance();
+      while (watcher !== undefined) {
+        this.deliver(watcher, content, dispatch);
+        if (++looked % CLOCK_EVERY === 0 && this.env.clock.monoMs() >= deadlineMs) return false;
+        watcher = group.synced.advance();
+      }
+      group.batch = undefined;
+      dispatch.content = undefined;
+    }
+    return true;
+  }
+
+  private contentOf(group: WatchGroup, events: readonly WatchEvent[]): Delivery {
+    const headerRevision = events[events.length - 1]?.change.modRevision ?? this.revision;
+    return new Delivery(this.source, { events, withPrev: group.wantsPrev, headerRevision });
+  }
+
+  private deliver(watcher: Watcher, content: Delivery, dispatch: Dispatch): void {
+    if (watcher.next > content.lastRevision) return;
+    if (watcher.stream.full) {
+      if (watcher.next < dispatch.from) watcher.next = dispatch.from;
+      this.park(watcher);
+      return;
+    }
+    const isWhole = watcher.next <= content.firstRevision;
+    this.send(watcher, isWhole ? content : content.since(watcher.next));
+    watcher.next = dispatch.to + 1;
+  }
+
+  private abandonDispatch(): void {
+    for (const group of this.touched) {
+      group.batch = undefined;
+      group.synced.cursor = undefined;
+    }
+    this.touched = [];
+    this.dispatch = undefined;
+  }
+
+  /** Moves on to `revision` while nobody watches. */
+  private skipTo(revision: number): void {
+    if (this.dispatch !== undefined) this.abandonDispatch();
+    this.revision = revision;
+    this.dispatched = revision;
+    this.recent.reset(revision + 1);
+  }
+}

@@ -1,0 +1,228 @@
+import { encodeResponseHeader } from '../../../src/gen/rpc.js';
+import { Lessor } from '../../../src/lease/lessor.js';
+import { WatchHub } from '../../../src/watch/hub.js';
+import type {
+  Method,
+  PartSource,
+  RpcError,
+  StreamCall,
+  UnaryCall,
+} from '../../../src/rpc/service.js';
+import type {
+  CommandKind,
+  HeaderFields,
+  MemberApi,
+  ReplyCallback,
+} from '../../../src/server/contract/member-api.js';
+import type { PeerRequest } from '../../../src/server/peer/types.js';
+import { SlicedWork } from '../../../src/base/slices/sliced-work.js';
+import { FakeEnv, FakeSource } from '../../watch/fakes.js';
+
+export interface Proposed {
+  readonly kind: CommandKind;
+  readonly request: Uint8Array;
+  readonly done: ReplyCallback;
+}
+
+type PeerAnswer = (error: Error | null, reply: Uint8Array | null) => void;
+
+export interface Asked {
+  readonly to: bigint;
+  readonly kind: PeerRequest;
+  readonly body: Uint8Array;
+  readonly timeoutMs: number;
+  readonly done: PeerAnswer;
+}
+
+/** A member whose consensus does what the test says. */
+export class FakeMember implements MemberApi {
+  readonly env = new FakeEnv();
+  readonly source = new FakeSource();
+  readonly memberId = 11n;
+  readonly clusterId = 22n;
+  readonly lessor = new Lessor({ minTtlSec: 2 });
+  readonly hub = new WatchHub({ env: this.env, source: this.source });
+  readonly slices = new SlicedWork(this.env);
+  readonly electionMs = 1000;
+  readonly requestTimeoutMs = 7000;
+  isLeader = true;
+  readonly isLearner = false;
+  leaderId = 11n;
+  term = 3;
+  committedIndex = 10;
+  appliedIndex = 10;
+  leaderlessSinceMs: number | undefined = undefined;
+
+  /** Linearizable reads waiting; answered at once unless held. */
+  readonly reads: ((error: RpcError | null) => void)[] = [];
+  holdReads = false;
+  readCount = 0;
+  readonly proposed: Proposed[] = [];
+  /** Answers a proposal at once, if set. */
+  onPropose: ((proposal: Proposed) => void) | undefined = undefined;
+  readonly asked: Asked[] = [];
+  onAsk: ((asked: Asked) => void) | undefined = undefined;
+
+  get store(): MemberApi['store'] {
+    return this.source as unknown as MemberApi['store'];
+  }
+
+  header(revision: number = this.source.currentRevision): HeaderFields {
+    const { clusterId, memberId, term: raftTerm } = this;
+    return { clusterId, memberId, revision, raftTerm };
+  }
+
+  headerField(revision: number): Uint8Array {
+    const content = encodeResponseHeader(this.header(revision));
+    return Buffer.concat([Uint8Array.of(0x0a, content.length), content]);
+  }
+
+  propose(kind: CommandKind, request: Uint8Array, done: ReplyCallback): void {
+    const proposal = { kind, request: Uint8Array.from(request), done };
+    this.proposed.push(proposal);
+    this.onPropose?.(proposal);
+  }
+
+  linearizable(done: (error: RpcError | null) => void): void {
+    this.readCount++;
+    if (this.holdReads) this.reads.push(done);
+    else done(null);
+  }
+
+  whenReadable(done: () => void): void {
+    done();
+  }
+
+  peerRequest(
+    to: bigint,
+    kind: PeerRequest,
+    body: Uint8Array,
+    timeoutMs: number,
+    done: PeerAnswer,
+  ): void {
+    const asked = { to, kind, body, timeoutMs, done };
+    this.asked.push(asked);
+    this.onAsk?.(asked);
+  }
+
+  become(role: 'leader' | 'follower', leaderId: bigint): void {
+    this.isLeader = role === 'leader';
+    this.leaderId = leaderId;
+    if (this.isLeader) this.lessor.promote(this.env.nowMs, this.electionMs);
+    else this.lessor.demote();
+  }
+}
+
+/** What a handler did with a call, as the client sees it. */
+export class FakeCall implements StreamCall, UnaryCall {
+  readonly peer = 'test:1';
+  readonly deadlineMs = Infinity;
+  cancelled = false;
+  readonly bufferedBytes = 0;
+  readonly written: Uint8Array[] = [];
+  error: RpcError | undefined = undefined;
+  ended = false;
+  /** Of a reply in parts. */
+  partCount = 0;
+  isFull = false;
+  paused = false;
+  private readonly headers: Readonly<Record<string, string>>;
+  private listeners: Record<string, ((message: Uint8Array) => void) | undefined> = {};
+
+  constructor(headers: Readonly<Record<string, string>> = {}) {
+    this.headers = headers;
+  }
+
+  metadata(name: string): string | undefined {
+    return this.headers[name];
+  }
+  onCancel(listener: () => void): void {
+    this.listeners['cancel'] = listener;
+  }
+  onMessage(listener: (message: Uint8Array) => void): void {
+    this.listeners['message'] = listener;
+  }
+  onHalfClose(listener: () => void): void {
+    this.listeners['halfClose'] = listener;
+  }
+  onDrain(listener: () => void): void {
+    this.listeners['drain'] = listener;
+  }
+  write(front: Uint8Array, rest = new Uint8Array(0)): boolean {
+    const message = Buffer.concat([front, rest]);
+    if (!this.ended) this.written.push(message);
+    return !this.isFull;
+  }
+  reply(message: Uint8Array): void {
+    this.written.push(message);
+    this.ended = true;
+  }
+  replyParts(totalBytes: number, source: PartSource): void {
+    const parts: Uint8Array[] = [];
+    for (;;) {
+      const part = source.next(() => undefined);
+      if (part === undefined) break;
+      if (part === null) throw new Error('a part came late');
+      parts.push(part);
+    }
+    const message = Buffer.concat(parts);
+    if (message.length !== totalBytes) throw new Error('the length was announced wrongly');
+    this.partCount = parts.length;
+    this.reply(message);
+  }
+  end(): void {
+    this.ended = true;
+  }
+  fail(error: RpcError): void {
+    if (this.ended) return;
+    this.error = error;
+    this.ended = true;
+  }
+  pause(): void {
+    this.paused = true;
+  }
+  resume(): void {
+    this.paused = false;
+  }
+
+  // What the client and the transport do.
+  send(message: Uint8Array): void {
+    // The transport reuses its buffers.
+    const view = Buffer.from(message);
+    this.listeners['message']?.(view);
+    view.fill(0xff);
+  }
+  halfClose(): void {
+    this.listeners['halfClose']?.(new Uint8Array());
+  }
+  drain(): void {
+    this.isFull = false;
+    this.listeners['drain']?.(new Uint8Array());
+  }
+  cancel(): void {
+    this.cancelled = true;
+    this.ended = true;
+    this.listeners['cancel']?.(new Uint8Array());
+  }
+}
+
+/** Calls a method of a service; the request is the first message of a stream if given. */
+export function callMethod(
+  table: readonly (readonly [string, Method])[],
+  path: string,
+  request?: Uint8Array,
+  headers?: Readonly<Record<string, string>>,
+): FakeCall {
+  const method = new Map(table).get(path);
+  if (method === undefined) throw new Error(`no method ${path}`);
+  const call = new FakeCall(headers);
+  if (method.kind === 'unary') {
+    const view = Buffer.from(request ?? new Uint8Array());
+    method.handle(view, call);
+    view.fill(0xff);
+  } else {
+    method.handle(call);
+    if (request !== undefined) call.send(request);
+  }
+  return call;
+}

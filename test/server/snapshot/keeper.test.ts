@@ -1,0 +1,175 @@
+import { expect } from 'chai';
+import { message, MessageType } from '../../../src/raft/types.js';
+import type { SnapshotSink } from '../../../src/server/peer/types.js';
+import { imageOf, Machine, MemberBench, type Image } from '../member/member-bench.js';
+
+const VOTERS = 3;
+const INDEX = 50;
+const TERM = 4;
+const KEYS = 40;
+const image = imageOf(INDEX, TERM, VOTERS, KEYS);
+
+/** Begins to receive the image as a follower does from its leader; what follows happens step by step. */
+function receive(bench: MemberBench, { chunks, message: m }: Image): SnapshotSink {
+  const { handler } = bench;
+  if (handler === undefined) throw new Error('the member was not started');
+  const heartbeat = message(MessageType.heartbeat, 1n, { from: 2n, term: TERM });
+  handler.onMessages(2n, [heartbeat]);
+  const sink = handler.onSnapshot(2n, m);
+  if (sink === null) throw new Error('the snapshot was refused');
+  const write = (i: number): void => {
+    const chunk = chunks[i];
+    if (chunk !== undefined) {
+      sink.write(chunk, (error) => {
+        if (error !== null) throw error;
+        write(i + 1);
+      });
+    } else {
+      sink.finish((error) => {
+        if (error !== null) throw error;
+        handler.onMessages(2n, [m]);
+      });
+    }
+  };
+  write(0);
+  return sink;
+}
+
+function open(machine: Machine): MemberBench {
+  const bench = new MemberBench(machine, VOTERS);
+  machine.env.settle();
+  expect(bench.error).to.equal(undefined);
+  return bench;
+}
+
+/** The image's index if the member holds all of it, 0 if it holds nothing. */
+function held(bench: MemberBench): number {
+  const { store, backend, machine } = bench.running;
+  const keys = store.count({ start: '', end: null }, store.currentRevision);
+  expect(keys).to.equal(backend.appliedIndex === INDEX ? KEYS : 0);
+  expect(machine.members.list().length).to.equal(VOTERS);
+  for (const row of store.list({ start: '', end: null }, store.currentRevision, 0)) {
+    store.row(row.modRevision, row.sub);
+  }
+  return backend.appliedIndex;
+}
+
+function hasAcknowledged(bench: MemberBench): boolean {
+  return bench.sent.some(
+    (m) => m.type === MessageType.appendResponse && !m.reject && m.index >= INDEX,
+  );
+}
+
+describe('installing a snapshot', function () {
+  this.timeout(30_000);
+
+  it('replaces the state, and nothing of the old or staged one stays behind', () => {
+    const machine = new Machine();
+    const bench = open(machine);
+    receive(bench, image);
+    machine.env.settle();
+    expect(held(bench)).to.equal(INDEX);
+    expect(hasAcknowledged(bench)).to.equal(true);
+    expect([...machine.engines.keys()]).to.have.length(1);
+    machine.crash(false);
+    expect(held(open(machine))).to.equal(INDEX);
+  });
+
+  for (const keeps of [false, true]) {
+    it(`survives a crash at every step; what was acknowledged stays (unsynced data ${keeps ? 'kept' : 'lost'})`, () => {
+      let acknowledged = 0;
+      let installed = 0;
+      for (let steps = 0; ; steps++) {
+        const machine = new Machine();
+        const bench = open(machine);
+        receive(bench, image);
+        let left = steps;
+        while (left > 0 && machine.env.step()) left--;
+        const isAcknowledged = hasAcknowledged(bench);
+        const isInstalled = bench.running.backend.appliedIndex === INDEX;
+        machine.crash(keeps);
+        const again = open(machine);
+        const index = held(again);
+        if (isAcknowledged || isInstalled) {
+          expect(index, `crash after ${steps} steps`).to.equal(INDEX);
+        }
+        // Whatever is left over does not hinder the next attempt.
+        if (index === 0) {
+          receive(again, image);
+          machine.env.settle();
+          expect(held(again)).to.equal(INDEX);
+        }
+        expect([...machine.engines.keys()]).to.have.length(1);
+        if (isAcknowledged) acknowledged++;
+        if (isInstalled) installed++;
+        if (left > 0) break;
+      }
+      expect(acknowledged).to.be.greaterThan(0);
+      expect(installed).to.be.greaterThan(0);
+    });
+  }
+
+  it('refuses a second one while the first is received, staged or installed', () => {
+    const machine = new Machine();
+    const bench = open(machine);
+    receive(bench, image);
+    const { handler } = bench;
+    let refusals = 0;
+    const { snapshot } = image.message;
+    const newer = {
+      ...image.message,
+      snapshot: snapshot === null ? null : { ...snapshot, index: INDEX + 10 },
+    };
+    do {
+      expect(handler?.onSnapshot(2n, image.message)).to.equal(null);
+      if (bench.running.appliedIndex < INDEX) {
+        expect(handler?.onSnapshot(2n, newer)).to.equal(null);
+      }
+      refusals++;
+    } while (machine.env.step());
+    expect(refusals).to.be.greaterThan(10);
+    expect(held(bench)).to.equal(INDEX);
+  });
+
+  it('starts anew after one that was aborted', () => {
+    const machine = new Machine();
+    const bench = open(machine);
+    const { handler } = bench;
+    const heartbeat = message(MessageType.heartbeat, 1n, { from: 2n, term: TERM });
+    handler?.onMessages(2n, [heartbeat]);
+    const sink = handler?.onSnapshot(2n, image.message);
+    sink?.write(image.chunks[0] as Uint8Array, () => undefined);
+    machine.env.step();
+    sink?.abort();
+    machine.env.settle();
+    receive(bench, image);
+    machine.env.settle();
+    expect(held(bench)).to.equal(INDEX);
+  });
+
+  it('is reported to the core when all is in place', () => {
+    const machine = new Machine();
+    const bench = open(machine);
+    receive(bench, image);
+    machine.env.settle();
+    expect(bench.running.appliedIndex).to.equal(INDEX);
+  });
+
+  it('keeps reads waiting while the state is replaced', () => {
+    const machine = new Machine();
+    const bench = open(machine);
+    receive(bench, image);
+    let isReadable = true;
+    let waited = 0;
+    while (machine.env.step()) {
+      isReadable = false;
+      bench.running.whenReadable(() => {
+        isReadable = true;
+        held(bench);
+      });
+      if (!isReadable) waited++;
+    }
+    expect(isReadable).to.equal(true);
+    expect(waited).to.be.greaterThan(0);
+  });
+});
