@@ -9,7 +9,7 @@ import {
   type ResponseOp,
   type TxnRequestInit,
 } from '../../src/gen/rpc.js';
-import { Random, testSeed } from '../base/gen/plain.js';
+import { Random, testSeed } from '../gen/plain.js';
 import {
   etcdProgram,
   skipWithout,

@@ -1,5 +1,5 @@
 /** Writes messages in ways that are legal but not canonical, as other implementations may. */
-import type { FieldModel, MessageModel } from '../../../scripts/gen/model.js';
+import type { FieldModel, MessageModel } from '../../scripts/gen/model.js';
 import { isZero, messageOf } from './plain.js';
 import type { Plain, PlainValue, Random } from './plain.js';
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { jsonCodecs } from '../../../src/gen/json-codecs.js';
+import { jsonCodecs } from '../../src/gen/json-codecs.js';
 import {
   alarmRequestToJson,
   decodeTxnRequest,
@@ -15,10 +15,10 @@ import {
   txnRequestFromJson,
   txnRequestToJson,
   watchCreateRequestFromJson,
-} from '../../../src/gen/rpc.js';
-import { allMethods } from '../../../src/gen/services.js';
-import { parseJson } from '../../../src/base/protobuf/json.js';
-import { DecodeError } from '../../../src/base/protobuf/runtime.js';
+} from '../../src/gen/rpc.js';
+import { allMethods } from '../../src/gen/services.js';
+import { parseJson } from '../../src/base/protobuf/json.js';
+import { DecodeError } from '../../src/base/protobuf/runtime.js';
 import { codecs, fromGenerated, Random, randomPlain, testSeed, toGenerated } from './plain.js';
 
 describe('JSON', () => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { MAX_DEPTH, DecodeError } from '../../../src/base/protobuf/runtime.js';
+import { MAX_DEPTH, DecodeError } from '../../src/base/protobuf/runtime.js';
 import {
   decodePutRequest,
   decodePutResponse,
@@ -7,13 +7,13 @@ import {
   decodeTxnRequest,
   decodeWatchProgressRequest,
   rangeRequestFromJson,
-} from '../../../src/gen/rpc.js';
+} from '../../src/gen/rpc.js';
 import {
   encodeMemberInfo,
   encodePeerRequestFrame,
   decodeMemberInfo,
   decodePeerRequestFrame,
-} from '../../../src/gen/peer.js';
+} from '../../src/gen/peer.js';
 import type { Codec } from './plain.js';
 import {
   codecs,
