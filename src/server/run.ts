@@ -77,7 +77,7 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
   const facts = new MemberFacts(member);
   peerHttp.on('request', peerListener(facts));
   const page = new MetricsPage(metrics, () => facts.sample());
-  const compactor = new AutoCompactor(member, config.autoCompaction, log);
+  const compactor = new AutoCompactor(member.roles, config.autoCompaction, log);
   const ports = new ClientPorts(env, config, member, facts, { health: facts, metrics, page });
   const stopMember = (): Promise<void> => new Promise((resolve) => member.stop(resolve));
   try {
@@ -142,6 +142,7 @@ async function openMember(
           segmentBytes: SEGMENT_BYTES,
           maxAppendBytes: MAX_APPEND_BYTES,
           noFsync: config.unsafeNoFsync,
+          skippedIndexes: new Set(config.unsafeSkipEntries),
           leaseCheckpoint: config.featureGates.LeaseCheckpoint,
           compaction: { sliceRows: config.compactionBatchLimit, pauseMs: config.compactionSleepMs },
           openEngine: openLevelEngine,
@@ -242,7 +243,7 @@ class ClientPorts {
     const rules = { cors: config.cors, hostWhitelist: config.hostWhitelist };
     this.http = createServer(clientListener(monitoring, cluster, rules));
     this.metricsHttp = createServer(metricsListener(monitoring));
-    const table = serviceTable(member, {
+    const table = serviceTable(member.roles, member.machine, {
       maxTxnOps: config.maxTxnOps,
       maxRequestBytes: config.maxRequestBytes,
       watchProgressIntervalMs: config.watchProgressIntervalMs,

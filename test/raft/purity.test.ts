@@ -108,7 +108,7 @@ describe('the core is pure (R1)', () => {
     for (const file of readdirSync(DIR)) {
       const source = readFileSync(DIR + file, 'utf8');
       for (const [, from] of source.matchAll(/from '([^']+)'/g)) {
-        const inside = from?.startsWith('./') === true || from === '../invariant.js';
+        const inside = from?.startsWith('./') === true || from === '../base/invariant.js';
         expect(inside, `${file} imports ${from}`).to.equal(true);
       }
       expect(/\b(async|await|import\()/.test(source), `${file} is synchronous`).to.equal(false);

@@ -139,7 +139,7 @@ export class Checker {
         `${host.name} restarted with term ${node.term} after speaking in ${said}`,
       );
     }
-    const applied = member.appliedIndex;
+    const applied = member.leadership.appliedIndex;
     const known = this.states.get(applied)?.split('/')[0];
     if (known !== undefined && Number(known) !== member.store.currentRevision) {
       this.fail(

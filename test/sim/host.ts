@@ -21,6 +21,8 @@ export interface Tuning {
   readonly segmentBytes: number;
   readonly maxAppendBytes: number;
   readonly diskMeanMs: number;
+  /** Mean time of one operation of the storage engine. */
+  readonly engineMeanMs: number;
   readonly preVote: boolean;
   readonly advanceElection: boolean;
 }
@@ -136,7 +138,7 @@ export class Host {
     const { tuning } = this;
     const own = this.ownWork();
     const engineDefer = (callback: () => void): void => {
-      this.scheduler.after(0.01 + this.random.exponential(0.2), own(callback));
+      this.scheduler.after(0.01 + this.random.exponential(tuning.engineMeanMs), own(callback));
     };
     Member.open(
       {
@@ -158,6 +160,7 @@ export class Host {
         maxAppendBytes: tuning.maxAppendBytes,
         noFsync: false,
         leaseCheckpoint: false,
+        skippedIndexes: new Set(),
         compaction: { sliceRows: 10, pauseMs: 5 },
         openEngine: memoryEngineFactory(
           { defer: engineDefer, randomU32: () => this.random.u32() },
@@ -174,7 +177,7 @@ export class Host {
           return;
         }
         this.member = member;
-        this.table = serviceTable(member, {
+        this.table = serviceTable(member.roles, member.machine, {
           maxTxnOps: 128,
           maxRequestBytes: 1_572_864,
           watchProgressIntervalMs: 5000,
@@ -183,6 +186,14 @@ export class Host {
         member.start(() => undefined);
       },
     );
+  }
+
+  /** Ends as SIGTERM asks: the member stops by itself while everything else goes on; `done` runs when it has ended. */
+  stopGracefully(done: () => void): void {
+    this.member?.stop(() => {
+      this.kill();
+      done();
+    });
   }
 
   /** Loses power: the process ends, and so does what was not synced (or any part of it). */

@@ -1,10 +1,10 @@
 import type { Done } from '../../src/base/env/env.js';
+import type { PeerRequest } from '../../src/server/contract/roles.js';
 import type { MemberId, Message } from '../../src/raft/types.js';
 import { decodeMessages, encodeMessages } from '../../src/server/peer/codec.js';
 import type {
   PeerAddress,
   PeerHandler,
-  PeerRequest,
   PeerTransport,
   SnapshotSource,
 } from '../../src/server/peer/types.js';

@@ -22,6 +22,7 @@ export interface Totals {
   revisions: number;
   leaderChanges: number;
   crashes: number;
+  stops: number;
   watchEvents: number;
   platterChecks: number;
   readonly violations: { readonly seed: number; readonly text: string }[];
@@ -36,6 +37,7 @@ export function emptyTotals(): Totals {
     revisions: 0,
     leaderChanges: 0,
     crashes: 0,
+    stops: 0,
     watchEvents: 0,
     platterChecks: 0,
     violations: [],
@@ -53,6 +55,7 @@ function addResult(totals: Totals, r: RunResult): void {
   totals.revisions += r.revisions;
   totals.leaderChanges += r.leaderChanges;
   totals.crashes += r.crashes;
+  totals.stops += r.stops;
   totals.watchEvents += r.watchEvents;
   totals.platterChecks += r.platterChecks;
   if (r.violation !== null) totals.violations.push({ seed: r.seed, text: r.violation.message });
@@ -84,6 +87,7 @@ function merge(into: Totals, from: Totals): void {
   into.revisions += from.revisions;
   into.leaderChanges += from.leaderChanges;
   into.crashes += from.crashes;
+  into.stops += from.stops;
   into.watchEvents += from.watchEvents;
   into.platterChecks += from.platterChecks;
   into.violations.push(...from.violations);
@@ -125,7 +129,7 @@ export function describe(totals: Totals, wallMs: number, simulatedMs: number): s
   return (
     `${totals.runs} runs, ${hours.toFixed(2)} simulated hours in ${(wallMs / 1000).toFixed(1)} s: ` +
     `${totals.events} events, ${totals.acknowledged} acknowledged and ${totals.unknown} unknown requests, ${totals.revisions} revisions, ` +
-    `${totals.leaderChanges} leaders, ${totals.crashes} crashes, ${totals.watchEvents} watch events, ${totals.platterChecks} platter checks`
+    `${totals.leaderChanges} leaders, ${totals.crashes} crashes, ${totals.stops} stops, ${totals.watchEvents} watch events, ${totals.platterChecks} platter checks`
   );
 }
 

@@ -23,6 +23,7 @@ export interface RunResult {
   readonly revisions: number;
   readonly leaderChanges: number;
   readonly crashes: number;
+  readonly stops: number;
   readonly watchEvents: number;
   readonly platterChecks: number;
 }
@@ -57,6 +58,7 @@ export function simulate(options: RunOptions): RunResult {
     segmentBytes: config.pick([8, 32, 64]) * 1024,
     maxAppendBytes: config.pick([1, 200, 1024 * 1024]),
     diskMeanMs: config.pick([0.1, 1, 5, 30]),
+    engineMeanMs: config.pick([0.2, 0.2, 2, 10]),
     preVote: config.chance(0.9),
     advanceElection: config.chance(0.5),
     ...options.tuning,
@@ -127,6 +129,7 @@ export function simulate(options: RunOptions): RunResult {
     revisions: checker.maxRevision,
     leaderChanges: checker.leaderChanges,
     crashes: faults.crashes,
+    stops: faults.stops,
     watchEvents: load.watchEvents,
     platterChecks: checker.platterChecks,
   };
@@ -149,7 +152,7 @@ function checkEnd(
   const running = hosts.flatMap((h) => (h.member === null ? [] : [h.member]));
   if (running.length !== hosts.length)
     return checker.fail('I25 liveness', 'a member did not come back');
-  if (!running.some((m) => m.isLeader))
+  if (!running.some((m) => m.leadership.isLeader))
     return checker.fail('I25 liveness', 'no leader after healing');
   for (const member of running) {
     if (member.store.currentRevision < load.floor) {
@@ -162,7 +165,7 @@ function checkEnd(
     if (first !== undefined && member.store.currentRevision !== first.store.currentRevision) {
       checker.fail(
         'I25 convergence',
-        `revisions ${member.store.currentRevision} and ${first.store.currentRevision} after healing (applied ${member.appliedIndex} and ${first.appliedIndex})`,
+        `revisions ${member.store.currentRevision} and ${first.store.currentRevision} after healing (applied ${member.leadership.appliedIndex} and ${first.leadership.appliedIndex})`,
       );
     }
     compareState(checker, member);
@@ -190,6 +193,8 @@ export interface FaultRates {
   readonly leaderCrashChance: number;
   readonly leaderCrashMs: number;
   readonly maxDownMs: number;
+  /** Mean time between members that stop as SIGTERM asks. */
+  readonly stopEveryMs: number;
   readonly pauseEveryMs: number;
   readonly cutEveryMs: number;
   readonly network: NetworkFaults;
@@ -201,6 +206,7 @@ function drawRates(config: Random): FaultRates {
     leaderCrashChance: config.pick([0, 0, 0.2, 0.6]),
     leaderCrashMs: config.pick([10, 40, 200]),
     maxDownMs: config.pick([500, 5000]),
+    stopEveryMs: config.pick([2000, 10_000, Infinity]),
     pauseEveryMs: config.pick([3000, 10_000, Infinity]),
     cutEveryMs: config.pick([3000, 8000, Infinity]),
     network: {
@@ -215,6 +221,7 @@ function drawRates(config: Random): FaultRates {
 /** Breaks hosts and links at random moments; always ready to mend everything. */
 class Faults {
   crashes = 0;
+  stops = 0;
   private active = true;
   private readonly scheduler: Scheduler;
   private readonly random: Random;
@@ -239,6 +246,7 @@ class Faults {
 
   start(): void {
     this.repeat(this.rates.crashEveryMs, () => this.crash());
+    this.repeat(this.rates.stopEveryMs, () => this.stopOne());
     this.repeat(this.rates.pauseEveryMs, () => this.pauseOne());
     this.repeat(this.rates.cutEveryMs, () => this.partition());
   }
@@ -270,6 +278,17 @@ class Faults {
     if (this.random.chance(0.7)) host.crash();
     else host.kill();
     this.scheduler.after(this.random.between(5, this.rates.maxDownMs), () => host.start());
+  }
+
+  private stopOne(): void {
+    const host = this.random.pick(this.hosts);
+    if (!host.isRunning || host.isPaused) return;
+    this.stops++;
+    host.stopGracefully(() => {
+      // At the end of all faults every host has to come back at once.
+      const downMs = this.active ? this.random.between(5, this.rates.maxDownMs) : 0;
+      this.scheduler.after(downMs, () => host.start());
+    });
   }
 
   private pauseOne(): void {

@@ -26,9 +26,9 @@ import type { RpcError } from '../../rpc/service.js';
 import { unreachable } from '../../base/invariant.js';
 import { errorOf, errors } from '../contract/errors.js';
 import { FieldWriter } from '../../base/bytes/field-writer.js';
-import type { HeaderEncoder } from '../contract/header.js';
-import { decodeLeaseExpiry } from '../lease/expiry.js';
-import { CommandKind } from '../contract/member-api.js';
+import { CommandKind } from '../contract/command.js';
+import { decodeLeaseExpiry } from '../contract/lease-expiry.js';
+import type { Headers } from '../contract/roles.js';
 import { Alarms } from '../upkeep/alarms.js';
 import { intervalOf, keyOf } from '../contract/interval.js';
 import { Members } from '../membership/members.js';
@@ -55,14 +55,17 @@ const REFUSED_WHEN_CORRUPT: ReadonlySet<CommandKind> = new Set([
   CommandKind.leaseRevoke,
   CommandKind.leaseExpire,
 ]);
+const NO_REPLY = new Uint8Array(0);
 const CLUSTER_VERSION_KEY = Buffer.from('clusterVersion');
 
+/** The refusal the client must see, or the encoded response; empty when none was wanted. */
+export type ApplyResult = RpcError | Uint8Array;
+
 export interface StateMachineParts {
-  readonly backend: Backend;
   readonly store: Store;
   readonly lessor: Lessor;
   readonly hub: WatchHub;
-  readonly header: HeaderEncoder;
+  readonly headers: Headers;
 }
 
 export class StateMachine {
@@ -71,28 +74,22 @@ export class StateMachine {
   clusterVersion = '';
   /** Operations since start, for metrics. Ranges outside of transactions are counted by who answers them. */
   readonly counts = { puts: 0, deletes: 0, ranges: 0, txns: 0, putBytes: 0 };
-  /** Encoded response of the last successful `apply` that was asked for one. */
-  reply: Uint8Array = new Uint8Array(0);
 
-  private backend: Backend;
   private readonly store: Store;
   private readonly lessor: Lessor;
   private readonly hub: WatchHub;
-  private readonly header: HeaderEncoder;
-  /** Term written into reply headers: the answering member's own, kept current by its owner. */
-  term = 0;
+  private readonly headers: Headers;
 
   constructor(parts: StateMachineParts) {
-    this.backend = parts.backend;
     this.store = parts.store;
     this.lessor = parts.lessor;
     this.hub = parts.hub;
-    this.header = parts.header;
+    this.headers = parts.headers;
   }
 
-  /** Continues on another backend, after a snapshot replaced the first. */
-  replaceBackend(backend: Backend): void {
-    this.backend = backend;
+  /** The image in use: the store changes it when a received one replaces it. */
+  private get backend(): Backend {
+    return this.store.backend;
   }
 
   loadClusterVersion(): void {
@@ -101,15 +98,10 @@ export class StateMachine {
   }
 
   /**
-   * Executes a command. Returns the refusal the client must see, or null on success; with `wantReply` the
-   * response is then in `reply`. A refused command has changed nothing.
+   * Executes a command whose envelope and body were checked. A refused command has changed nothing. The response is
+   * encoded only with `wantReply`.
    */
-  apply(
-    kind: CommandKind,
-    body: Uint8Array,
-    entryTerm: number,
-    wantReply: boolean,
-  ): RpcError | null {
+  apply(kind: CommandKind, body: Uint8Array, entryTerm: number, wantReply: boolean): ApplyResult {
     if (this.alarms.corrupt && REFUSED_WHEN_CORRUPT.has(kind)) {
       return errors.corrupt;
     }
@@ -135,7 +127,7 @@ export class StateMachine {
       case CommandKind.memberAttributes: {
         const c = decodeMemberAttributesCommand(body);
         this.members.setAttributes(this.backend, c.memberId, c.name, c.clientUrls);
-        return this.replyHeaderOnly();
+        return this.headerOnly();
       }
       case CommandKind.clusterVersion:
         this.clusterVersion = decodeClusterVersionCommand(body).version;
@@ -144,19 +136,14 @@ export class StateMachine {
           CLUSTER_VERSION_KEY,
           Buffer.from(this.clusterVersion, 'latin1'),
         );
-        return this.replyHeaderOnly();
+        return this.headerOnly();
       default:
         return unreachable(kind);
     }
   }
 
-  private headerField(revision: number): Uint8Array {
-    return this.header.field(revision, this.term);
-  }
-
-  private replyHeaderOnly(): null {
-    this.reply = this.headerField(this.store.currentRevision);
-    return null;
+  private headerOnly(): Uint8Array {
+    return this.headers.field(this.store.currentRevision);
   }
 
   private readonly leaseExists = (id: LeaseId): boolean => this.lessor.exists(id);
@@ -174,24 +161,20 @@ export class StateMachine {
 
   // ---- KV ----
 
-  private applyPut(r: PutRequest, wantReply: boolean): RpcError | null {
+  private applyPut(r: PutRequest, wantReply: boolean): ApplyResult {
     if (this.alarms.noSpace) return errors.noSpace;
     const problem = putProblem(this.store, this.leaseExists, r);
     if (problem !== null) return problem;
     const txn = this.store.begin();
     const prev = this.put(txn, r);
     this.commit(txn);
-    if (!wantReply) return null;
-    const header = this.headerField(this.store.currentRevision);
-    if (prev === null) {
-      this.reply = header;
-    } else {
-      const w = new FieldWriter(header.length + prev.length + 16);
-      w.raw(header);
-      w.bytes(2, prev);
-      this.reply = w.finish();
-    }
-    return null;
+    if (!wantReply) return NO_REPLY;
+    const header = this.headerOnly();
+    if (prev === null) return header;
+    const w = new FieldWriter(header.length + prev.length + 16);
+    w.raw(header);
+    w.bytes(2, prev);
+    return w.finish();
   }
 
   /** Performs one put; returns the previous row when the request asks for it and there is one. */
@@ -214,18 +197,17 @@ export class StateMachine {
     return r.prevKv ? prev : null;
   }
 
-  private applyDeleteRange(r: DeleteRangeRequest, wantReply: boolean): RpcError | null {
+  private applyDeleteRange(r: DeleteRangeRequest, wantReply: boolean): ApplyResult {
     const txn = this.store.begin();
     const w = new FieldWriter();
     const prev = new FieldWriter();
     const deleted = this.deleteRange(txn, r, wantReply ? prev : null);
     this.commit(txn);
-    if (!wantReply) return null;
-    w.raw(this.headerField(this.store.currentRevision));
+    if (!wantReply) return NO_REPLY;
+    w.raw(this.headerOnly());
     w.number(2, deleted);
     w.raw(prev.finish());
-    this.reply = w.finish();
-    return null;
+    return w.finish();
   }
 
   /** Deletes the interval; writes `prev_kvs` fields into `prevOut` when the request asks for them. */
@@ -242,7 +224,7 @@ export class StateMachine {
     return txn.deleteRange(interval);
   }
 
-  private applyTxn(r: TxnRequest, wantReply: boolean): RpcError | null {
+  private applyTxn(r: TxnRequest, wantReply: boolean): ApplyResult {
     if (this.alarms.noSpace && hasPut(r)) return errors.noSpace;
     const path = choosePath(this.store, r);
     const problem = pathProblem(this.store, this.leaseExists, path);
@@ -251,15 +233,14 @@ export class StateMachine {
     const body = wantReply ? new FieldWriter(256) : null;
     this.executePath(txn, path, body);
     this.commit(txn);
-    if (body === null) return null;
-    this.reply = concat(this.headerField(this.store.currentRevision), body.finish());
-    return null;
+    if (body === null) return NO_REPLY;
+    return concat(this.headerOnly(), body.finish());
   }
 
   /**
    * A transaction that only reads, executed outside the log: the same choice and the same answers as through it.
    */
-  readOnlyTxn(r: TxnRequest): RpcError | null {
+  readOnlyTxn(r: TxnRequest): ApplyResult {
     const path = choosePath(this.store, r);
     const problem = pathProblem(this.store, this.leaseExists, path);
     if (problem !== null) return problem;
@@ -267,8 +248,7 @@ export class StateMachine {
     const txn = this.store.begin();
     this.executePath(txn, path, body);
     txn.end();
-    this.reply = concat(this.headerField(this.store.currentRevision), body.finish());
-    return null;
+    return concat(this.headerOnly(), body.finish());
   }
 
   /** Executes the chosen ops in order; `out` receives `succeeded` and one `responses` field an op. */
@@ -331,58 +311,54 @@ export class StateMachine {
     return 0;
   }
 
-  private applyCompact(body: Uint8Array): RpcError | null {
+  private applyCompact(body: Uint8Array): ApplyResult {
     const reason = this.store.compact(decodeCompactionRequest(body).revision);
-    return reason === null ? this.replyHeaderOnly() : errorOf(reason);
+    return reason === null ? this.headerOnly() : errorOf(reason);
   }
 
   // ---- leases ----
 
-  private applyLeaseGrant(body: Uint8Array): RpcError | null {
+  private applyLeaseGrant(body: Uint8Array): ApplyResult {
     if (this.alarms.noSpace) return errors.noSpace;
     const r = decodeLeaseGrantRequest(body);
     const granted = this.lessor.grant(r.ID, r.TTL);
     if (typeof granted === 'string') return errorOf(granted);
     this.saveLease(r.ID);
-    this.reply = concat(
-      this.headerField(this.store.currentRevision),
-      encodeLeaseGrantResponse({ ID: r.ID, TTL: granted }),
-    );
-    return null;
+    return concat(this.headerOnly(), encodeLeaseGrantResponse({ ID: r.ID, TTL: granted }));
   }
 
   private saveLease(id: LeaseId): void {
     this.backend.put(Bucket.lease, leaseKey(id), this.lessor.row(id));
   }
 
-  private applyLeaseRevoke(id: LeaseId): RpcError | null {
+  private applyLeaseRevoke(id: LeaseId): ApplyResult {
     const keys = this.lessor.revoke(id);
     if (typeof keys === 'string') return errorOf(keys);
     const txn = this.store.begin();
     for (const key of keys) txn.deleteKey(key);
     this.commit(txn);
     this.backend.delete(Bucket.lease, leaseKey(id));
-    return this.replyHeaderOnly();
+    return this.headerOnly();
   }
 
-  /** An expiry counts only in the term of the leader whose clock it rests on (F1). */
-  private applyLeaseExpire(body: Uint8Array, entryTerm: number): RpcError | null {
+  /** An expiry counts only in the term of the leader whose clock it rests on. */
+  private applyLeaseExpire(body: Uint8Array, entryTerm: number): ApplyResult {
     const { term, id } = decodeLeaseExpiry(body);
     return term === entryTerm ? this.applyLeaseRevoke(id) : errors.leaderChanged;
   }
 
-  private applyLeaseCheckpoint(body: Uint8Array): RpcError | null {
+  private applyLeaseCheckpoint(body: Uint8Array): ApplyResult {
     for (const c of decodeLeaseCheckpointRequest(body).checkpoints) {
       if (!this.lessor.exists(c.ID)) continue;
       this.lessor.checkpoint(c.ID, c.remainingTTL);
       this.saveLease(c.ID);
     }
-    return this.replyHeaderOnly();
+    return this.headerOnly();
   }
 
   // ---- alarms ----
 
-  private applyAlarm(body: Uint8Array): RpcError | null {
+  private applyAlarm(body: Uint8Array): ApplyResult {
     const r = decodeAlarmRequest(body);
     const named = { memberID: r.memberID, alarm: r.alarm };
     let answer;
@@ -391,10 +367,9 @@ export class StateMachine {
       answer = this.alarms.deactivate(this.backend, named);
     else answer = this.alarms.list(r.alarm);
     const w = new FieldWriter();
-    w.raw(this.headerField(this.store.currentRevision));
+    w.raw(this.headerOnly());
     for (const alarm of answer) w.bytes(2, encodeAlarmMember(alarm));
-    this.reply = w.finish();
-    return null;
+    return w.finish();
   }
 }
 

@@ -346,4 +346,12 @@ export const SERVED_FLAGS = [
     effect: 'served',
     doc: 'Do not wait for the disk: acknowledged writes can be lost when the machine fails.',
   },
+  {
+    name: 'unsafe-skip-entries',
+    type: 'list',
+    default: '',
+    group: 'Unsafe',
+    effect: 'served',
+    doc: 'Indexes of log entries to pass over; give the same to every member of the cluster.',
+  },
 ] as const satisfies readonly FlagSpec[];

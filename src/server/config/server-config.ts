@@ -48,6 +48,8 @@ export interface ServerConfig {
   readonly featureGates: FeatureGates;
   readonly rpcTransport: 'http2' | 'grpc-js';
   readonly unsafeNoFsync: boolean;
+  /** Indexes of log entries that are passed over. */
+  readonly unsafeSkipEntries: readonly number[];
 }
 
 /** What only matters to a member that has no data yet; bootstrap.ts checks it then. */
@@ -121,6 +123,7 @@ export function buildServerConfig(settings: Settings): {
     featureGates: featureGates(settings, warnings),
     rpcTransport: v['rpc-transport'],
     unsafeNoFsync: v['unsafe-no-fsync'],
+    unsafeSkipEntries: v['unsafe-skip-entries'].map(entryIndex),
   };
   if (config.name === 'default') {
     warnings.push('--name is not set: every member of a cluster needs a name of its own');
@@ -130,6 +133,11 @@ export function buildServerConfig(settings: Settings): {
   }
   if (config.unsafeNoFsync) {
     warnings.push('--unsafe-no-fsync: acknowledged writes can be lost when the machine fails');
+  }
+  if (config.unsafeSkipEntries.length > 0) {
+    warnings.push(
+      '--unsafe-skip-entries: members that pass over different entries hold different data',
+    );
   }
   return { config, warnings };
 }
@@ -162,6 +170,15 @@ function checkUrls(v: ServedValues, explicit: ReadonlySet<string>): void {
       'add --advertise-client-urls with the addresses that clients should dial',
     );
   }
+}
+
+function entryIndex(text: string): number {
+  const index = Number(text);
+  if (/^[1-9][0-9]*$/.test(text) && Number.isSafeInteger(index)) return index;
+  throw new StartupError(
+    `"${text}" in --unsafe-skip-entries is not the index of a log entry`,
+    'give the indexes that the refusing member named, separated by commas',
+  );
 }
 
 function refuseTls(url: ServerUrl, flag: string): void {

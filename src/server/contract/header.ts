@@ -1,22 +1,38 @@
+import type { HeaderFields, Headers } from './roles.js';
+
+export interface HeaderSource {
+  readonly clusterId: bigint;
+  readonly memberId: bigint;
+  readonly revision: () => number;
+  readonly term: () => number;
+}
+
 /**
  * Encodes `ResponseHeader header = 1`, the first field of every reply: member and cluster id never change,
  * so only revision and term are written anew.
  */
-export class HeaderEncoder {
+export class HeaderEncoder implements Headers {
+  private readonly source: HeaderSource;
   private readonly prefix: Buffer;
   private cachedRevision = -1;
   private cachedTerm = -1;
   private cached: Uint8Array = new Uint8Array(0);
 
-  constructor(clusterId: bigint, memberId: bigint) {
+  constructor(source: HeaderSource) {
+    this.source = source;
     const ids: number[] = [];
-    pushIdField(ids, 1, clusterId);
-    pushIdField(ids, 2, memberId);
+    pushIdField(ids, 1, source.clusterId);
+    pushIdField(ids, 2, source.memberId);
     this.prefix = Buffer.from(ids);
   }
 
-  /** The encoded field. A revision of 0 is left out, as etcd does in answers about membership. */
-  field(revision: number, term: number): Uint8Array {
+  fields(revision = this.source.revision()): HeaderFields {
+    const { clusterId, memberId } = this.source;
+    return { clusterId, memberId, revision, raftTerm: this.source.term() };
+  }
+
+  field(revision: number): Uint8Array {
+    const term = this.source.term();
     if (revision === this.cachedRevision && term === this.cachedTerm) return this.cached;
     const content = this.prefix.length;
     // Room for tag and length (2), revision and term (1 + 8 bytes of varint each: values stay below 2^53).

@@ -44,6 +44,8 @@ export interface MemberOptions {
   readonly maxAppendBytes: number;
   readonly noFsync: boolean;
   readonly leaseCheckpoint: boolean;
+  /** Log entries to pass over instead of applying them (`--unsafe-skip-entries`). */
+  readonly skippedIndexes: ReadonlySet<number>;
   readonly compaction: CompactionPace;
   readonly openEngine: EngineFactory;
   readonly createTransport: (identity: {

@@ -21,11 +21,11 @@ export class MemberFacts implements HealthFacts, ClusterFacts {
   }
 
   get hasLeader(): boolean {
-    return this.member.leaderId !== 0n;
+    return this.member.leadership.leaderId !== 0n;
   }
 
   get isLearner(): boolean {
-    return this.member.isLearner;
+    return this.member.roles.cluster.isLearner;
   }
 
   get alarms(): readonly string[] {
@@ -53,29 +53,30 @@ export class MemberFacts implements HealthFacts, ClusterFacts {
 
   read(isLinearizable: boolean, done: (error: Error | null) => void): void {
     if (isLinearizable)
-      this.member.linearizable((error) => (error === null ? this.readOne(done) : done(error)));
-    else this.member.whenReadable(() => this.readOne(done));
+      this.member.roles.reads.linearizable((error) =>
+        error === null ? this.readOne(done) : done(error),
+      );
+    else this.member.roles.reads.whenReadable(() => this.readOne(done));
   }
 
   /** For a scrape of the metrics. */
   sample(): MemberSample {
     const { member } = this;
     const { store, hub, lessor } = member;
-    const proposals = member.proposalStats;
-    const reads = member.readStats;
+    const { leadership, queue, readIndex, quota } = member;
     return {
       memberId: member.memberId,
       hasLeader: this.hasLeader,
-      isLeader: member.isLeader,
-      isLearner: member.isLearner,
-      leaderChanges: member.leaderChanges,
-      committedIndex: member.committedIndex,
-      appliedIndex: member.appliedIndex,
-      proposalsPending: proposals.pending,
-      proposalsFailed: proposals.failed,
-      slowReadIndexes: reads.slow,
-      readIndexesFailed: reads.failed,
-      quotaBytes: Number.isFinite(member.quotaBytes) ? member.quotaBytes : 0,
+      isLeader: leadership.isLeader,
+      isLearner: this.isLearner,
+      leaderChanges: leadership.changes,
+      committedIndex: leadership.committedIndex,
+      appliedIndex: leadership.appliedIndex,
+      proposalsPending: queue.pending,
+      proposalsFailed: queue.failed,
+      slowReadIndexes: readIndex.slow,
+      readIndexesFailed: readIndex.failed,
+      quotaBytes: Number.isFinite(quota.quotaBytes) ? quota.quotaBytes : 0,
       dbSizeBytes: member.backend.sizeBytes(),
       dbSizeInUseBytes: member.backend.sizeInUseBytes(),
       clusterVersion: this.clusterVersion,
@@ -90,7 +91,7 @@ export class MemberFacts implements HealthFacts, ClusterFacts {
       leasesGranted: lessor.grantedTotal,
       leasesRevoked: lessor.revokedTotal,
       leasesRenewed: lessor.renewedTotal,
-      leasesExpired: member.leasesExpired,
+      leasesExpired: member.revoker.expiredTotal,
       ...member.machine.counts,
       alarms: this.raised(),
     };

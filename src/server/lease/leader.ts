@@ -11,9 +11,9 @@ import { NONE } from '../../raft/types.js';
 import type { RpcError } from '../../rpc/service.js';
 import { bytesOf } from '../contract/interval.js';
 import { errors } from '../contract/errors.js';
-import { CommandKind } from '../contract/member-api.js';
-import type { MemberApi } from '../contract/member-api.js';
-import { PeerRequest } from '../peer/types.js';
+import { CommandKind } from '../contract/command.js';
+import type { Roles } from '../contract/roles.js';
+import { PeerRequest } from '../contract/roles.js';
 import { sortInSlices } from '../../base/slices/sliced-sort.js';
 
 /**
@@ -37,27 +37,33 @@ const RETRY_MS = 50;
 /** Keys encoded between two looks at the clock. */
 const KEYS_PER_PART = 256;
 
+/** Parts of a member that questions about leases need. */
+export type LeaseRoles = Pick<
+  Roles,
+  'env' | 'headers' | 'lessor' | 'reads' | 'proposals' | 'leadership' | 'peers'
+>;
+
 type Confirmed = (error: RpcError | null) => void;
 
 /** Confirms leadership once for everything that was asked in a turn. */
 class LeaderRound {
-  private readonly api: MemberApi;
+  private readonly roles: LeaseRoles;
   private waiting: Confirmed[] = [];
 
-  constructor(api: MemberApi) {
-    this.api = api;
+  constructor(roles: LeaseRoles) {
+    this.roles = roles;
   }
 
   add(done: Confirmed): void {
-    if (this.waiting.length === 0) this.api.env.defer(() => this.start());
+    if (this.waiting.length === 0) this.roles.env.defer(() => this.start());
     this.waiting.push(done);
   }
 
   private start(): void {
-    const { api } = this;
+    const { roles } = this;
     const asked = this.waiting;
     this.waiting = [];
-    const committed = api.committedIndex;
+    const committed = roles.leadership.committedIndex;
     let settled = false;
     const settle: Confirmed = (error) => {
       if (settled) return;
@@ -68,22 +74,22 @@ class LeaderRound {
         asked[answered++]?.(error);
         return answered >= asked.length;
       };
-      api.slices.run(never, answerNext, () => undefined);
+      roles.reads.slices.run(never, answerNext, () => undefined);
     };
-    const timer = api.env.after(APPLIED_WAIT_MS, () => {
-      if (api.appliedIndex < committed) settle(errors.timeoutApplied);
+    const timer = roles.env.after(APPLIED_WAIT_MS, () => {
+      if (roles.leadership.appliedIndex < committed) settle(errors.timeoutApplied);
     });
-    api.linearizable(settle);
+    roles.reads.linearizable(settle);
   }
 }
 
-const rounds = new WeakMap<MemberApi, LeaderRound>();
+const rounds = new WeakMap<LeaseRoles, LeaderRound>();
 
-function roundOf(api: MemberApi): LeaderRound {
-  let round = rounds.get(api);
+function roundOf(roles: LeaseRoles): LeaderRound {
+  let round = rounds.get(roles);
   if (round === undefined) {
-    round = new LeaderRound(api);
-    rounds.set(api, round);
+    round = new LeaderRound(roles);
+    rounds.set(roles, round);
   }
   return round;
 }
@@ -94,35 +100,35 @@ function roundOf(api: MemberApi): LeaderRound {
  * Throws: DecodeError.
  */
 export function answerAsLeader(
-  api: MemberApi,
+  roles: LeaseRoles,
   question: LeaseQuestion,
   request: Uint8Array,
   done: LeaseAnswer,
 ): void {
   if (question === PeerRequest.leaseTimeToLive) {
     const { ID, keys } = decodeLeaseTimeToLiveRequest(request);
-    roundOf(api).add((error) => {
-      const refusal = error ?? notPrimary(api);
+    roundOf(roles).add((error) => {
+      const refusal = error ?? notPrimary(roles);
       if (refusal !== null) done(refusal, null);
-      else timeToLive(api, ID, keys, done);
+      else timeToLive(roles, ID, keys, done);
     });
     return;
   }
   const { ID } = decodeLeaseKeepAliveRequest(request);
-  renew(api, ID, api.env.clock.monoMs() + api.requestTimeoutMs, done);
+  renew(roles, ID, roles.env.clock.monoMs() + roles.proposals.timeoutMs, done);
 }
 
-function notPrimary(api: MemberApi): RpcError | null {
-  return api.isLeader && api.lessor.isPrimary ? null : errors.notPrimaryLessor;
+function notPrimary(roles: LeaseRoles): RpcError | null {
+  return roles.leadership.isLeader && roles.lessor.isPrimary ? null : errors.notPrimaryLessor;
 }
 
-function timeToLive(api: MemberApi, id: LeaseId, withKeys: boolean, done: LeaseAnswer): void {
-  const time = api.lessor.timeToLive(id, api.env.clock.monoMs());
+function timeToLive(roles: LeaseRoles, id: LeaseId, withKeys: boolean, done: LeaseAnswer): void {
+  const time = roles.lessor.timeToLive(id, roles.env.clock.monoMs());
   if (time === undefined) return done(null, encodeLeaseTimeToLiveResponse({ ID: id, TTL: -1 }));
   const { remainingSec: TTL, grantedSec: grantedTTL } = time;
   const answer = encodeLeaseTimeToLiveResponse({ ID: id, TTL, grantedTTL });
   if (!withKeys) return done(null, answer);
-  sortInSlices(api.slices, api.lessor.keysOf(id), compareKeys, never, (keys) => {
+  sortInSlices(roles.reads.slices, roles.lessor.keysOf(id), compareKeys, never, (keys) => {
     const parts = [answer];
     let encoded = 0;
     // Fields that follow a message belong to it.
@@ -132,7 +138,7 @@ function timeToLive(api: MemberApi, id: LeaseId, withKeys: boolean, done: LeaseA
       if (part.length > 0) parts.push(encodeLeaseTimeToLiveResponse({ keys: part.map(bytesOf) }));
       return encoded === keys.length;
     };
-    api.slices.run(never, encodePart, () => done(null, Buffer.concat(parts)));
+    roles.reads.slices.run(never, encodePart, () => done(null, Buffer.concat(parts)));
   });
 }
 
@@ -147,29 +153,34 @@ function never(): boolean {
   return false;
 }
 
-function renew(api: MemberApi, id: LeaseId, deadlineMs: number, done: LeaseAnswer): void {
-  roundOf(api).add((error) => {
-    const refusal = error ?? notPrimary(api);
+function renew(roles: LeaseRoles, id: LeaseId, deadlineMs: number, done: LeaseAnswer): void {
+  roundOf(roles).add((error) => {
+    const refusal = error ?? notPrimary(roles);
     if (refusal !== null) return done(refusal, null);
-    if (api.lessor.hasCheckpoint(id)) return clearCheckpoint(api, id, deadlineMs, done);
-    const nowMs = api.env.clock.monoMs();
-    const renewal = api.lessor.renew(id, nowMs);
+    if (roles.lessor.hasCheckpoint(id)) return clearCheckpoint(roles, id, deadlineMs, done);
+    const nowMs = roles.env.clock.monoMs();
+    const renewal = roles.lessor.renew(id, nowMs);
     if (typeof renewal === 'number') {
       return done(null, encodeLeaseKeepAliveResponse({ ID: id, TTL: renewal }));
     }
     if (renewal === 'not-primary') return done(errors.notPrimaryLessor, null);
     // Its revocation is under way: the answer is what comes of that.
     if (nowMs >= deadlineMs) return done(errors.timeout, null);
-    api.env.after(RETRY_MS, () => renew(api, id, deadlineMs, done));
+    roles.env.after(RETRY_MS, () => renew(roles, id, deadlineMs, done));
   });
 }
 
 /** Replaces the remaining time in the log by the full one, so that a new leader does not cut the renewal short. */
-function clearCheckpoint(api: MemberApi, id: LeaseId, deadlineMs: number, done: LeaseAnswer): void {
+function clearCheckpoint(
+  roles: LeaseRoles,
+  id: LeaseId,
+  deadlineMs: number,
+  done: LeaseAnswer,
+): void {
   const request = encodeLeaseCheckpointRequest({ checkpoints: [{ ID: id, remainingTTL: 0 }] });
-  api.propose(CommandKind.leaseCheckpoint, request, (error) => {
+  roles.proposals.propose(CommandKind.leaseCheckpoint, request, (error) => {
     if (error !== null) done(error, null);
-    else renew(api, id, deadlineMs, done);
+    else renew(roles, id, deadlineMs, done);
   });
 }
 
@@ -179,29 +190,29 @@ function clearCheckpoint(api: MemberApi, id: LeaseId, deadlineMs: number, done: 
  * Throws: DecodeError.
  */
 export function askLeader(
-  api: MemberApi,
+  roles: LeaseRoles,
   question: LeaseQuestion,
   request: Uint8Array,
   done: LeaseAnswer,
 ): void {
-  const { clock } = api.env;
-  const deadlineMs = clock.monoMs() + api.requestTimeoutMs;
+  const { clock } = roles.env;
+  const deadlineMs = clock.monoMs() + roles.proposals.timeoutMs;
   const again = (error: RpcError): void => {
     if (clock.monoMs() + RETRY_MS >= deadlineMs) done(error, null);
-    else api.env.after(RETRY_MS, attempt);
+    else roles.env.after(RETRY_MS, attempt);
   };
   const attempt = (): void => {
-    if (api.isLeader) {
-      answerAsLeader(api, question, request, (error, body) => {
+    if (roles.leadership.isLeader) {
+      answerAsLeader(roles, question, request, (error, body) => {
         if (error === null || !isTransient(error)) done(error, body);
         else again(error === errors.notPrimaryLessor ? errors.timeout : error);
       });
       return;
     }
-    const { leaderId } = api;
+    const { leaderId } = roles.leadership;
     if (leaderId === NONE) return again(errors.noLeader);
     const leftMs = Math.max(1, deadlineMs - clock.monoMs());
-    api.peerRequest(leaderId, question, request, leftMs, (error, body) => {
+    roles.peers.request(leaderId, question, request, leftMs, (error, body) => {
       if (body !== null) done(null, body);
       else
         again(

@@ -1,7 +1,7 @@
 import { encodeLeaseLeasesResponse } from '../../gen/rpc.js';
 import type { LeaseId } from '../../mvcc/types.js';
 import type { UnaryCall } from '../../rpc/service.js';
-import type { MemberApi } from '../contract/member-api.js';
+import type { Roles } from '../contract/roles.js';
 import { sortInSlices } from '../../base/slices/sliced-sort.js';
 
 /** Leases looked up between two looks at the clock. */
@@ -20,9 +20,13 @@ interface Row {
  *
  * Which ones is settled within the call; looking up, sorting and encoding them takes as many turns as it needs.
  */
-export function answerLeaseLeases(api: MemberApi, call: UnaryCall): void {
-  const { env, lessor, slices } = api;
-  const header = api.header();
+export function answerLeaseLeases(
+  roles: Pick<Roles, 'env' | 'headers' | 'lessor' | 'reads'>,
+  call: UnaryCall,
+): void {
+  const { env, lessor } = roles;
+  const { slices } = roles.reads;
+  const header = roles.headers.fields();
   const ids = lessor.leases();
   const rows: Row[] = [];
   const isOver = (): boolean => call.cancelled;

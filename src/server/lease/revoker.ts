@@ -2,9 +2,9 @@ import type { Timer } from '../../base/env/env.js';
 import { encodeLeaseCheckpointRequest } from '../../gen/rpc.js';
 import type { LeaseId } from '../../mvcc/types.js';
 import { errors } from '../contract/errors.js';
-import { encodeLeaseExpiry } from './expiry.js';
-import type { MemberApi } from '../contract/member-api.js';
-import { CommandKind } from '../contract/member-api.js';
+import { encodeLeaseExpiry } from '../contract/lease-expiry.js';
+import type { Roles } from '../contract/roles.js';
+import { CommandKind } from '../contract/command.js';
 
 const CHECK_MS = 500;
 /** Leases taken up at one check: at most 1000 a second. */
@@ -13,6 +13,8 @@ const MAX_IN_FLIGHT = 16;
 const CHECKPOINTS_PER_ENTRY = 1000;
 /** Leases that are given their place after promotion between two looks at the clock. */
 const PLACED_PER_LOOK = 256;
+
+export type RevokerRoles = Pick<Roles, 'env' | 'lessor' | 'reads' | 'proposals' | 'leadership'>;
 
 /**
  * Ends leases whose time is up: on the leader only, by proposing a revocation for each. Once it leads, it first gives
@@ -24,7 +26,7 @@ const PLACED_PER_LOOK = 256;
  * that keepalives that arrived in the meantime are read first.
  */
 export class LeaseRevoker {
-  private readonly api: MemberApi;
+  private readonly roles: RevokerRoles;
   private readonly withCheckpoints: boolean;
   private timer: Timer | undefined = undefined;
   private dueMs = 0;
@@ -40,10 +42,10 @@ export class LeaseRevoker {
   private placing = false;
   private expiredCount = 0;
 
-  constructor(api: MemberApi, options: { readonly checkpoint: boolean }) {
-    this.api = api;
+  constructor(roles: RevokerRoles, options: { readonly checkpoint: boolean }) {
+    this.roles = roles;
     this.withCheckpoints = options.checkpoint;
-    if (options.checkpoint) api.lessor.keepCheckpoints();
+    if (options.checkpoint) roles.lessor.keepCheckpoints();
   }
 
   /** Leases whose revocation was proposed because their time was up. */
@@ -64,15 +66,15 @@ export class LeaseRevoker {
   }
 
   private schedule(): void {
-    this.dueMs = this.api.env.clock.monoMs() + CHECK_MS;
-    this.timer = this.api.env.after(CHECK_MS, this.check);
+    this.dueMs = this.roles.env.clock.monoMs() + CHECK_MS;
+    this.timer = this.roles.env.after(CHECK_MS, this.check);
   }
 
   private readonly check = (): void => {
     if (this.stopped) return;
-    const { api } = this;
-    const nowMs = api.env.clock.monoMs();
-    const heldUp = nowMs - this.dueMs > api.electionMs;
+    const { roles } = this;
+    const nowMs = roles.env.clock.monoMs();
+    const heldUp = nowMs - this.dueMs > roles.leadership.electionMs;
     this.schedule();
     if (!this.isInCharge()) {
       this.queue = [];
@@ -80,19 +82,20 @@ export class LeaseRevoker {
     }
     this.placeLeases();
     if (heldUp || this.confirming) return;
-    if (api.lessor.hasExpired(nowMs)) this.confirmAndTake();
+    if (roles.lessor.hasExpired(nowMs)) this.confirmAndTake();
     if (this.withCheckpoints) this.logCheckpoints(nowMs);
   };
 
   private isInCharge(): boolean {
-    return !this.stopped && this.api.isLeader && this.api.lessor.isPrimary;
+    return !this.stopped && this.roles.leadership.isLeader && this.roles.lessor.isPrimary;
   }
 
   /** Does nothing once all have their place. */
   private placeLeases(): void {
     if (this.placing) return;
     this.placing = true;
-    const { env, lessor, slices } = this.api;
+    const { env, lessor } = this.roles;
+    const { slices } = this.roles.reads;
     // A lessor that was demoted meanwhile has none to place.
     const step = (): boolean => lessor.placeSome(env.clock.monoMs(), PLACED_PER_LOOK);
     const never = (): boolean => false;
@@ -102,19 +105,19 @@ export class LeaseRevoker {
   }
 
   private confirmAndTake(): void {
-    const { api } = this;
-    const { term } = api;
+    const { roles } = this;
+    const { term } = roles.leadership;
     this.confirming = true;
-    api.linearizable((error) => {
+    roles.reads.linearizable((error) => {
       this.confirming = false;
-      if (error !== null || !this.isInCharge() || api.term !== term) return;
+      if (error !== null || !this.isInCharge() || roles.leadership.term !== term) return;
       if (this.queueTerm !== term) {
         this.queue = [];
         this.queueTerm = term;
       }
       const room = PER_CHECK - this.queue.length;
       if (room <= 0) return;
-      for (const id of api.lessor.expired(api.env.clock.monoMs(), room)) this.queue.push(id);
+      for (const id of roles.lessor.expired(roles.env.clock.monoMs(), room)) this.queue.push(id);
       this.pump();
     });
   }
@@ -128,13 +131,13 @@ export class LeaseRevoker {
     while (this.inFlight < MAX_IN_FLIGHT) {
       const id = this.queue[proposed];
       if (id === undefined) break;
-      if (!this.isInCharge() || this.api.term !== this.queueTerm) {
+      if (!this.isInCharge() || this.roles.leadership.term !== this.queueTerm) {
         this.queue = [];
         proposed = 0;
         break;
       }
       proposed++;
-      if (this.api.lessor.exists(id)) this.propose(id);
+      if (this.roles.lessor.exists(id)) this.propose(id);
     }
     if (proposed > 0) this.queue = this.queue.slice(proposed);
     this.pumping = false;
@@ -144,21 +147,21 @@ export class LeaseRevoker {
     this.inFlight++;
     this.expiredCount++;
     const request = encodeLeaseExpiry(this.queueTerm, id);
-    this.api.propose(CommandKind.leaseExpire, request, (error) => {
+    this.roles.proposals.propose(CommandKind.leaseExpire, request, (error) => {
       this.inFlight--;
       if (error !== null && error !== errors.leaseNotFound) {
-        this.api.lessor.revokeFailed(id, this.api.env.clock.monoMs());
+        this.roles.lessor.revokeFailed(id, this.roles.env.clock.monoMs());
       }
       this.pump();
     });
   }
 
   private logCheckpoints(nowMs: number): void {
-    const due = this.api.lessor.dueCheckpoints(nowMs, CHECKPOINTS_PER_ENTRY);
+    const due = this.roles.lessor.dueCheckpoints(nowMs, CHECKPOINTS_PER_ENTRY);
     if (due.length === 0) return;
     const checkpoints = due.map(({ id, remainingSec }) => ({ ID: id, remainingTTL: remainingSec }));
     const request = encodeLeaseCheckpointRequest({ checkpoints });
-    this.api.propose(CommandKind.leaseCheckpoint, request, () => {
+    this.roles.proposals.propose(CommandKind.leaseCheckpoint, request, () => {
       // One that is lost makes the leases live longer, never shorter, and the next interval brings another.
     });
   }

@@ -2,6 +2,7 @@ import type { Env, Timer } from '../../base/env/env.js';
 import type { RawNode } from '../../raft/raw-node.js';
 import {
   EntryType,
+  MessageType,
   NONE,
   Role,
   type ConfState,
@@ -12,11 +13,13 @@ import {
   type SnapshotMeta,
   type SoftState,
 } from '../../raft/types.js';
+import type { Logger } from '../../base/observe/logger.js';
 import type { WalWriter } from '../../wal/types.js';
 import type { RpcError } from '../../rpc/service.js';
+import { bodyProblem, confChangeProblem, envelopeProblem } from '../contract/command.js';
 import { errors } from '../contract/errors.js';
 import type { PeerTransport } from '../peer/types.js';
-import type { Proposals } from './proposals.js';
+import type { ProposalQueue } from './proposal-queue.js';
 import type { ReadIndex } from './read-index.js';
 
 /**
@@ -69,10 +72,11 @@ interface PendingSync {
 
 export interface DriverParts {
   readonly env: Env;
+  readonly log: Logger;
   readonly node: RawNode;
   readonly wal: WalWriter;
   readonly transport: PeerTransport;
-  readonly proposals: Proposals;
+  readonly proposals: ProposalQueue;
   readonly reads: ReadIndex;
   readonly applier: Applier;
   readonly events: DriverEvents;
@@ -85,10 +89,11 @@ export interface DriverParts {
 
 export class RaftDriver {
   private readonly env: Env;
+  private readonly log: Logger;
   private readonly node: RawNode;
   private readonly wal: WalWriter;
   private readonly transport: PeerTransport;
-  private readonly proposals: Proposals;
+  private readonly proposals: ProposalQueue;
   private readonly reads: ReadIndex;
   private readonly applier: Applier;
   private readonly events: DriverEvents;
@@ -111,6 +116,7 @@ export class RaftDriver {
 
   constructor(parts: DriverParts) {
     this.env = parts.env;
+    this.log = parts.log;
     this.node = parts.node;
     this.wal = parts.wal;
     this.transport = parts.transport;
@@ -191,8 +197,24 @@ export class RaftDriver {
 
   onMessages(messages: readonly Message[]): void {
     if (this.stopped) return;
-    for (const m of messages) this.node.step(m);
+    for (const m of messages) {
+      if (m.type !== MessageType.propose || this.isApplicable(m)) this.node.step(m);
+    }
     this.schedule();
+  }
+
+  /**
+   * An entry that some member cannot apply would stop that member for good, so none is let into the log. A forwarded
+   * proposal has no reply: its proposer's waiter runs into its deadline.
+   */
+  private isApplicable({ from, entries }: Message): boolean {
+    for (const entry of entries) {
+      const problem = entryProblem(entry);
+      if (problem === null) continue;
+      this.log.warn('refused a proposal that this version cannot apply', { from, problem });
+      return false;
+    }
+    return true;
   }
 
   linearizable(done: (error: RpcError | null) => void): void {
@@ -370,6 +392,11 @@ export class RaftDriver {
     this.configurationChanged();
     this.schedule();
   }
+}
+
+function entryProblem({ type, data }: Entry): string | null {
+  if (type === EntryType.confChange) return confChangeProblem(data);
+  return data.length === 0 ? 'is empty' : (envelopeProblem(data) ?? bodyProblem(data));
 }
 
 function ignore(): void {

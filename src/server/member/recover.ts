@@ -1,6 +1,6 @@
 import { decodeConfStateRecord, encodeConfStateRecord } from '../../gen/peer.js';
 import { invariant } from '../../base/invariant.js';
-import { Backend, Bucket } from '../../storage/backend.js';
+import { Backend } from '../../storage/backend.js';
 import { Lessor } from '../../lease/lessor.js';
 import { Store } from '../../mvcc/store.js';
 import { NONE, type RaftInitialState } from '../../raft/types.js';
@@ -8,6 +8,7 @@ import { readIdentity } from '../../wal/identity.js';
 import { Wal } from '../../wal/wal.js';
 import type { WalIdentity, WalRecovery } from '../../wal/types.js';
 import { Members } from '../membership/members.js';
+import { loadLeases } from '../snapshot/load.js';
 import { DataDir } from '../contract/data-dir.js';
 import type { BootstrapMember, MemberOptions } from '../contract/member-options.js';
 
@@ -192,31 +193,6 @@ function writeBootstrapState(backend: Backend, members: readonly BootstrapMember
   backend.setConfState(encodeConfStateRecord({ voters, learners: [] }));
   backend.setApplied(0, 0);
   backend.flush();
-}
-
-export function loadLeases(
-  backend: Backend,
-  lessor: Lessor,
-  done: (error: Error | null) => void,
-): void {
-  loadBucket(backend, Bucket.lease, (_key, value) => lessor.loadRow(value), done);
-}
-
-/** Hands every row of a bucket to `load`. */
-export function loadBucket(
-  backend: Backend,
-  bucket: Bucket,
-  load: (key: Uint8Array, value: Uint8Array) => void,
-  done: (error: Error | null) => void,
-): void {
-  backend.forEach(
-    bucket,
-    (key, value) => {
-      load(key, value);
-      return true;
-    },
-    done,
-  );
 }
 
 /** Where the core continues: right after what the image holds, with the log that was recovered. */

@@ -24,7 +24,8 @@ import {
   makeFrame,
   sealFrame,
 } from './frames.js';
-import type { PeerAddress, PeerRequest } from './types.js';
+import type { PeerRequest } from '../contract/roles.js';
+import type { PeerAddress } from './types.js';
 
 const BACKOFF_MIN_MS = 50;
 const BACKOFF_MAX_MS = 1000;

@@ -21,13 +21,8 @@ import type { UndecidedSocket } from './incoming.js';
 import { IncomingConnection, sniff } from './incoming.js';
 import { PeerLink } from './peer-link.js';
 import { SnapshotSender } from './snapshot-sender.js';
-import type {
-  PeerAddress,
-  PeerHandler,
-  PeerRequest,
-  PeerTransport,
-  SnapshotSource,
-} from './types.js';
+import type { PeerRequest } from '../contract/roles.js';
+import type { PeerAddress, PeerHandler, PeerTransport, SnapshotSource } from './types.js';
 
 /** Connections that have not introduced themselves yet; further ones are closed at once. */
 const MAX_UNDECIDED = 256;

@@ -1,23 +1,11 @@
 import type { Done } from '../../base/env/env.js';
 import type { MemberId, Message } from '../../raft/types.js';
+import type { PeerRequest } from '../contract/roles.js';
 
 /**
  * The seam between a member and the network to its peers. `tcp-transport.ts` is the real one; the simulator
  * supplies another that runs the same codec over a simulated network.
  */
-
-/** What a request between members asks for; the numbers are on the wire. */
-export const PeerRequest = {
-  /** Body and reply: list of members (see proto/peer.proto); served before the member has a leader. */
-  members: 1,
-  /** Body: LeaseKeepAliveRequest; reply: LeaseKeepAliveResponse without header. Leader only. */
-  leaseKeepAlive: 2,
-  /** Body: LeaseTimeToLiveRequest; reply: LeaseTimeToLiveResponse without header. Leader only. */
-  leaseTimeToLive: 3,
-  /** Body: empty; reply: server version text. */
-  version: 4,
-} as const;
-export type PeerRequest = (typeof PeerRequest)[keyof typeof PeerRequest];
 
 /** A pull source of snapshot bytes. `next` yields null at the end; one call at a time. */
 export interface SnapshotSource {

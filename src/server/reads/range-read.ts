@@ -22,7 +22,7 @@ import {
 import type { RowValues } from './selection.js';
 import { errorOf, errors } from '../contract/errors.js';
 import { fieldSize, FieldWriter } from '../../base/bytes/field-writer.js';
-import type { MemberApi } from '../contract/member-api.js';
+import type { Roles } from '../contract/roles.js';
 import type { SlicedWork } from '../../base/slices/sliced-work.js';
 import { INDEX_ROWS, IndexSource, ListSource, READ_ROWS, RowCursor } from './row-cursor.js';
 import type { RowSource } from './row-cursor.js';
@@ -36,7 +36,10 @@ import { sortInSlices } from '../../base/slices/sliced-sort.js';
  * rows. A reply up to WHOLE_BYTES is built as a whole; a longer one is read while the transport drains it.
  */
 
-/** The longest reply that is held in memory as a whole. */
+/** Parts of a member that reads need. */
+export type ReadRoles = Pick<Roles, 'headers' | 'lessor' | 'reads'>;
+
+/** Longest reply that is held in memory as a whole. */
 const WHOLE_BYTES = 4 * 1024 * 1024;
 /** Size of the parts handed to the transport when streaming. */
 const PART_BYTES = 64 * 1024;
@@ -47,12 +50,12 @@ function canWalkIndex(r: RangeRequest): boolean {
 
 /** Answers a Range whose consistency requirement has been met. */
 export function answerRange(
-  api: MemberApi,
+  roles: ReadRoles,
   r: RangeRequest,
   interval: Interval,
   call: UnaryCall,
 ): void {
-  const { store } = api;
+  const { store } = roles.reads;
   if (r.revision > 0) {
     const reason = store.checkRevision(r.revision);
     if (reason !== null) return call.fail(errorOf(reason));
@@ -60,16 +63,16 @@ export function answerRange(
   const current = store.currentRevision;
   const revision = r.revision > 0 ? r.revision : current;
   if (isPointRead(r)) {
-    call.reply(pointReply(api, r, interval.start, revision, current));
+    call.reply(pointReply(roles, r, interval.start, revision, current));
     return;
   }
   if (r.countOnly) {
     const w = new FieldWriter();
-    w.raw(api.headerField(current));
+    w.raw(roles.headers.field(current));
     w.number(4, store.count(interval, revision));
     return call.reply(w.finish());
   }
-  new RangeRead(api, r, interval, revision, current).answer(call);
+  new RangeRead(roles, r, interval, revision, current).answer(call);
 }
 
 /**
@@ -77,30 +80,31 @@ export function answerRange(
  * lease a key hangs on changes only with a put of the key.
  */
 export function encodedRow(
-  api: MemberApi,
+  roles: ReadRoles,
   r: RangeRequest,
   row: RowRef,
   revision: number,
 ): Uint8Array {
-  if (!r.keysOnly || api.store.currentRevision !== revision) return rowBytes(api.store, r, row);
+  if (!r.keysOnly || roles.reads.store.currentRevision !== revision)
+    return rowBytes(roles.reads.store, r, row);
   const { createRevision, modRevision, version } = row;
-  const lease = api.lessor.leaseOf(row.key);
+  const lease = roles.lessor.leaseOf(row.key);
   return encodeKeyValue(bytesOf(row.key), createRevision, modRevision, version, NO_VALUE, lease);
 }
 
 const NO_VALUE = new Uint8Array(0);
 
 function pointReply(
-  api: MemberApi,
+  roles: ReadRoles,
   r: RangeRequest,
   key: string,
   revision: number,
   current: number,
 ): Uint8Array {
-  const header = api.headerField(current);
+  const header = roles.headers.field(current);
   const row = emptyRow();
-  if (!api.store.lookup(key, revision, row)) return header;
-  const bytes = encodedRow(api, r, row, revision);
+  if (!roles.reads.store.lookup(key, revision, row)) return header;
+  const bytes = encodedRow(roles, r, row, revision);
   const w = new FieldWriter(header.length + bytes.length + 16);
   w.raw(header);
   w.bytes(KVS_FIELD, bytes);
@@ -122,7 +126,7 @@ export function hasEnded(
 
 /** One list under way: owns the pin that keeps its revision readable. */
 class RangeRead {
-  private readonly api: MemberApi;
+  private readonly roles: ReadRoles;
   private readonly r: RangeRequest;
   private readonly interval: Interval;
   private readonly revision: number;
@@ -134,26 +138,26 @@ class RangeRead {
   private rowsBytes = 0;
 
   constructor(
-    api: MemberApi,
+    roles: ReadRoles,
     r: RangeRequest,
     interval: Interval,
     revision: number,
     currentRevision: number,
   ) {
-    this.api = api;
+    this.roles = roles;
     this.r = r;
     this.interval = interval;
     this.revision = revision;
-    this.header = api.headerField(currentRevision);
-    this.unpin = api.store.pin(revision);
-    this.state = api.store.backend;
-    this.count = api.store.count(interval, revision);
+    this.header = roles.headers.field(currentRevision);
+    this.unpin = roles.reads.store.pin(revision);
+    this.state = roles.reads.store.backend;
+    this.count = roles.reads.store.count(interval, revision);
   }
 
   answer(call: UnaryCall): void {
     const finish = (source: RowSource): void => this.measure(call, source);
     if (canWalkIndex(this.r)) {
-      finish(new IndexSource(this.api, this.interval, this.revision, this.r.limit));
+      finish(new IndexSource(this.roles.reads, this.interval, this.revision, this.r.limit));
     } else {
       this.collect(call, finish);
     }
@@ -161,9 +165,11 @@ class RangeRead {
 
   /** Gathers every row to be sorted or filtered, and sorts them, in slices. */
   private collect(call: UnaryCall, done: (source: RowSource) => void): void {
-    const { api, r } = this;
+    const { roles, r } = this;
     const rows: RowRef[] = [];
-    const cursor = new RowCursor(new IndexSource(api, this.interval, this.revision, scanLimit(r)));
+    const cursor = new RowCursor(
+      new IndexSource(roles.reads, this.interval, this.revision, scanLimit(r)),
+    );
     const isOver = (): boolean => this.hasEnded(call);
     const gather = (): boolean => {
       cursor.look(INDEX_ROWS, Infinity);
@@ -176,10 +182,10 @@ class RangeRead {
       const selection = firstRows(r, sorted, this.count);
       done(new ListSource(selection.rows, selection.more));
     };
-    api.slices.run(isOver, gather, () => {
+    roles.reads.slices.run(isOver, gather, () => {
       if (isNaturalOrder(r)) return finish(rows);
       this.loadValues(rows, isOver, (values) => {
-        sortInSlices(api.slices, rows, rowOrder(r, values), isOver, finish);
+        sortInSlices(roles.reads.slices, rows, rowOrder(r, values), isOver, finish);
       });
     });
   }
@@ -190,16 +196,16 @@ class RangeRead {
     isOver: () => boolean,
     done: (values: RowValues) => void,
   ): void {
-    const { api } = this;
+    const { roles } = this;
     const values: RowValues = new Map();
     if (!sortsByValue(this.r)) return done(values);
     let at = 0;
     const step = (): boolean => {
       const row = rows[at++];
-      if (row !== undefined) addValue(api.store, values, row);
+      if (row !== undefined) addValue(roles.reads.store, values, row);
       return at >= rows.length;
     };
-    api.slices.run(isOver, step, () => done(values));
+    roles.reads.slices.run(isOver, step, () => done(values));
   }
 
   /** First pass: how long the reply is. */
@@ -215,7 +221,7 @@ class RangeRead {
       }
       return cursor.isAtEnd;
     };
-    this.api.slices.run(
+    this.roles.reads.slices.run(
       () => this.hasEnded(call),
       step,
       () => this.send(call, cursor),
@@ -227,7 +233,7 @@ class RangeRead {
   }
 
   private encoded(row: RowRef): Uint8Array {
-    return encodedRow(this.api, this.r, row, this.revision);
+    return encodedRow(this.roles, this.r, row, this.revision);
   }
 
   private hasEnded(call: UnaryCall): boolean {
@@ -236,7 +242,7 @@ class RangeRead {
 
   /** A received snapshot took the place of the state this read began on. */
   private get isStateReplaced(): boolean {
-    return this.api.store.backend !== this.state;
+    return this.roles.reads.store.backend !== this.state;
   }
 
   private send(call: UnaryCall, cursor: RowCursor): void {
@@ -259,7 +265,7 @@ class RangeRead {
       }
       return cursor.isAtEnd;
     };
-    this.api.slices.run(
+    this.roles.reads.slices.run(
       () => this.hasEnded(call),
       step,
       () => {
@@ -276,7 +282,7 @@ class RangeRead {
     call.replyParts(
       total,
       new RowParts({
-        slices: this.api.slices,
+        slices: this.roles.reads.slices,
         cursor,
         header: this.header,
         encoded: (row) => this.encoded(row),

@@ -5,8 +5,7 @@ import { intervalOf } from '../contract/interval.js';
 import { KVS_FIELD, writeTrailingFields } from './selection.js';
 import { errorOf } from '../contract/errors.js';
 import { FieldWriter } from '../../base/bytes/field-writer.js';
-import type { MemberApi } from '../contract/member-api.js';
-import { encodedRow, hasEnded } from './range-read.js';
+import { encodedRow, hasEnded, type ReadRoles } from './range-read.js';
 import { IndexSource, ListSource, READ_ROWS, RowCursor } from './row-cursor.js';
 
 const FIRST_CHUNK_KEYS = 10;
@@ -20,22 +19,22 @@ const MAX_CHUNK_KEYS = 1024;
  * Ref: etcd contract 2.3.
  */
 export function answerRangeStream(
-  api: MemberApi,
+  roles: ReadRoles,
   r: RangeRequest,
   targetBytes: number,
   call: StreamCall,
 ): void {
-  const { store } = api;
+  const { store } = roles.reads;
   if (r.revision > 0) {
     const reason = store.checkRevision(r.revision);
     if (reason !== null) return call.fail(errorOf(reason));
   }
-  new ChunkStream(api, r, targetBytes, call).start();
+  new ChunkStream(roles, r, targetBytes, call).start();
 }
 
 /** One RangeStream under way: owns the pin that keeps its revision readable. */
 class ChunkStream {
-  private readonly api: MemberApi;
+  private readonly roles: ReadRoles;
   private readonly r: RangeRequest;
   private readonly targetBytes: number;
   private readonly call: StreamCall;
@@ -52,23 +51,23 @@ class ChunkStream {
   private isGoing = false;
   private isComplete = false;
 
-  constructor(api: MemberApi, r: RangeRequest, targetBytes: number, call: StreamCall) {
-    const { store } = api;
+  constructor(roles: ReadRoles, r: RangeRequest, targetBytes: number, call: StreamCall) {
+    const { store } = roles.reads;
     const interval = intervalOf(r.key, r.rangeEnd);
     const current = store.currentRevision;
-    this.api = api;
+    this.roles = roles;
     this.r = r;
     this.targetBytes = targetBytes;
     this.call = call;
     this.revision = r.revision > 0 ? r.revision : current;
-    this.header = api.headerField(current);
+    this.header = roles.headers.field(current);
     this.count = store.count(interval, this.revision);
     this.unpin = store.pin(this.revision);
     this.state = store.backend;
     this.cursor = new RowCursor(
       r.countOnly
         ? new ListSource([], false)
-        : new IndexSource(api, interval, this.revision, r.limit),
+        : new IndexSource(roles.reads, interval, this.revision, r.limit),
     );
   }
 
@@ -81,7 +80,7 @@ class ChunkStream {
   private go(): void {
     if (this.isGoing || this.isComplete) return;
     this.isGoing = true;
-    this.api.slices.run(
+    this.roles.reads.slices.run(
       () => this.hasEnded(),
       () => this.step(),
       () => (this.isGoing = false),
@@ -89,7 +88,7 @@ class ChunkStream {
   }
 
   private hasEnded(): boolean {
-    return hasEnded(this.call, this.api.store.backend !== this.state, this.unpin);
+    return hasEnded(this.call, this.roles.reads.store.backend !== this.state, this.unpin);
   }
 
   /** Reads some rows; true at the end, or when the client has to take a chunk first. */
@@ -97,7 +96,7 @@ class ChunkStream {
     const { cursor } = this;
     cursor.look(Math.min(READ_ROWS, this.chunkKeys - this.bodyKeys));
     for (let row = cursor.next(); row !== undefined; row = cursor.next()) {
-      this.body.bytes(KVS_FIELD, encodedRow(this.api, this.r, row, this.revision));
+      this.body.bytes(KVS_FIELD, encodedRow(this.roles, this.r, row, this.revision));
       this.bodyKeys++;
     }
     if (cursor.isAtEnd) {

@@ -1,6 +1,6 @@
 import type { Interval } from '../../base/collections/interval.js';
 import type { RowRef } from '../../mvcc/types.js';
-import type { MemberApi } from '../contract/member-api.js';
+import type { Reads } from '../contract/roles.js';
 
 /** Rows fetched from the index at once. */
 const CHUNK_ROWS = 256;
@@ -26,13 +26,13 @@ export class IndexSource implements RowSource {
   private taken = 0;
   private isExhausted = false;
 
-  private readonly api: MemberApi;
+  private readonly reads: Pick<Reads, 'store'>;
   private readonly interval: Interval;
   private readonly revision: number;
   private readonly limit: number;
 
-  constructor(api: MemberApi, interval: Interval, revision: number, limit: number) {
-    this.api = api;
+  constructor(reads: Pick<Reads, 'store'>, interval: Interval, revision: number, limit: number) {
+    this.reads = reads;
     this.interval = interval;
     this.revision = revision;
     this.limit = limit;
@@ -40,7 +40,7 @@ export class IndexSource implements RowSource {
 
   fill(rows: RowRef[]): number {
     if (this.isExhausted) return 0;
-    const { store } = this.api;
+    const { store } = this.reads;
     const left = this.limit > 0 ? this.limit - this.taken : CHUNK_ROWS;
     if (left <= 0) {
       this.more = store.list(this.interval, this.revision, 1, this.after).length > 0;

@@ -1,24 +1,24 @@
 import { encodeAuthStatusResponse } from '../../gen/rpc.js';
 import type { Method } from '../../rpc/service.js';
 import { errors } from '../contract/errors.js';
-import type { Member } from '../member/member.js';
+import type { Roles } from '../contract/roles.js';
 
 /** The revision of an authentication store nothing was ever changed in. */
 const DISABLED_REVISION = 1;
 
 /** etcdserverpb.Auth as a server with authentication switched off answers it. */
-export function authService(member: Member): [string, Method][] {
+export function authService(roles: Pick<Roles, 'headers' | 'reads'>): [string, Method][] {
   return [
     [
       '/etcdserverpb.Auth/AuthStatus',
       {
         kind: 'unary',
         handle: (_request, call) => {
-          member.linearizable((error) => {
+          roles.reads.linearizable((error) => {
             if (error !== null) return call.fail(error);
             call.reply(
               encodeAuthStatusResponse({
-                header: member.header(),
+                header: roles.headers.fields(),
                 authRevision: DISABLED_REVISION,
               }),
             );

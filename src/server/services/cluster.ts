@@ -1,19 +1,23 @@
 import { decodeMemberListRequest, encodeMemberListResponse } from '../../gen/rpc.js';
 import type { Method, UnaryCall } from '../../rpc/service.js';
-import type { Member } from '../member/member.js';
+import type { Roles } from '../contract/roles.js';
 
 /** etcdserverpb.Cluster, read-only: members cannot be changed at run time in this release. */
-export function clusterService(member: Member): [string, Method][] {
+export function clusterService({
+  headers,
+  reads,
+  cluster,
+}: Pick<Roles, 'headers' | 'reads' | 'cluster'>): [string, Method][] {
   function memberList(request: Uint8Array, call: UnaryCall): void {
     const answer = (): void =>
       call.reply(
         encodeMemberListResponse({
-          header: member.header(0),
-          members: member.machine.members.list(),
+          header: headers.fields(0),
+          members: [...cluster.members()],
         }),
       );
-    if (!decodeMemberListRequest(request).linearizable) return member.whenReadable(answer);
-    member.linearizable((error) => {
+    if (!decodeMemberListRequest(request).linearizable) return reads.whenReadable(answer);
+    reads.linearizable((error) => {
       if (error === null) answer();
       else call.fail(error);
     });

@@ -6,12 +6,13 @@ import {
   decodeTxnRequest,
   type RangeRequest,
 } from '../../gen/rpc.js';
-import type { Method, StreamCall, UnaryCall } from '../../rpc/service.js';
+import { RpcError, type Method, type StreamCall, type UnaryCall } from '../../rpc/service.js';
 import { intervalOf } from '../contract/interval.js';
 import { hasFilters } from '../reads/selection.js';
 import type { StateMachine } from '../apply/state-machine.js';
 import { errors } from '../contract/errors.js';
-import { CommandKind, type MemberApi } from '../contract/member-api.js';
+import { CommandKind } from '../contract/command.js';
+import type { Roles } from '../contract/roles.js';
 import {
   checkDeleteRange,
   checkPut,
@@ -34,21 +35,24 @@ export interface KvOptions {
  * etcdserverpb.KV. Reads wait for their consistency and are answered from the store; changes are checked and then
  * proposed with the client's bytes unchanged; apply makes the response.
  */
-export function kvService(api: MemberApi, options: KvOptions): [string, Method][] {
+export type KvRoles = Pick<Roles, 'headers' | 'lessor' | 'reads' | 'proposals' | 'cluster'>;
+
+export function kvService(roles: KvRoles, options: KvOptions): [string, Method][] {
   const { machine } = options;
 
   function range(request: Uint8Array, call: UnaryCall): void {
     const r = decodeRangeRequest(request);
-    if (!r.serializable && api.isLearner) return call.fail(errors.notSupportedForLearner);
+    if (!r.serializable && roles.cluster.isLearner) return call.fail(errors.notSupportedForLearner);
     const problem = checkRange(r);
     if (problem !== null) return call.fail(problem);
     machine.counts.ranges++;
     // Keys are copied here: the request's bytes belong to the transport.
     const interval = intervalOf(r.key, r.rangeEnd);
-    if (r.serializable) return api.whenReadable(() => answerRange(api, r, interval, call));
-    api.linearizable((error) => {
+    if (r.serializable)
+      return roles.reads.whenReadable(() => answerRange(roles, r, interval, call));
+    roles.reads.linearizable((error) => {
       if (error !== null) call.fail(error);
-      else if (!call.cancelled) answerRange(api, r, interval, call);
+      else if (!call.cancelled) answerRange(roles, r, interval, call);
     });
   }
 
@@ -72,16 +76,18 @@ export function kvService(api: MemberApi, options: KvOptions): [string, Method][
     if (hasFilters(r)) return call.fail(errors.rangeStreamFilters);
     machine.counts.ranges++;
     if (r.serializable) {
-      return api.whenReadable(() => answerRangeStream(api, r, options.maxRequestBytes, call));
+      return roles.reads.whenReadable(() =>
+        answerRangeStream(roles, r, options.maxRequestBytes, call),
+      );
     }
-    api.linearizable((error) => {
+    roles.reads.linearizable((error) => {
       if (error !== null) call.fail(error);
-      else answerRangeStream(api, r, options.maxRequestBytes, call);
+      else answerRangeStream(roles, r, options.maxRequestBytes, call);
     });
   }
 
   function propose(kind: CommandKind, request: Uint8Array, call: UnaryCall): void {
-    api.propose(kind, request, (error, reply) => {
+    roles.proposals.propose(kind, request, (error, reply) => {
       if (reply !== null) call.reply(reply);
       else call.fail(error ?? errors.stopped);
     });
@@ -105,15 +111,14 @@ export function kvService(api: MemberApi, options: KvOptions): [string, Method][
     if (problem !== null) return call.fail(problem);
     if (!isReadOnly(r)) return propose(CommandKind.txn, request, call);
     const answer = (): void => {
-      machine.term = api.term;
-      const refusal = machine.readOnlyTxn(r);
-      if (refusal === null) call.reply(machine.reply);
-      else call.fail(refusal);
+      const result = machine.readOnlyTxn(r);
+      if (result instanceof RpcError) call.fail(result);
+      else call.reply(result);
     };
     // The request's bytes belong to the transport, and the answer may come later.
     r = decodeTxnRequest(Buffer.from(request));
-    if (isSerializable(r)) return api.whenReadable(answer);
-    api.linearizable((error) => {
+    if (isSerializable(r)) return roles.reads.whenReadable(answer);
+    roles.reads.linearizable((error) => {
       if (error === null) answer();
       else call.fail(error);
     });
@@ -121,10 +126,10 @@ export function kvService(api: MemberApi, options: KvOptions): [string, Method][
 
   function compact(request: Uint8Array, call: UnaryCall): void {
     const r = decodeCompactionRequest(request);
-    api.propose(CommandKind.compact, request, (error, reply) => {
+    roles.proposals.propose(CommandKind.compact, request, (error, reply) => {
       if (reply === null) return call.fail(error ?? errors.stopped);
       if (!r.physical) return call.reply(reply);
-      api.store.whenCompacted(r.revision, () => call.reply(reply));
+      roles.reads.store.whenCompacted(r.revision, () => call.reply(reply));
     });
   }
 

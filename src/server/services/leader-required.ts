@@ -1,6 +1,6 @@
 import type { RpcError, StreamCall } from '../../rpc/service.js';
 import { errors } from '../contract/errors.js';
-import type { MemberApi } from '../contract/member-api.js';
+import type { Roles } from '../contract/roles.js';
 
 /** Election timeouts without a leader after which streams that require one are ended. */
 const LEADERLESS_TIMEOUTS = 3;
@@ -10,12 +10,12 @@ const LEADERLESS_TIMEOUTS = 3;
  * LEADERLESS_TIMEOUTS election timeouts. One timer for all of them, and none while there are none.
  */
 export class LeaderRequired {
-  private readonly api: MemberApi;
+  private readonly roles: Pick<Roles, 'env' | 'leadership'>;
   private readonly endings = new Set<(error: RpcError) => void>();
   private scheduled = false;
 
-  constructor(api: MemberApi) {
-    this.api = api;
+  constructor(roles: Pick<Roles, 'env' | 'leadership'>) {
+    this.roles = roles;
   }
 
   /** Watches over the call if its client asked for that; returns how to stop. */
@@ -29,7 +29,7 @@ export class LeaderRequired {
   private schedule(): void {
     if (this.scheduled || this.endings.size === 0) return;
     this.scheduled = true;
-    this.api.env.after(this.api.electionMs, () => {
+    this.roles.env.after(this.roles.leadership.electionMs, () => {
       this.scheduled = false;
       this.check();
       this.schedule();
@@ -37,7 +37,8 @@ export class LeaderRequired {
   }
 
   private check(): void {
-    const { leaderlessSinceMs, electionMs, env } = this.api;
+    const { leaderlessSinceMs, electionMs } = this.roles.leadership;
+    const { env } = this.roles;
     if (leaderlessSinceMs === undefined) return;
     if (env.clock.monoMs() - leaderlessSinceMs < LEADERLESS_TIMEOUTS * electionMs) return;
     for (const end of [...this.endings]) end(errors.noLeader);

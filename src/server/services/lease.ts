@@ -11,30 +11,29 @@ import { NO_LEASE } from '../../mvcc/types.js';
 import { allocate } from '../../base/protobuf/runtime.js';
 import type { Method, RpcError, StreamCall, UnaryCall } from '../../rpc/service.js';
 import { errors } from '../contract/errors.js';
-import type { MemberApi } from '../contract/member-api.js';
-import { CommandKind } from '../contract/member-api.js';
-import { PeerRequest } from '../peer/types.js';
+import { CommandKind } from '../contract/command.js';
+import { PeerRequest } from '../contract/roles.js';
 import { refusingMalformed } from './decode.js';
 import { LeaderRequired } from './leader-required.js';
-import { answerAsLeader, askLeader } from '../lease/leader.js';
+import { askLeader, type LeaseRoles } from '../lease/leader.js';
 import { answerLeaseLeases } from '../lease/list.js';
 
 /** Keepalives of one stream that may wait for their answer before more are read. */
 const KEEP_ALIVES_WAITING = 256;
 
-/** etcdserverpb.Lease. Grants and revocations go through the log; renewals do not (lease-leader.ts). */
-export function leaseService(api: MemberApi): [string, Method][] {
-  const leaderRequired = new LeaderRequired(api);
+/** etcdserverpb.Lease. Grants and revocations go through the log; renewals do not (lease/leader.ts). */
+export function leaseService(roles: LeaseRoles): [string, Method][] {
+  const leaderRequired = new LeaderRequired(roles);
 
   function grant(request: Uint8Array, call: UnaryCall): void {
     const { TTL, ID } = decodeLeaseGrantRequest(request);
     if (TTL > MAX_LEASE_TTL_SEC) return call.fail(errors.leaseTtlTooLarge);
     const body = encodeLeaseGrantRequest({
-      TTL: Math.max(TTL, api.lessor.minTtlSec),
-      ID: ID === NO_LEASE ? freeLeaseId(api) : ID,
+      TTL: Math.max(TTL, roles.lessor.minTtlSec),
+      ID: ID === NO_LEASE ? freeLeaseId(roles) : ID,
     });
-    api.propose(CommandKind.leaseGrant, body, (error, reply) => {
-      api.lessor.adopt(api.env.clock.monoMs());
+    roles.proposals.propose(CommandKind.leaseGrant, body, (error, reply) => {
+      roles.lessor.adopt(roles.env.clock.monoMs());
       if (reply !== null) call.reply(reply);
       else call.fail(error ?? errors.stopped);
     });
@@ -42,7 +41,7 @@ export function leaseService(api: MemberApi): [string, Method][] {
 
   function revoke(request: Uint8Array, call: UnaryCall): void {
     decodeLeaseRevokeRequest(request);
-    api.propose(CommandKind.leaseRevoke, request, (error, reply) => {
+    roles.proposals.propose(CommandKind.leaseRevoke, request, (error, reply) => {
       if (reply !== null) call.reply(reply);
       else call.fail(error ?? errors.stopped);
     });
@@ -50,14 +49,14 @@ export function leaseService(api: MemberApi): [string, Method][] {
 
   function timeToLive(request: Uint8Array, call: UnaryCall): void {
     decodeLeaseTimeToLiveRequest(request);
-    askLeader(api, PeerRequest.leaseTimeToLive, Buffer.from(request), (error, body) => {
-      if (body !== null) call.reply(withHeader(api, body));
+    askLeader(roles, PeerRequest.leaseTimeToLive, Buffer.from(request), (error, body) => {
+      if (body !== null) call.reply(withHeader(roles, body));
       else call.fail(error ?? errors.stopped);
     });
   }
 
   function leases(_request: Uint8Array, call: UnaryCall): void {
-    api.whenReadable(() => answerLeaseLeases(api, call));
+    roles.reads.whenReadable(() => answerLeaseLeases(roles, call));
   }
 
   return [
@@ -68,28 +67,12 @@ export function leaseService(api: MemberApi): [string, Method][] {
       {
         kind: 'stream',
         streamType: 'bidi_stream',
-        handle: (call) => new KeepAliveStream(api, call, leaderRequired),
+        handle: (call) => new KeepAliveStream(roles, call, leaderRequired),
       },
     ],
     ['/etcdserverpb.Lease/LeaseTimeToLive', { kind: 'unary', handle: timeToLive }],
     ['/etcdserverpb.Lease/LeaseLeases', { kind: 'unary', handle: leases }],
   ];
-}
-
-/** The leader's side of a question that another member passed on. */
-export function handleLeasePeerRequest(
-  api: MemberApi,
-  kind: typeof PeerRequest.leaseKeepAlive | typeof PeerRequest.leaseTimeToLive,
-  body: Uint8Array,
-  reply: (error: Error | null, body: Uint8Array | null) => void,
-): void {
-  refusingMalformed(
-    () => {
-      if (api.isLeader) answerAsLeader(api, kind, body, reply);
-      else reply(errors.notPrimaryLessor, null);
-    },
-    (error) => reply(error, null),
-  );
 }
 
 /** A keepalive on its way; answers leave in the order of the questions. */
@@ -98,7 +81,7 @@ interface Waiting {
 }
 
 class KeepAliveStream {
-  private readonly api: MemberApi;
+  private readonly roles: LeaseRoles;
   private readonly call: StreamCall;
   private readonly stopGuarding: () => void;
   private waiting: Waiting[] = [];
@@ -107,8 +90,8 @@ class KeepAliveStream {
   private halfClosed = false;
   private ended = false;
 
-  constructor(api: MemberApi, call: StreamCall, leaderRequired: LeaderRequired) {
-    this.api = api;
+  constructor(roles: LeaseRoles, call: StreamCall, leaderRequired: LeaderRequired) {
+    this.roles = roles;
     this.call = call;
     this.stopGuarding = leaderRequired.guard(call, (error) => this.fail(error));
     call.onCancel(() => this.finish());
@@ -133,7 +116,7 @@ class KeepAliveStream {
     decodeLeaseKeepAliveRequest(message);
     const place: Waiting = { answer: null };
     this.waiting.push(place);
-    askLeader(this.api, PeerRequest.leaseKeepAlive, Buffer.from(message), (error, body) => {
+    askLeader(this.roles, PeerRequest.leaseKeepAlive, Buffer.from(message), (error, body) => {
       if (body === null) return this.fail(error ?? errors.stopped);
       place.answer = body;
       this.flush();
@@ -148,7 +131,7 @@ class KeepAliveStream {
     for (const { answer } of this.waiting) {
       if (answer === null) break;
       sent++;
-      if (!this.call.write(withHeader(this.api, answer))) this.full = true;
+      if (!this.call.write(withHeader(this.roles, answer))) this.full = true;
     }
     if (sent > 0) this.waiting = this.waiting.slice(sent);
     if (this.halfClosed && this.waiting.length === 0) {
@@ -181,8 +164,8 @@ class KeepAliveStream {
 }
 
 /** Puts the response header, which is every response's first field, in front of the rest. */
-function withHeader(api: MemberApi, body: Uint8Array): Uint8Array {
-  const header = api.headerField(api.store.currentRevision);
+function withHeader(roles: LeaseRoles, body: Uint8Array): Uint8Array {
+  const header = roles.headers.field(roles.reads.store.currentRevision);
   const out = allocate(header.length + body.length);
   out.set(header, 0);
   out.set(body, header.length);
@@ -190,10 +173,10 @@ function withHeader(api: MemberApi, body: Uint8Array): Uint8Array {
 }
 
 /** A positive id that no lease has. */
-function freeLeaseId(api: MemberApi): LeaseId {
+function freeLeaseId(roles: LeaseRoles): LeaseId {
   for (;;) {
-    const high = BigInt(api.env.randomU32() >>> 1);
-    const id = (high << 32n) | BigInt(api.env.randomU32());
-    if (id !== NO_LEASE && !api.lessor.exists(id)) return id;
+    const high = BigInt(roles.env.randomU32() >>> 1);
+    const id = (high << 32n) | BigInt(roles.env.randomU32());
+    if (id !== NO_LEASE && !roles.lessor.exists(id)) return id;
   }
 }

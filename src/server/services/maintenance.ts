@@ -9,8 +9,8 @@ import { NONE } from '../../raft/types.js';
 import { RpcError, Status, type Method, type UnaryCall } from '../../rpc/service.js';
 import { ETCD_CLUSTER_VERSION, ETCD_VERSION } from '../../base/flags/version.js';
 import { errorOf, errors } from '../contract/errors.js';
-import { CommandKind } from '../contract/member-api.js';
-import type { Member } from '../member/member.js';
+import { CommandKind } from '../contract/command.js';
+import type { Roles } from '../contract/roles.js';
 
 /** What Status reports as quota when none is set, as etcd does. */
 const NO_QUOTA = -1;
@@ -21,27 +21,35 @@ const invalidAlarmAction = Object.freeze(
   new RpcError(Status.invalidArgument, 'etcdserver: unknown alarm action'),
 );
 
+export type MaintenanceRoles = Pick<
+  Roles,
+  'headers' | 'proposals' | 'reads' | 'leadership' | 'cluster' | 'alarms' | 'quota'
+>;
+
 /** The parts of etcdserverpb.Maintenance that this release serves. */
-export function maintenanceService(member: Member): [string, Method][] {
+export function maintenanceService(roles: MaintenanceRoles): [string, Method][] {
+  const { headers, proposals, reads, leadership, cluster, alarms, quota } = roles;
+
   function status(_request: Uint8Array, call: UnaryCall): void {
+    const { backend } = reads.store;
     const problems: string[] = [];
-    if (member.leaderId === NONE) problems.push(errors.noLeader.message);
-    for (const a of member.machine.alarms.list(0)) {
+    if (leadership.leaderId === NONE) problems.push(errors.noLeader.message);
+    for (const a of alarms.list(0)) {
       problems.push(`memberID:${a.memberID} alarm:${ALARM_NAMES[a.alarm] ?? a.alarm} `);
     }
     call.reply(
       encodeStatusResponse({
-        header: member.header(),
+        header: headers.fields(),
         version: ETCD_VERSION,
-        dbSize: member.backend.sizeBytes(),
-        dbSizeInUse: member.backend.sizeInUseBytes(),
-        dbSizeQuota: Number.isFinite(member.quotaBytes) ? member.quotaBytes : NO_QUOTA,
-        leader: member.leaderId,
-        raftIndex: member.committedIndex,
-        raftTerm: member.term,
-        raftAppliedIndex: member.appliedIndex,
+        dbSize: backend.sizeBytes(),
+        dbSizeInUse: backend.sizeInUseBytes(),
+        dbSizeQuota: Number.isFinite(quota.quotaBytes) ? quota.quotaBytes : NO_QUOTA,
+        leader: leadership.leaderId,
+        raftIndex: leadership.committedIndex,
+        raftTerm: leadership.term,
+        raftAppliedIndex: leadership.appliedIndex,
         errors: problems,
-        isLearner: member.isLearner,
+        isLearner: cluster.isLearner,
         storageVersion: ETCD_CLUSTER_VERSION,
         downgradeInfo: {},
       }),
@@ -52,7 +60,7 @@ export function maintenanceService(member: Member): [string, Method][] {
     const { action } = decodeAlarmRequest(request);
     // etcd crashes on an unknown action; refusing it is the one deliberate difference.
     if (action < 0 || action > LAST_ALARM_ACTION) return call.fail(invalidAlarmAction);
-    member.propose(CommandKind.alarm, request, (error, reply) => {
+    proposals.propose(CommandKind.alarm, request, (error, reply) => {
       if (reply !== null) call.reply(reply);
       else call.fail(error ?? errors.stopped);
     });
@@ -60,8 +68,8 @@ export function maintenanceService(member: Member): [string, Method][] {
 
   function hashKv(request: Uint8Array, call: UnaryCall): void {
     const { revision } = decodeHashKVRequest(request);
-    member.whenReadable(() => {
-      member.store.hashKV(revision, (reason, result) => {
+    reads.whenReadable(() => {
+      reads.store.hashKV(revision, (reason, result) => {
         if (result !== null) return call.reply(hashReply(result));
         if (typeof reason === 'string') return call.fail(errorOf(reason));
         call.fail(new RpcError(Status.internal, String(reason)));
@@ -70,7 +78,7 @@ export function maintenanceService(member: Member): [string, Method][] {
   }
 
   function hashReply({ hash, compactRevision, hashRevision }: HashResult): Uint8Array {
-    return encodeHashKVResponse({ header: member.header(), hash, compactRevision, hashRevision });
+    return encodeHashKVResponse({ header: headers.fields(), hash, compactRevision, hashRevision });
   }
 
   return [

@@ -3,7 +3,8 @@ import { NONE } from '../../raft/types.js';
 import { DecodeError } from '../../base/protobuf/runtime.js';
 import type { CallContext, Method, RpcError, ServiceTable, StreamCall } from '../../rpc/service.js';
 import { errors, unimplemented } from '../contract/errors.js';
-import type { Member } from '../member/member.js';
+import type { StateMachine } from '../apply/state-machine.js';
+import type { Roles } from '../contract/roles.js';
 import { authService } from './auth.js';
 import { clusterService } from './cluster.js';
 import { malformed } from './decode.js';
@@ -26,7 +27,11 @@ export interface ServiceOptions {
 /** What a learner answers itself, of ranges only the serializable ones. */
 const LEARNER_METHODS = new Set(['/etcdserverpb.KV/Range', '/etcdserverpb.Maintenance/Status']);
 
-export function serviceTable(member: Member, options: ServiceOptions): ServiceTable {
+export function serviceTable(
+  roles: Roles,
+  machine: StateMachine,
+  options: ServiceOptions,
+): ServiceTable {
   const table = new Map<string, Method>();
   for (const info of allMethods) {
     const refusal = unimplemented(info.path);
@@ -42,27 +47,28 @@ export function serviceTable(member: Member, options: ServiceOptions): ServiceTa
     );
   }
   const served = [
-    ...kvService(member, { machine: member.machine, ...options }),
-    ...watchService(member, {
+    ...kvService(roles, { machine, ...options }),
+    ...watchService(roles, {
       progressIntervalMs: options.watchProgressIntervalMs,
       maxRequestBytes: options.maxRequestBytes,
     }),
-    ...leaseService(member),
-    ...maintenanceService(member),
-    ...clusterService(member),
-    ...authService(member),
+    ...leaseService(roles),
+    ...maintenanceService(roles),
+    ...clusterService(roles),
+    ...authService(roles),
     ...healthService(),
   ];
-  for (const [path, method] of served) table.set(path, guarded(member, path, method));
+  for (const [path, method] of served) table.set(path, guarded(roles, path, method));
   return table;
 }
 
 /** The checks that come before any handler: leader required, learner, malformed message. */
-function guarded(member: Member, path: string, method: Method): Method {
+function guarded(roles: Roles, path: string, method: Method): Method {
   const allowedOnLearner = LEARNER_METHODS.has(path);
   const refusal = (call: CallContext): RpcError | null => {
-    if (member.isLearner && !allowedOnLearner) return errors.notSupportedForLearner;
-    if (call.metadata('hasleader') === 'true' && member.leaderId === NONE) return errors.noLeader;
+    if (roles.cluster.isLearner && !allowedOnLearner) return errors.notSupportedForLearner;
+    if (call.metadata('hasleader') === 'true' && roles.leadership.leaderId === NONE)
+      return errors.noLeader;
     return null;
   };
   if (method.kind === 'stream') {

@@ -5,9 +5,11 @@ import type { WatchCreate, WatchStream, WatchStreamOptions } from '../../watch/s
 import type { Method, RpcError, StreamCall } from '../../rpc/service.js';
 import { intervalOf } from '../contract/interval.js';
 import { errors } from '../contract/errors.js';
-import type { MemberApi } from '../contract/member-api.js';
+import type { Roles } from '../contract/roles.js';
 import { refusingMalformed } from './decode.js';
 import { LeaderRequired } from './leader-required.js';
+
+export type WatchRoles = Pick<Roles, 'env' | 'headers' | 'hub' | 'leadership'>;
 
 export interface WatchServiceOptions {
   readonly progressIntervalMs: number;
@@ -28,27 +30,27 @@ const Filter = { noPut: 0, noDelete: 1 } as const;
  *
  * While the client does not read, its requests are not read either: each has an answer that would have to be kept.
  */
-export function watchService(api: MemberApi, options: WatchServiceOptions): [string, Method][] {
-  const leaderRequired = new LeaderRequired(api);
+export function watchService(roles: WatchRoles, options: WatchServiceOptions): [string, Method][] {
+  const leaderRequired = new LeaderRequired(roles);
   const streamOptions: WatchStreamOptions = {
     progressIntervalMs: Math.max(options.progressIntervalMs, MIN_PROGRESS_INTERVAL_MS),
     fragmentBytes: options.maxRequestBytes + MESSAGE_OVERHEAD_BYTES,
   };
   const handle = (call: StreamCall): void => {
-    serveStream(api, call, streamOptions, leaderRequired);
+    serveStream(roles, call, streamOptions, leaderRequired);
   };
   return [['/etcdserverpb.Watch/Watch', { kind: 'stream', streamType: 'bidi_stream', handle }]];
 }
 
 function serveStream(
-  api: MemberApi,
+  roles: WatchRoles,
   call: StreamCall,
   options: WatchStreamOptions,
   leaderRequired: LeaderRequired,
 ): void {
-  const stream = api.hub.openStream(
+  const stream = roles.hub.openStream(
     {
-      headerField: (revision) => api.headerField(revision),
+      headerField: (revision) => roles.headers.field(revision),
       write: (front, body) => {
         const hasRoom = call.write(front, body);
         if (!hasRoom) call.pause();

@@ -49,16 +49,22 @@ export class SnapshotKeeper {
   private marking = false;
   private receiving = false;
   private installing = false;
+  private isStopped = false;
 
   constructor(parts: SnapshotKeeperParts) {
     this.p = parts;
     this.lastMarker = parts.backend().appliedIndex;
   }
 
+  /** The log is about to close: nothing is written to it any more. */
+  stop(): void {
+    this.isStopped = true;
+  }
+
   /** Sets a marker when enough was applied since the last one. */
   onApplied(index: number): void {
     const behind = index - this.lastMarker;
-    if (this.marking || this.installing || behind <= 0) return;
+    if (this.isStopped || this.marking || this.installing || behind <= 0) return;
     const isLogLarge = this.p.wal.sizeBytes >= MARKER_LOG_BYTES && behind >= MARKER_MIN_ENTRIES;
     if (behind < this.p.snapshotCount && !isLogLarge) return;
     const { node, wal, log } = this.p;
@@ -69,7 +75,7 @@ export class SnapshotKeeper {
     const backend = this.p.backend();
     backend.flush();
     backend.sync((error) => {
-      if (error !== null || this.installing) {
+      if (error !== null || this.installing || this.isStopped) {
         this.marking = false;
         return;
       }

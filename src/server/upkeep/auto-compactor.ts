@@ -3,7 +3,8 @@ import { encodeCompactionRequest } from '../../gen/rpc.js';
 import type { AutoCompaction } from '../config/compaction-retention.js';
 import { errors } from '../contract/errors.js';
 import type { Logger } from '../../base/observe/logger.js';
-import { CommandKind, type MemberApi } from '../contract/member-api.js';
+import { CommandKind } from '../contract/command.js';
+import type { Roles } from '../contract/roles.js';
 
 /**
  * Compacts by itself, as --auto-compaction-mode and -retention ask: `periodic` keeps the history of the last period,
@@ -16,8 +17,10 @@ const MAX_PERIODIC_INTERVAL_MS = 60 * 60_000;
 /** Samples of the revision taken in one interval. */
 const SAMPLES_PER_INTERVAL = 10;
 
+export type CompactorRoles = Pick<Roles, 'env' | 'reads' | 'proposals' | 'leadership'>;
+
 export class AutoCompactor {
-  private readonly api: MemberApi;
+  private readonly roles: CompactorRoles;
   private readonly mode: AutoCompaction;
   private readonly log: Logger;
   private timer: Timer | null = null;
@@ -26,8 +29,8 @@ export class AutoCompactor {
   /** Periodic mode: samples still to take before the next compaction is due. */
   private untilNext = 0;
 
-  constructor(api: MemberApi, mode: AutoCompaction, log: Logger) {
-    this.api = api;
+  constructor(roles: CompactorRoles, mode: AutoCompaction, log: Logger) {
+    this.roles = roles;
     this.mode = mode;
     this.log = log;
   }
@@ -37,17 +40,17 @@ export class AutoCompactor {
     if (mode.mode === 'off') return;
     if (mode.mode === 'revision') {
       this.every(REVISION_INTERVAL_MS, () =>
-        this.compact(this.api.store.currentRevision - mode.retentionRevisions),
+        this.compact(this.roles.reads.store.currentRevision - mode.retentionRevisions),
       );
       return;
     }
     const intervalMs = Math.min(mode.retentionMs, MAX_PERIODIC_INTERVAL_MS);
     const sampleMs = intervalMs / SAMPLES_PER_INTERVAL;
     const periodSamples = Math.round(mode.retentionMs / sampleMs);
-    this.samples.push(this.api.store.currentRevision);
+    this.samples.push(this.roles.reads.store.currentRevision);
     this.untilNext = periodSamples;
     this.every(sampleMs, () => {
-      this.samples.push(this.api.store.currentRevision);
+      this.samples.push(this.roles.reads.store.currentRevision);
       if (this.samples.length > periodSamples + 1) this.samples.shift();
       if (this.untilNext > 0) this.untilNext--;
       // What is due on a follower stays due, should it become the leader.
@@ -60,27 +63,31 @@ export class AutoCompactor {
   }
 
   private every(periodMs: number, run: () => void): void {
-    this.timer = this.api.env.after(periodMs, () => {
+    this.timer = this.roles.env.after(periodMs, () => {
       run();
       this.every(periodMs, run);
     });
   }
 
   private compact(revision: number): void {
-    if (!this.api.isLeader || revision <= 0 || revision === this.lastCompacted) return;
+    if (!this.roles.leadership.isLeader || revision <= 0 || revision === this.lastCompacted) return;
     this.untilNext = SAMPLES_PER_INTERVAL;
-    this.api.propose(CommandKind.compact, encodeCompactionRequest({ revision }), (error) => {
-      if (error === null) {
-        this.lastCompacted = revision;
-        this.log.info('compacted automatically', { revision });
-      } else if (error === errors.compacted) {
-        // Somebody else compacted further already.
-        this.lastCompacted = revision;
-      } else {
-        // The next sample, a tenth of the interval later, tries again.
-        this.untilNext = 0;
-        this.log.warn('automatic compaction failed', { revision, error: error.message });
-      }
-    });
+    this.roles.proposals.propose(
+      CommandKind.compact,
+      encodeCompactionRequest({ revision }),
+      (error) => {
+        if (error === null) {
+          this.lastCompacted = revision;
+          this.log.info('compacted automatically', { revision });
+        } else if (error === errors.compacted) {
+          // Somebody else compacted further already.
+          this.lastCompacted = revision;
+        } else {
+          // The next sample, a tenth of the interval later, tries again.
+          this.untilNext = 0;
+          this.log.warn('automatic compaction failed', { revision, error: error.message });
+        }
+      },
+    );
   }
 }

@@ -4,7 +4,7 @@ import {
   type RequestOp,
   type TxnRequest,
 } from '../../gen/rpc.js';
-import { CommandKind } from '../contract/member-api.js';
+import { CommandKind } from '../contract/command.js';
 
 /*
  * What a command may add to the backend, as etcd estimates it: a command that adds nothing passes whatever the size, so

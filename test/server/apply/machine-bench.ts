@@ -2,10 +2,10 @@ import { Backend } from '../../../src/storage/backend.js';
 import { Lessor } from '../../../src/lease/lessor.js';
 import { Store } from '../../../src/mvcc/store.js';
 import { WatchHub } from '../../../src/watch/hub.js';
-import type { RpcError } from '../../../src/rpc/service.js';
+import { RpcError } from '../../../src/rpc/service.js';
 import { StateMachine } from '../../../src/server/apply/state-machine.js';
 import { HeaderEncoder } from '../../../src/server/contract/header.js';
-import type { CommandKind } from '../../../src/server/contract/member-api.js';
+import type { CommandKind } from '../../../src/server/contract/command.js';
 import { SteppedEnv } from '../../mvcc/stepped-env.js';
 import { MemoryEngine } from '../../support/memory-engine.js';
 
@@ -21,6 +21,8 @@ export class MachineBench {
   readonly store: Store;
   readonly hub: WatchHub;
   readonly machine: StateMachine;
+  /** Encoded response of the last command that succeeded. */
+  reply: Uint8Array = new Uint8Array(0);
   private index = 0;
 
   constructor(seed: number) {
@@ -39,13 +41,16 @@ export class MachineBench {
     });
     this.hub = new WatchHub({ env, source: this.store });
     this.machine = new StateMachine({
-      backend,
       store: this.store,
       lessor: this.lessor,
       hub: this.hub,
-      header: new HeaderEncoder(CLUSTER_ID, MEMBER_ID),
+      headers: new HeaderEncoder({
+        clusterId: CLUSTER_ID,
+        memberId: MEMBER_ID,
+        revision: () => this.store.currentRevision,
+        term: () => TERM,
+      }),
     });
-    this.machine.term = TERM;
   }
 
   /** Applies one command as an entry of its own; the reply is meaningful only on success and when wanted. */
@@ -55,10 +60,11 @@ export class MachineBench {
     wantReply = true,
     entryTerm = TERM,
   ): RpcError | null {
-    const error = this.machine.apply(kind, request, entryTerm, wantReply);
+    const result = this.machine.apply(kind, request, entryTerm, wantReply);
     this.backend.setApplied(++this.index, entryTerm);
     this.backend.flush();
-    return error;
+    this.reply = result instanceof RpcError ? new Uint8Array(0) : result;
+    return result instanceof RpcError ? result : null;
   }
 
   hash(): string {

@@ -12,7 +12,7 @@ import {
   encodeTxnRequest,
 } from '../../../src/gen/rpc.js';
 import { createRevisionOf, leaseOf, valueOf, versionOf } from '../../../src/mvcc/key-value.js';
-import { CommandKind } from '../../../src/server/contract/member-api.js';
+import { CommandKind } from '../../../src/server/contract/command.js';
 import { randomOf } from '../../watch/fakes.js';
 import { Draw, LEASES } from './commands.js';
 import { MachineBench, MEMBER_ID } from './machine-bench.js';
@@ -100,7 +100,7 @@ function expectAnswer(
   const error = bench.apply(kind, request);
   if (expected instanceof Uint8Array) {
     expect(error, what).to.equal(null);
-    const reply = Buffer.from(bench.machine.reply).toString('hex');
+    const reply = Buffer.from(bench.reply).toString('hex');
     expect(reply, what).to.equal(Buffer.from(expected).toString('hex'));
   } else {
     expect(error, what).to.equal(expected);

@@ -12,15 +12,29 @@ import {
   encodeLeaseTimeToLiveRequest,
 } from '../../../src/gen/rpc.js';
 import { errors } from '../../../src/server/contract/errors.js';
-import { CommandKind } from '../../../src/server/contract/member-api.js';
-import { PeerRequest } from '../../../src/server/peer/types.js';
-import { handleLeasePeerRequest, leaseService } from '../../../src/server/services/lease.js';
+import { CommandKind } from '../../../src/server/contract/command.js';
+import { PeerRequest } from '../../../src/server/contract/roles.js';
+import { registerLeaseRequests } from '../../../src/server/lease/requests.js';
+import { PeerRequestTable } from '../../../src/server/peer/requests.js';
+import { leaseService } from '../../../src/server/services/lease.js';
 import { randomOf } from '../../watch/fakes.js';
-import type { FakeCall } from './fakes.js';
-import { callMethod, FakeMember } from './fakes.js';
+import type { FakeCall } from '../../support/fake-member.js';
+import { callMethod, FakeMember } from '../../support/fake-member.js';
 
 const path = (method: string): string => `/etcdserverpb.Lease/${method}`;
 const keepAlive = (ID: bigint): Uint8Array => encodeLeaseKeepAliveRequest({ ID });
+
+/** Asks `member` as another member does. */
+function askPeer(
+  member: FakeMember,
+  kind: PeerRequest,
+  body: Uint8Array,
+  done: (error: Error | null, reply: Uint8Array | null) => void,
+): void {
+  const table = new PeerRequestTable();
+  registerLeaseRequests(table, member.roles);
+  table.answer(kind, body, done);
+}
 
 describe('Lease service', () => {
   let member: FakeMember;
@@ -31,7 +45,7 @@ describe('Lease service', () => {
   });
 
   function call(method: string, request?: Uint8Array, headers?: Record<string, string>): FakeCall {
-    return callMethod(leaseService(member), path(method), request, headers);
+    return callMethod(leaseService(member.roles), path(method), request, headers);
   }
 
   function answers(stream: FakeCall): [bigint, number][] {
@@ -186,7 +200,7 @@ describe('Lease service', () => {
         60,
         0,
       ]);
-      expect(plain.header).deep.equals(member.header());
+      expect(plain.header).deep.equals(member.roles.headers.fields());
       const full = decodeLeaseTimeToLiveResponse(ask(7n, true).written[0] ?? new Uint8Array());
       expect(full.keys.map((k) => Buffer.from(k).toString())).deep.equals(['k1', 'k2']);
     });
@@ -217,12 +231,12 @@ describe('Lease service', () => {
       const answer = call('LeaseTimeToLive', encodeLeaseTimeToLiveRequest({ ID: 7n }));
       member.env.settle();
       member.become('follower', 99n);
-      member.reads.shift()?.(errors.leaderChanged);
+      member.heldReads.shift()?.(errors.leaderChanged);
       member.env.advance(100);
       expect(member.asked.map((a) => [a.to, a.kind])).deep.equals([
         [99n, PeerRequest.leaseTimeToLive],
       ]);
-      handleLeasePeerRequest(
+      askPeer(
         leaderWith(7n),
         PeerRequest.leaseTimeToLive,
         member.asked[0]?.body ?? new Uint8Array(),
@@ -257,7 +271,7 @@ describe('Lease service', () => {
         [1n, 10],
       ]);
       const { header } = decodeLeaseKeepAliveResponse(stream.written[0] ?? new Uint8Array());
-      expect(header).deep.equals(member.header());
+      expect(header).deep.equals(member.roles.headers.fields());
       expect(stream.ended).equals(false);
       expect(member.readCount, 'one round for all of a turn').equals(1);
       expect(member.proposed.length).equals(0);
@@ -283,7 +297,7 @@ describe('Lease service', () => {
       expect(member.lessor.renewedTotal).equals(0);
       // Deposed while the round was under way: the answer comes from the new leader.
       member.become('follower', 99n);
-      member.reads.shift()?.(null);
+      member.heldReads.shift()?.(null);
       member.env.advance(60);
       expect(member.lessor.renewedTotal).equals(0);
       const { ID } = { ID: 1n };
@@ -296,7 +310,7 @@ describe('Lease service', () => {
       const stream = call('LeaseKeepAlive', keepAlive(1n));
       member.env.settle();
       member.lessor.grant(1n, 10);
-      member.reads.shift()?.(null);
+      member.heldReads.shift()?.(null);
       member.env.settle();
       expect(answers(stream)).deep.equals([[1n, 10]]);
     });
@@ -396,7 +410,7 @@ describe('Lease service', () => {
       expect(stream.paused).equals(true);
       member.env.settle();
       stream.isFull = true;
-      member.reads.shift()?.(null);
+      member.heldReads.shift()?.(null);
       member.env.settle();
       expect(stream.written.length).equals(256);
       expect(stream.paused).equals(true);
@@ -417,7 +431,7 @@ describe('Lease service', () => {
   describe('questions from other members', () => {
     function ask(kind: typeof PeerRequest.leaseKeepAlive, body: Uint8Array): unknown[] {
       const replies: unknown[] = [];
-      handleLeasePeerRequest(member, kind, body, (error, reply) => replies.push(error ?? reply));
+      askPeer(member, kind, body, (error, reply) => replies.push(error ?? reply));
       member.env.settle();
       return replies;
     }

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import { decodeLeaseCheckpointRequest } from '../../../src/gen/rpc.js';
 import { errors } from '../../../src/server/contract/errors.js';
-import { decodeLeaseExpiry } from '../../../src/server/lease/expiry.js';
+import { decodeLeaseExpiry } from '../../../src/server/contract/lease-expiry.js';
 import { LeaseRevoker } from '../../../src/server/lease/revoker.js';
-import { CommandKind } from '../../../src/server/contract/member-api.js';
-import type { Proposed } from './fakes.js';
-import { FakeMember } from './fakes.js';
+import { CommandKind } from '../../../src/server/contract/command.js';
+import type { Proposed } from '../../support/fake-member.js';
+import { FakeMember } from '../../support/fake-member.js';
 
 const idOf = (proposal: Proposed): bigint => decodeLeaseExpiry(proposal.request).id;
 
@@ -15,7 +15,7 @@ describe('LeaseRevoker', () => {
 
   function begin(checkpoint = false): void {
     member = new FakeMember();
-    revoker = new LeaseRevoker(member, { checkpoint });
+    revoker = new LeaseRevoker(member.roles, { checkpoint });
     member.become('leader', 11n);
     revoker.start();
   }
@@ -138,14 +138,14 @@ describe('LeaseRevoker', () => {
     member.lessor.grant(1n, 2);
     member.holdReads = true;
     member.env.advance(5_000);
-    expect(member.reads.length).equals(1);
+    expect(member.heldReads.length).equals(1);
     expect(member.proposed.length).equals(0);
-    member.reads.shift()?.(errors.timeout);
+    member.heldReads.shift()?.(errors.timeout);
     member.env.advance(500);
     member.become('follower', 99n);
-    member.reads.shift()?.(null);
+    member.heldReads.shift()?.(null);
     member.env.advance(5_000);
-    expect([member.proposed.length, member.reads.length]).deep.equals([0, 0]);
+    expect([member.proposed.length, member.heldReads.length]).deep.equals([0, 0]);
   });
 
   it('F1: takes up nothing on a confirmation of another term', () => {
@@ -153,10 +153,10 @@ describe('LeaseRevoker', () => {
     member.holdReads = true;
     member.env.advance(3_000);
     member.term = 4;
-    member.reads.shift()?.(null);
+    member.heldReads.shift()?.(null);
     expect(member.proposed.length).equals(0);
     member.env.advance(500);
-    member.reads.shift()?.(null);
+    member.heldReads.shift()?.(null);
     expect(member.proposed.length).equals(1);
   });
 

@@ -92,6 +92,7 @@ export class MemberBench {
         maxAppendBytes: 1 << 20,
         noFsync: false,
         leaseCheckpoint: false,
+        skippedIndexes: new Set(),
         compaction: { sliceRows: 10, pauseMs: 5 },
         openEngine: (dir, done) => {
           machine.disk.mkdirSync(dir);

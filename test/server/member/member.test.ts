@@ -7,7 +7,7 @@ import {
 } from '../../../src/gen/rpc.js';
 import { message, MessageType } from '../../../src/raft/types.js';
 import { errors } from '../../../src/server/contract/errors.js';
-import { CommandKind } from '../../../src/server/contract/member-api.js';
+import { CommandKind } from '../../../src/server/contract/command.js';
 import { Machine, MemberBench } from './member-bench.js';
 
 function lone(machine: Machine, quotaBytes = Infinity): MemberBench {
@@ -25,7 +25,7 @@ function propose(
   request: Uint8Array,
 ): Uint8Array {
   const answers: (Uint8Array | Error)[] = [];
-  bench.running.propose(kind, request, (error, reply) => {
+  bench.running.roles.proposals.propose(kind, request, (error, reply) => {
     answers.push(error ?? (reply as Uint8Array));
   });
   // The backend may take a moment longer than the answer.
@@ -72,9 +72,9 @@ describe('Member', () => {
     };
     beat(2n, 2);
     beat(2n, 2);
-    expect(bench.running.leaderChanges).to.equal(1);
+    expect(bench.running.leadership.changes).to.equal(1);
     beat(3n, 3);
-    expect(bench.running.leaderChanges).to.equal(2);
+    expect(bench.running.leadership.changes).to.equal(2);
   });
 
   it('over its quota refuses what adds, lets deletes pass and raises one alarm', () => {
@@ -93,14 +93,16 @@ describe('Member', () => {
     });
     propose(machine, bench, CommandKind.txn, isSmall);
     // Many refusals at once are one alarm in the log.
-    const before = bench.running.appliedIndex;
+    const before = bench.running.leadership.appliedIndex;
     const refusals: unknown[] = [];
     for (let i = 0; i < 20; i++) {
-      bench.running.propose(CommandKind.put, put('k9', 5000), (error) => refusals.push(error));
+      bench.running.roles.proposals.propose(CommandKind.put, put('k9', 5000), (error) =>
+        refusals.push(error),
+      );
     }
     machine.env.settle();
     expect(refusals).to.deep.equal(Array.from({ length: 20 }, () => errors.noSpace));
-    expect(bench.running.appliedIndex).to.equal(before + 1);
+    expect(bench.running.leadership.appliedIndex).to.equal(before + 1);
     propose(machine, bench, CommandKind.txn, isSmall);
     expect(() => propose(machine, bench, CommandKind.put, put('k9', 1))).to.throw(
       errors.noSpace.message,

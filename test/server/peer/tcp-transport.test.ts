@@ -7,7 +7,7 @@ import { MessageType, message } from '../../../src/raft/types.js';
 import { encodePeerHello } from '../../../src/gen/peer.js';
 import { FrameType, PREFACE, makeFrame } from '../../../src/server/peer/frames.js';
 import type { SnapshotSink } from '../../../src/server/peer/types.js';
-import { PeerRequest } from '../../../src/server/peer/types.js';
+import { PeerRequest } from '../../../src/server/contract/roles.js';
 import { CLUSTER, TestNode, areConnected, introduce, sourceOf, until } from './harness.js';
 import { skipWithout } from '../../support/servers.js';
 

@@ -15,7 +15,8 @@ import type { RpcError, PartSource, StreamCall, UnaryCall } from '../../../src/r
 import { intervalOf } from '../../../src/server/contract/interval.js';
 import { errors } from '../../../src/server/contract/errors.js';
 import { HeaderEncoder } from '../../../src/server/contract/header.js';
-import { CommandKind, type MemberApi } from '../../../src/server/contract/member-api.js';
+import { CommandKind } from '../../../src/server/contract/command.js';
+import type { ReadRoles } from '../../../src/server/reads/range-read.js';
 import { answerRange } from '../../../src/server/reads/range-read.js';
 import { answerRangeStream } from '../../../src/server/reads/range-stream.js';
 import { SlicedWork } from '../../../src/base/slices/sliced-work.js';
@@ -97,24 +98,33 @@ class Call {
 class Bench {
   readonly machine: MachineBench;
   readonly model = new Model();
-  readonly api: MemberApi;
+  readonly roles: ReadRoles;
   private looks = 0;
 
   constructor(seed: number) {
     this.machine = new MachineBench(seed);
     const { env, store, lessor } = this.machine;
-    const header = new HeaderEncoder(CLUSTER_ID, MEMBER_ID);
+    const headers = new HeaderEncoder({
+      clusterId: CLUSTER_ID,
+      memberId: MEMBER_ID,
+      revision: () => store.currentRevision,
+      term: () => TERM,
+    });
     // Every look at the clock finds the turn used up.
     const slow = {
       clock: { monoMs: () => (this.looks += 5) },
       defer: (run: () => void) => env.defer(run),
     } as unknown as Env;
-    this.api = {
-      slices: new SlicedWork(slow),
-      store,
+    this.roles = {
+      reads: {
+        slices: new SlicedWork(slow),
+        store,
+        linearizable: (done) => done(null),
+        whenReadable: (done) => done(),
+      },
       lessor,
-      headerField: (revision: number) => header.field(revision, TERM),
-    } as unknown as MemberApi;
+      headers,
+    };
   }
 
   put(key: string, value: string): void {
@@ -137,13 +147,13 @@ class Bench {
   ask(init: RangeRequestInit): Call {
     const call = new Call();
     const r = this.request(init);
-    answerRange(this.api, r, intervalOf(r.key, r.rangeEnd), call as unknown as UnaryCall);
+    answerRange(this.roles, r, intervalOf(r.key, r.rangeEnd), call as unknown as UnaryCall);
     return call;
   }
 
   askStream(init: RangeRequestInit): Call {
     const call = new Call();
-    answerRangeStream(this.api, this.request(init), TARGET_BYTES, call as unknown as StreamCall);
+    answerRangeStream(this.roles, this.request(init), TARGET_BYTES, call as unknown as StreamCall);
     return call;
   }
 

@@ -6,12 +6,11 @@ import {
 } from '../../../src/gen/rpc.js';
 import { Backend } from '../../../src/storage/backend.js';
 import { errors } from '../../../src/server/contract/errors.js';
-import { CommandKind } from '../../../src/server/contract/member-api.js';
-import type { Member } from '../../../src/server/member/member.js';
+import { CommandKind } from '../../../src/server/contract/command.js';
 import { maintenanceService } from '../../../src/server/services/maintenance.js';
 import { MemoryEngine } from '../../support/memory-engine.js';
 import { MachineBench } from '../apply/machine-bench.js';
-import { callMethod, type FakeCall } from '../lease/fakes.js';
+import { callMethod, FakeMember, type FakeCall } from '../../support/fake-member.js';
 
 const KEYS = 200;
 
@@ -30,13 +29,14 @@ function benchWithKeys(): MachineBench {
 }
 
 function askHash({ store }: MachineBench): FakeCall {
-  const member = {
-    store,
-    whenReadable: (done: () => void) => done(),
-    header: () => ({ clusterId: 1n, memberId: 2n, revision: store.currentRevision, raftTerm: 3 }),
-  } as unknown as Member;
+  const { roles } = new FakeMember();
+  const reads = { ...roles.reads, store };
   const request = encodeHashKVRequest({ revision: 0 });
-  return callMethod(maintenanceService(member), '/etcdserverpb.Maintenance/HashKV', request);
+  return callMethod(
+    maintenanceService({ ...roles, reads }),
+    '/etcdserverpb.Maintenance/HashKV',
+    request,
+  );
 }
 
 describe('HashKV', () => {

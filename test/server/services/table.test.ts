@@ -15,7 +15,7 @@ import { Status, type ServiceTable } from '../../../src/rpc/service.js';
 import { errors } from '../../../src/server/contract/errors.js';
 import { serviceTable } from '../../../src/server/services/table.js';
 import { Machine, MemberBench } from '../member/member-bench.js';
-import { callMethod, type FakeCall } from '../lease/fakes.js';
+import { callMethod, type FakeCall } from '../../support/fake-member.js';
 
 const KV = '/etcdserverpb.KV/';
 const MAINTENANCE = '/etcdserverpb.Maintenance/';
@@ -29,7 +29,7 @@ class Bench {
   constructor(voters: number) {
     this.bench = new MemberBench(this.machine, voters);
     this.machine.env.settle();
-    this.table = serviceTable(this.bench.running, {
+    this.table = serviceTable(this.bench.running.roles, this.bench.running.machine, {
       maxTxnOps: 128,
       maxRequestBytes: 1_572_864,
       watchProgressIntervalMs: 60_000,
@@ -92,7 +92,7 @@ describe('services of a member', () => {
     expect(put.error).to.equal(errors.deadlineExceeded);
     expect(read.error).to.equal(errors.timeout);
     // Only the member itself goes on trying: to publish its name.
-    expect(b.bench.running.proposalStats.pending).to.be.at.most(1);
+    expect(b.bench.running.queue.pending).to.be.at.most(1);
   });
 
   it('of a learner: status and serializable ranges only', () => {

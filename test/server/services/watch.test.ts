@@ -2,8 +2,8 @@ import { expect } from 'chai';
 import { decodeWatchResponse, encodeWatchRequest } from '../../../src/gen/rpc.js';
 import type { WatchCreateRequestInit, WatchResponse } from '../../../src/gen/rpc.js';
 import { watchService } from '../../../src/server/services/watch.js';
-import { callMethod, FakeMember } from '../lease/fakes.js';
-import type { FakeCall } from '../lease/fakes.js';
+import { callMethod, FakeMember } from '../../support/fake-member.js';
+import type { FakeCall } from '../../support/fake-member.js';
 
 const WATCH = '/etcdserverpb.Watch/Watch';
 const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1');
@@ -19,7 +19,7 @@ describe('Watch service', () => {
 
   function open(headers?: Record<string, string>): FakeCall {
     const options = { progressIntervalMs: 10, maxRequestBytes: 1000 };
-    return callMethod(watchService(member, options), WATCH, undefined, headers);
+    return callMethod(watchService(member.roles, options), WATCH, undefined, headers);
   }
 
   function create(call: FakeCall, createRequest: WatchCreateRequestInit): void {

@@ -122,7 +122,7 @@ describe('installing a snapshot', function () {
     };
     do {
       expect(handler?.onSnapshot(2n, image.message)).to.equal(null);
-      if (bench.running.appliedIndex < INDEX) {
+      if (bench.running.leadership.appliedIndex < INDEX) {
         expect(handler?.onSnapshot(2n, newer)).to.equal(null);
       }
       refusals++;
@@ -152,7 +152,7 @@ describe('installing a snapshot', function () {
     const bench = open(machine);
     receive(bench, image);
     machine.env.settle();
-    expect(bench.running.appliedIndex).to.equal(INDEX);
+    expect(bench.running.leadership.appliedIndex).to.equal(INDEX);
   });
 
   it('keeps reads waiting while the state is replaced', () => {
@@ -163,7 +163,7 @@ describe('installing a snapshot', function () {
     let waited = 0;
     while (machine.env.step()) {
       isReadable = false;
-      bench.running.whenReadable(() => {
+      bench.running.roles.reads.whenReadable(() => {
         isReadable = true;
         held(bench);
       });

@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import { decodeCompactionRequest } from '../../../src/gen/rpc.js';
 import type { RpcError } from '../../../src/rpc/service.js';
-import { AutoCompactor } from '../../../src/server/upkeep/auto-compactor.js';
+import { AutoCompactor, type CompactorRoles } from '../../../src/server/upkeep/auto-compactor.js';
 import type { AutoCompaction } from '../../../src/server/config/compaction-retention.js';
 import { errors } from '../../../src/server/contract/errors.js';
 import { silentLogger } from '../../../src/base/observe/logger.js';
-import type { MemberApi, ReplyCallback } from '../../../src/server/contract/member-api.js';
+import type { ReplyCallback } from '../../../src/server/contract/roles.js';
 import { ManualEnv } from '../member/manual-env.js';
 
 const MINUTE_MS = 60_000;
@@ -25,26 +25,31 @@ class Bench {
     const revision = (): number =>
       1 + Math.floor((env.nowMs / MINUTE_MS) * this.revisionsPerMinute);
     const isLeader = (): boolean => this.isLeader;
-    const api = {
+    const propose = (_kind: number, request: Uint8Array, done: ReplyCallback): void => {
+      this.compactions.push({
+        atMin: env.nowMs / MINUTE_MS,
+        revision: decodeCompactionRequest(request).revision,
+      });
+      if (this.refusal === null) done(null, new Uint8Array(0));
+      else done(this.refusal, null);
+    };
+    const roles = {
       env,
-      store: {
-        get currentRevision(): number {
-          return revision();
+      reads: {
+        store: {
+          get currentRevision(): number {
+            return revision();
+          },
         },
       },
-      get isLeader(): boolean {
-        return isLeader();
+      leadership: {
+        get isLeader(): boolean {
+          return isLeader();
+        },
       },
-      propose: (_kind: number, request: Uint8Array, done: ReplyCallback) => {
-        this.compactions.push({
-          atMin: env.nowMs / MINUTE_MS,
-          revision: decodeCompactionRequest(request).revision,
-        });
-        if (this.refusal === null) done(null, new Uint8Array(0));
-        else done(this.refusal, null);
-      },
-    } as unknown as MemberApi;
-    this.compactor = new AutoCompactor(api, mode, silentLogger);
+      proposals: { propose },
+    } as unknown as CompactorRoles;
+    this.compactor = new AutoCompactor(roles, mode, silentLogger);
     this.compactor.start();
   }
 

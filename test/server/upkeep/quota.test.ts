@@ -6,7 +6,7 @@ import {
   encodeTxnRequest,
   type RequestOpInit,
 } from '../../../src/gen/rpc.js';
-import { CommandKind } from '../../../src/server/contract/member-api.js';
+import { CommandKind } from '../../../src/server/contract/command.js';
 import { addedBytes, mostAddedBytes } from '../../../src/server/upkeep/quota.js';
 
 const put = (key: string, value: string): RequestOpInit => ({

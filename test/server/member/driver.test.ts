@@ -13,9 +13,15 @@ import {
 } from '../../../src/raft/types.js';
 import type { RpcError } from '../../../src/rpc/service.js';
 import { errors } from '../../../src/server/contract/errors.js';
-import { CommandKind } from '../../../src/server/contract/member-api.js';
 import type { PeerTransport } from '../../../src/server/peer/types.js';
-import { ENVELOPE_BYTES, Proposals } from '../../../src/server/member/proposals.js';
+import { silentLogger } from '../../../src/base/observe/logger.js';
+import {
+  CommandKind,
+  ENVELOPE_BYTES,
+  encodeCommand,
+} from '../../../src/server/contract/command.js';
+import { encodePutRequest } from '../../../src/gen/rpc.js';
+import { ProposalQueue } from '../../../src/server/member/proposal-queue.js';
 import { RaftDriver } from '../../../src/server/member/driver.js';
 import { ReadIndex } from '../../../src/server/member/read-index.js';
 import type { WalBatch } from '../../../src/wal/types.js';
@@ -29,7 +35,7 @@ const BACKLOG_BYTES = 64 * 1024 * 1024;
 class Bench {
   readonly env = new ManualEnv();
   readonly node: RawNode;
-  readonly proposals = new Proposals(this.env, TIMEOUT_MS);
+  readonly proposals = new ProposalQueue(this.env, TIMEOUT_MS);
   readonly reads = new ReadIndex(this.env, TIMEOUT_MS);
   readonly driver: RaftDriver;
   readonly sent: Message[] = [];
@@ -79,6 +85,7 @@ class Bench {
     const backlogBytes = (): number => this.backlogBytes;
     this.driver = new RaftDriver({
       env: this.env,
+      log: silentLogger,
       node: this.node,
       wal: {
         append: (batch, sync, done) => this.append(batch, sync, done),
@@ -322,6 +329,31 @@ describe('RaftDriver', () => {
         expect(b.sentOf(MessageType.preVote).length > 0).to.equal(!hasHeard);
         expect(b.node.role).to.equal(hasHeard ? Role.follower : Role.preCandidate);
       }
+    });
+
+    it('lets no forwarded command into the log that a member could not apply', () => {
+      const b = new Bench(3).start();
+      b.env.advance(25 * TICK_MS);
+      b.receive(MessageType.preVoteResponse, 2n, { term: b.node.term + 1 });
+      b.env.settle();
+      b.receive(MessageType.voteResponse, 2n);
+      b.env.settle();
+      expect(b.node.role).to.equal(Role.leader);
+      const request = encodePutRequest({ key: Buffer.from('k') });
+      const forward = (type: EntryType, data: Uint8Array): void => {
+        const proposed = [{ term: 0, index: 0, type, data }];
+        b.receive(MessageType.propose, 2n, { term: 0, entries: proposed });
+        b.env.settle();
+      };
+      const logged = (): number => b.written.flatMap((batch) => batch.entries).length;
+      const before = logged();
+      forward(EntryType.normal, encodeCommand(250 as CommandKind, 1, 1, request));
+      forward(EntryType.normal, encodeCommand(CommandKind.put, 1, 1, request.subarray(0, 2)));
+      forward(EntryType.normal, Buffer.alloc(0));
+      forward(EntryType.confChange, Buffer.from([0x0a, 0x7f]));
+      expect(logged()).to.equal(before);
+      forward(EntryType.normal, encodeCommand(CommandKind.put, 1, 1, request));
+      expect(logged()).to.equal(before + 1);
     });
 
     it('sends a vote only when it is durable', () => {

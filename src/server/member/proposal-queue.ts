@@ -2,17 +2,11 @@ import type { Env } from '../../base/env/env.js';
 import type { ProposeResult } from '../../raft/types.js';
 import type { RpcError } from '../../rpc/service.js';
 import { errors } from '../contract/errors.js';
-import type { CommandKind, ReplyCallback } from '../contract/member-api.js';
+import { encodeCommand, sequenceOf, type CommandKind } from '../contract/command.js';
+import type { ReplyCallback } from '../contract/roles.js';
 import { SequenceRing } from './sequence-ring.js';
 
-/**
- * Commands on their way into the log, and who waits for them.
- *
- * A log entry's data is: kind u8 | origin u32 | sequence u32 | request bytes, unchanged. Origin is drawn at
- * random for each boot, so that a member recognises its own commands when they are applied and never takes another's (or
- * an earlier life's) for its own.
- */
-export const ENVELOPE_BYTES = 9;
+/** Commands on their way into the log, and who waits for them. */
 
 interface Proposal {
   readonly data: Uint8Array;
@@ -23,7 +17,7 @@ interface Proposal {
   term: number;
 }
 
-export class Proposals {
+export class ProposalQueue {
   private readonly env: Env;
   private readonly timeoutMs: number;
   private readonly origin: number;
@@ -56,11 +50,7 @@ export class Proposals {
   /** Queues a command; `request` is copied. */
   add(kind: CommandKind, request: Uint8Array, done: ReplyCallback): void {
     const sequence = (this.sequence = (this.sequence + 1) >>> 0);
-    const data = Buffer.allocUnsafe(ENVELOPE_BYTES + request.length);
-    data[0] = kind;
-    data.writeUInt32BE(this.origin, 1);
-    data.writeUInt32BE(sequence, 5);
-    data.set(request, ENVELOPE_BYTES);
+    const data = encodeCommand(kind, this.origin, sequence, request);
     this.queuedBytes += data.length;
     this.queue.push({
       data,
@@ -97,8 +87,8 @@ export class Proposals {
 
   /** The waiter of a committed command if this member, in this life, proposed it. The waiter is removed. */
   take(data: Uint8Array): ReplyCallback | undefined {
-    if (readU32(data, 1) !== this.origin) return undefined;
-    return this.waiters.take(readU32(data, 5))?.done;
+    const sequence = sequenceOf(data, this.origin);
+    return sequence === undefined ? undefined : this.waiters.take(sequence)?.done;
   }
 
   /** Fails what is past its deadline. Called on every tick. */
@@ -146,14 +136,4 @@ export class Proposals {
     }
     for (const q of queue) q.done(error, null);
   }
-}
-
-function readU32(bytes: Uint8Array, at: number): number {
-  return (
-    (((bytes[at] as number) << 24) |
-      ((bytes[at + 1] as number) << 16) |
-      ((bytes[at + 2] as number) << 8) |
-      (bytes[at + 3] as number)) >>>
-    0
-  );
 }

@@ -1,11 +1,12 @@
 import { decodeLeaseRevokeRequest, encodeLeaseRevokeRequest } from '../../gen/rpc.js';
+import { DecodeError } from '../../base/protobuf/runtime.js';
 import type { LeaseId } from '../../mvcc/types.js';
 
 /*
  * Body of the leaseExpire command: term u64 big-endian, then a LeaseRevokeRequest.
  *
  * The term is that of the leader whose clock says the lease is over. If the command reaches the log in another term, a
- * new leader may have renewed the lease meanwhile, and apply drops it (F1).
+ * new leader may have renewed the lease meanwhile, and apply drops it.
  */
 const TERM_BYTES = 8;
 
@@ -21,6 +22,7 @@ export function decodeLeaseExpiry(body: Uint8Array): {
   readonly term: number;
   readonly id: LeaseId;
 } {
+  if (body.length < TERM_BYTES) throw new DecodeError('a lease expiry without a term');
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   return {
     term: Number(view.getBigUint64(0)),

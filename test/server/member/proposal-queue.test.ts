@@ -2,8 +2,9 @@ import { expect } from 'chai';
 import type { ProposeResult } from '../../../src/raft/types.js';
 import type { RpcError } from '../../../src/rpc/service.js';
 import { errors } from '../../../src/server/contract/errors.js';
-import { CommandKind } from '../../../src/server/contract/member-api.js';
-import { ENVELOPE_BYTES, Proposals } from '../../../src/server/member/proposals.js';
+import { CommandKind } from '../../../src/server/contract/command.js';
+import { ENVELOPE_BYTES, kindOf } from '../../../src/server/contract/command.js';
+import { ProposalQueue } from '../../../src/server/member/proposal-queue.js';
 import { ManualEnv } from './manual-env.js';
 
 const TIMEOUT_MS = 7000;
@@ -11,14 +12,14 @@ const OK = 'ok';
 
 class Bench {
   readonly env: ManualEnv;
-  readonly proposals: Proposals;
+  readonly proposals: ProposalQueue;
   readonly log: Uint8Array[] = [];
   readonly outcomes: [string, RpcError | typeof OK][] = [];
   result: ProposeResult = 'ok';
 
   constructor(seed = 7) {
     this.env = new ManualEnv(undefined, seed);
-    this.proposals = new Proposals(this.env, TIMEOUT_MS);
+    this.proposals = new ProposalQueue(this.env, TIMEOUT_MS);
   }
 
   propose(name: string): void {
@@ -60,7 +61,7 @@ describe('Proposals', () => {
     b.propose('second');
     b.submit();
     expect(b.log.map(bodyOf)).to.deep.equal(['first', 'second']);
-    expect(b.log.map((data) => data[0])).to.deep.equal([CommandKind.txn, CommandKind.put]);
+    expect(b.log.map(kindOf)).to.deep.equal([CommandKind.txn, CommandKind.put]);
     expect(b.proposals.pending).to.equal(2);
     expect(b.proposals.bytesQueued).to.equal(0);
     b.submit();

@@ -1,22 +1,16 @@
-import { encodeResponseHeader } from '../../../src/gen/rpc.js';
-import { Lessor } from '../../../src/lease/lessor.js';
-import { WatchHub } from '../../../src/watch/hub.js';
+import { encodeResponseHeader } from '../../src/gen/rpc.js';
+import { Lessor } from '../../src/lease/lessor.js';
+import { WatchHub } from '../../src/watch/hub.js';
+import type { Method, PartSource, RpcError, StreamCall, UnaryCall } from '../../src/rpc/service.js';
+import type { CommandKind } from '../../src/server/contract/command.js';
 import type {
-  Method,
-  PartSource,
-  RpcError,
-  StreamCall,
-  UnaryCall,
-} from '../../../src/rpc/service.js';
-import type {
-  CommandKind,
   HeaderFields,
-  MemberApi,
+  PeerRequest,
   ReplyCallback,
-} from '../../../src/server/contract/member-api.js';
-import type { PeerRequest } from '../../../src/server/peer/types.js';
-import { SlicedWork } from '../../../src/base/slices/sliced-work.js';
-import { FakeEnv, FakeSource } from '../../watch/fakes.js';
+  Roles,
+} from '../../src/server/contract/roles.js';
+import { SlicedWork } from '../../src/base/slices/sliced-work.js';
+import { FakeEnv, FakeSource } from '../watch/fakes.js';
 
 export interface Proposed {
   readonly kind: CommandKind;
@@ -35,7 +29,7 @@ export interface Asked {
 }
 
 /** A member whose consensus does what the test says. */
-export class FakeMember implements MemberApi {
+export class FakeMember {
   readonly env = new FakeEnv();
   readonly source = new FakeSource();
   readonly memberId = 11n;
@@ -46,7 +40,6 @@ export class FakeMember implements MemberApi {
   readonly electionMs = 1000;
   readonly requestTimeoutMs = 7000;
   isLeader = true;
-  readonly isLearner = false;
   leaderId = 11n;
   term = 3;
   committedIndex = 10;
@@ -54,7 +47,7 @@ export class FakeMember implements MemberApi {
   leaderlessSinceMs: number | undefined = undefined;
 
   /** Linearizable reads waiting; answered at once unless held. */
-  readonly reads: ((error: RpcError | null) => void)[] = [];
+  readonly heldReads: ((error: RpcError | null) => void)[] = [];
   holdReads = false;
   readCount = 0;
   readonly proposed: Proposed[] = [];
@@ -63,46 +56,73 @@ export class FakeMember implements MemberApi {
   readonly asked: Asked[] = [];
   onAsk: ((asked: Asked) => void) | undefined = undefined;
 
-  get store(): MemberApi['store'] {
-    return this.source as unknown as MemberApi['store'];
+  readonly roles: Roles;
+
+  constructor() {
+    this.roles = this.createRoles();
   }
 
-  header(revision: number = this.source.currentRevision): HeaderFields {
+  private createRoles(): Roles {
+    const { env, lessor, hub, slices } = this;
+    return {
+      env,
+      lessor,
+      hub,
+      // Its counters and its identity live in the fake itself, where a test changes them.
+      leadership: this,
+      cluster: {
+        clusterId: this.clusterId,
+        memberId: this.memberId,
+        isLearner: false,
+        clusterVersion: '3.6.0',
+        members: () => [],
+      },
+      alarms: { list: () => [] },
+      quota: { quotaBytes: Infinity },
+      headers: {
+        fields: (revision) => this.header(revision),
+        field: (revision) => this.headerField(revision),
+      },
+      proposals: {
+        timeoutMs: this.requestTimeoutMs,
+        propose: (kind, request, done) => this.propose(kind, request, done),
+      },
+      reads: {
+        store: this.source as unknown as Roles['reads']['store'],
+        slices,
+        linearizable: (done) => this.linearizable(done),
+        whenReadable: (done) => done(),
+      },
+      peers: {
+        request: (to, kind, body, timeoutMs, done) => {
+          const asked = { to, kind, body, timeoutMs, done };
+          this.asked.push(asked);
+          this.onAsk?.(asked);
+        },
+      },
+    };
+  }
+
+  private header(revision: number = this.source.currentRevision): HeaderFields {
     const { clusterId, memberId, term: raftTerm } = this;
     return { clusterId, memberId, revision, raftTerm };
   }
 
-  headerField(revision: number): Uint8Array {
+  private headerField(revision: number): Uint8Array {
     const content = encodeResponseHeader(this.header(revision));
     return Buffer.concat([Uint8Array.of(0x0a, content.length), content]);
   }
 
-  propose(kind: CommandKind, request: Uint8Array, done: ReplyCallback): void {
+  private propose(kind: CommandKind, request: Uint8Array, done: ReplyCallback): void {
     const proposal = { kind, request: Uint8Array.from(request), done };
     this.proposed.push(proposal);
     this.onPropose?.(proposal);
   }
 
-  linearizable(done: (error: RpcError | null) => void): void {
+  private linearizable(done: (error: RpcError | null) => void): void {
     this.readCount++;
-    if (this.holdReads) this.reads.push(done);
+    if (this.holdReads) this.heldReads.push(done);
     else done(null);
-  }
-
-  whenReadable(done: () => void): void {
-    done();
-  }
-
-  peerRequest(
-    to: bigint,
-    kind: PeerRequest,
-    body: Uint8Array,
-    timeoutMs: number,
-    done: PeerAnswer,
-  ): void {
-    const asked = { to, kind, body, timeoutMs, done };
-    this.asked.push(asked);
-    this.onAsk?.(asked);
   }
 
   become(role: 'leader' | 'follower', leaderId: bigint): void {

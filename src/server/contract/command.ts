@@ -1,0 +1,186 @@
+import {
+  decodeClusterVersionCommand,
+  decodeCommandHeader,
+  decodeConfChangeEntry,
+  decodeMemberAttributesCommand,
+  encodeCommandHeader,
+  type CommandHeader,
+} from '../../gen/peer.js';
+import {
+  decodeAlarmRequest,
+  decodeCompactionRequest,
+  decodeDeleteRangeRequest,
+  decodeLeaseCheckpointRequest,
+  decodeLeaseGrantRequest,
+  decodeLeaseRevokeRequest,
+  decodePutRequest,
+  decodeTxnRequest,
+} from '../../gen/rpc.js';
+import { DecodeError } from '../../base/protobuf/runtime.js';
+import { decodeLeaseExpiry } from './lease-expiry.js';
+
+/**
+ * The command in a normal log entry: what it does, who proposed it, and the client's request unchanged.
+ *
+ *   command := version u8 (0x81), flags u8, kind u8, origin u32be, sequence u32be, [ header ], body
+ *   header  := size u16be, CommandHeader       only if bit 0 of flags is set
+ *   0.1.0   := kind u8 (below 0x80), origin u32be, sequence u32be, body
+ *
+ * Origin is drawn at random for each boot: a member recognises its own commands when they are applied, and never takes
+ * another member's, or an earlier life's, for its own. The empty entry of a new leader holds no command.
+ */
+
+/** Numbers are on disk and on the wire (docs/DATA.md): none is ever used again for something else. */
+export const CommandKind = {
+  put: 1,
+  deleteRange: 2,
+  txn: 3,
+  compact: 4,
+  leaseGrant: 5,
+  leaseRevoke: 6,
+  leaseCheckpoint: 7,
+  alarm: 8,
+  /** A member publishes its name and client URLs. */
+  memberAttributes: 9,
+  clusterVersion: 10,
+  /** A leader ends a lease whose time is up. Body: lease-expiry.ts. */
+  leaseExpire: 11,
+} as const;
+export type CommandKind = (typeof CommandKind)[keyof typeof CommandKind];
+
+const COMMAND_VERSION = 0x81;
+/** Bytes before the body of a command without a header. */
+export const ENVELOPE_BYTES = 11;
+const FLAG_HEADER = 1;
+const ORIGIN_AT = 3;
+const SEQUENCE_AT = 7;
+const OLD_ENVELOPE_BYTES = 9;
+const FIRST_VERSIONED = 0x80;
+const HEADER_SIZE_BYTES = 2;
+const HEADER_BYTES_MAX = 0xffff;
+
+/** How each kind's body is read; throws DecodeError. */
+const BODY_READERS: Readonly<Record<CommandKind, (body: Uint8Array) => unknown>> = {
+  [CommandKind.put]: decodePutRequest,
+  [CommandKind.deleteRange]: decodeDeleteRangeRequest,
+  [CommandKind.txn]: decodeTxnRequest,
+  [CommandKind.compact]: decodeCompactionRequest,
+  [CommandKind.leaseGrant]: decodeLeaseGrantRequest,
+  [CommandKind.leaseRevoke]: decodeLeaseRevokeRequest,
+  [CommandKind.leaseCheckpoint]: decodeLeaseCheckpointRequest,
+  [CommandKind.alarm]: decodeAlarmRequest,
+  [CommandKind.memberAttributes]: decodeMemberAttributesCommand,
+  [CommandKind.clusterVersion]: decodeClusterVersionCommand,
+  [CommandKind.leaseExpire]: decodeLeaseExpiry,
+};
+
+/** Encodes a command; `request` is copied. `header` says on whose behalf it runs (etcd's RequestHeader). */
+export function encodeCommand(
+  kind: CommandKind,
+  origin: number,
+  sequence: number,
+  request: Uint8Array,
+  header?: CommandHeader,
+): Uint8Array {
+  const head = header === undefined ? undefined : encodeCommandHeader(header);
+  if (head !== undefined && head.length > HEADER_BYTES_MAX) {
+    throw new RangeError(`a command header of ${head.length} bytes`);
+  }
+  const bodyAt = ENVELOPE_BYTES + (head === undefined ? 0 : HEADER_SIZE_BYTES + head.length);
+  const data = Buffer.allocUnsafe(bodyAt + request.length);
+  data[0] = COMMAND_VERSION;
+  data[1] = head === undefined ? 0 : FLAG_HEADER;
+  data[2] = kind;
+  data.writeUInt32BE(origin, ORIGIN_AT);
+  data.writeUInt32BE(sequence, SEQUENCE_AT);
+  if (head !== undefined) {
+    data.writeUInt16BE(head.length, ENVELOPE_BYTES);
+    data.set(head, ENVELOPE_BYTES + HEADER_SIZE_BYTES);
+  }
+  data.set(request, bodyAt);
+  return data;
+}
+
+/** The sequence of a command of this origin; undefined for another's, and for one of 0.1.0. */
+export function sequenceOf(data: Uint8Array, origin: number): number | undefined {
+  if (data[0] !== COMMAND_VERSION || readU32(data, ORIGIN_AT) !== origin) return undefined;
+  return readU32(data, SEQUENCE_AT);
+}
+
+/** The kind's number, known here or not. `data` is not empty. */
+export function kindOf(data: Uint8Array): number {
+  return ((data[0] as number) < FIRST_VERSIONED ? data[0] : data[2]) as number;
+}
+
+/** The client's request in a command without problems. */
+export function bodyOf(data: Uint8Array): Uint8Array {
+  return data.subarray(bodyOffset(data));
+}
+
+/** On whose behalf the command runs; undefined if it does not say. */
+export function headerOf(data: Uint8Array): CommandHeader | undefined {
+  if (!hasHeader(data)) return undefined;
+  return decodeCommandHeader(data.subarray(ENVELOPE_BYTES + HEADER_SIZE_BYTES, bodyOffset(data)));
+}
+
+/**
+ * The reason why this version cannot apply the envelope of a command, or null. `data` is not empty. The body is not
+ * looked at: see `bodyProblem`.
+ */
+export function envelopeProblem(data: Uint8Array): string | null {
+  const version = data[0] as number;
+  const isOld = version < FIRST_VERSIONED;
+  if (!isOld && version !== COMMAND_VERSION) return `is of envelope version ${version}`;
+  if (data.length < (isOld ? OLD_ENVELOPE_BYTES : ENVELOPE_BYTES))
+    return 'ends within its envelope';
+  if (!isOld && ((data[1] as number) & ~FLAG_HEADER) !== 0)
+    return `carries flags ${String(data[1])}`;
+  if (bodyOffset(data) > data.length) return 'ends within its header';
+  // Users come with authentication: to apply their commands unchecked would grant what nobody granted.
+  if (hasHeader(data)) return 'names a user';
+  const kind = kindOf(data);
+  return kind in BODY_READERS ? null : `is of kind ${kind}`;
+}
+
+/** The reason why the body of a command without envelope problems cannot be read, or null. */
+export function bodyProblem(data: Uint8Array): string | null {
+  return readProblem(BODY_READERS[kindOf(data) as CommandKind], bodyOf(data));
+}
+
+/** The reason why the data of a configuration change cannot be read, or null. */
+export function confChangeProblem(data: Uint8Array): string | null {
+  return readProblem(decodeConfChangeEntry, data);
+}
+
+function readProblem(read: (bytes: Uint8Array) => unknown, bytes: Uint8Array): string | null {
+  try {
+    read(bytes);
+    return null;
+  } catch (error) {
+    if (error instanceof DecodeError) return `has a body that cannot be read: ${error.message}`;
+    throw error;
+  }
+}
+
+function hasHeader(data: Uint8Array): boolean {
+  return data[0] === COMMAND_VERSION && ((data[1] as number) & FLAG_HEADER) !== 0;
+}
+
+/** Beyond the end of `data` if the header is cut. */
+function bodyOffset(data: Uint8Array): number {
+  if ((data[0] as number) < FIRST_VERSIONED) return OLD_ENVELOPE_BYTES;
+  if (!hasHeader(data)) return ENVELOPE_BYTES;
+  if (data.length < ENVELOPE_BYTES + HEADER_SIZE_BYTES) return Infinity;
+  const size = ((data[ENVELOPE_BYTES] as number) << 8) | (data[ENVELOPE_BYTES + 1] as number);
+  return ENVELOPE_BYTES + HEADER_SIZE_BYTES + size;
+}
+
+function readU32(bytes: Uint8Array, at: number): number {
+  return (
+    (((bytes[at] as number) << 24) |
+      ((bytes[at + 1] as number) << 16) |
+      ((bytes[at + 2] as number) << 8) |
+      (bytes[at + 3] as number)) >>>
+    0
+  );
+}

@@ -1,0 +1,40 @@
+import { encodeMembersReply, type MemberInfo } from '../../gen/peer.js';
+import type { MemberId } from '../../raft/types.js';
+import { ETCD_VERSION } from '../../base/flags/version.js';
+import type { StateMachine } from '../apply/state-machine.js';
+import { PeerRequest, type ClusterView } from '../contract/roles.js';
+import type { PeerRequestTable } from '../peer/requests.js';
+
+/** The cluster as this member's state machine holds it. */
+export class ReplicatedClusterView implements ClusterView {
+  readonly clusterId: bigint;
+  readonly memberId: MemberId;
+  private readonly machine: StateMachine;
+
+  constructor(clusterId: bigint, memberId: MemberId, machine: StateMachine) {
+    this.clusterId = clusterId;
+    this.memberId = memberId;
+    this.machine = machine;
+  }
+
+  get isLearner(): boolean {
+    return this.machine.members.get(this.memberId)?.isLearner ?? false;
+  }
+
+  get clusterVersion(): string {
+    return this.machine.clusterVersion;
+  }
+
+  members(): readonly MemberInfo[] {
+    return this.machine.members.list();
+  }
+}
+
+/** Serves questions about the cluster that other members ask. */
+export function registerMembershipRequests(table: PeerRequestTable, cluster: ClusterView): void {
+  table.register(PeerRequest.members, (_body, reply) => {
+    const { clusterId } = cluster;
+    reply(null, encodeMembersReply({ clusterId, members: [...cluster.members()] }));
+  });
+  table.register(PeerRequest.version, (_body, reply) => reply(null, Buffer.from(ETCD_VERSION)));
+}
