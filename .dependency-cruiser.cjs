@@ -16,8 +16,36 @@ const only = (name, from, allowed, comment) => ({
 
 const never = (name, from, to, comment) => ({ name, severity: 'error', comment, from, to });
 
+/** Folders of src/server from the lowest up: each may import those before it. run.ts may import all. */
+const SERVER_FOLDERS = [
+  'contract',
+  'config',
+  'peer',
+  'membership',
+  'upkeep',
+  'reads',
+  'apply',
+  'snapshot',
+  'lease',
+  'metrics',
+  'member',
+  'services',
+  'http',
+  'offline',
+];
+
+const serverLooksDown = SERVER_FOLDERS.slice(0, -1).map((folder, i) =>
+  never(
+    `server-${folder}-looks-down`,
+    { path: `^src/server/${folder}/` },
+    { path: `^src/server/(${SERVER_FOLDERS.slice(i + 1).join('|')})/|^src/server/run[.]ts$` },
+    'A folder of the server that imports a higher one closes a circle.',
+  ),
+);
+
 module.exports = {
   forbidden: [
+    ...serverLooksDown,
     never(
       'no-circular',
       {},
@@ -127,6 +155,12 @@ module.exports = {
       { path: '^src/server/' },
       { path: '^src/(client|cluster|cli)/' },
       'A member knows no clients.',
+    ),
+    never(
+      'server-folders-only',
+      {},
+      { path: '^src/server/(?!run[.]ts)[^/]+[.]ts$' },
+      'Only run.ts lies beside the folders of the server.',
     ),
     never(
       'client-is-outside',

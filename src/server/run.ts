@@ -26,7 +26,7 @@ import {
   type MonitoringParts,
 } from './http/listeners.js';
 import { MemberFacts } from './http/member-facts.js';
-import type { Bootstrap } from './contract/member-options.js';
+import type { Bootstrap } from './contract/bootstrap.js';
 import { Member } from './member/member.js';
 import { MemberMetrics } from './metrics/metrics.js';
 import { MetricsPage } from './metrics/page.js';

@@ -1,7 +1,7 @@
 import type { Env } from '../../src/base/env/env.js';
 import type { MemberId, Message } from '../../src/raft/types.js';
 import { silentLogger } from '../../src/base/observe/logger.js';
-import type { Bootstrap } from '../../src/server/contract/member-options.js';
+import type { Bootstrap } from '../../src/server/contract/bootstrap.js';
 import { Member } from '../../src/server/member/member.js';
 import { serviceTable } from '../../src/server/services/table.js';
 import type { ServiceTable } from '../../src/rpc/service.js';

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { expect } from 'chai';
@@ -7,11 +7,12 @@ import { checkImports, importRules } from '../../scripts/imports.js';
 const ROOT = resolve(import.meta.dirname, '../..');
 
 /** One planted violation for each rule: the file, what it holds, and files it needs. */
-const CANARIES: Readonly<Record<string, readonly [string, string]>> = {
+const CANARIES: Record<string, readonly [string, string]> = {
   'no-circular': [
-    'src/server/first.ts',
+    'src/server/http/first.ts',
     "import { b } from './second.js';\nexport const a = () => b;",
   ],
+  'server-folders-only': ['src/server/http/uses-loose.ts', "export { z } from '../loose.js';"],
   'not-to-unresolvable': [
     'src/server/lost.ts',
     "import { a } from './nowhere.js';\nexport const b = a;",
@@ -60,14 +61,18 @@ const CANARIES: Readonly<Record<string, readonly [string, string]>> = {
     'src/storage/opens-leveldb.ts',
     "export { ClassicLevel } from 'classic-level';",
   ],
-  'harness-is-black-box': ['bench/calls-server.ts', "export { a } from '../src/server/first.js';"],
+  'harness-is-black-box': [
+    'bench/calls-server.ts',
+    "export { a } from '../src/server/http/first.js';",
+  ],
 };
 
 /** Files the canaries import; none of them breaks a rule itself. */
-const SURROUNDINGS: Readonly<Record<string, string>> = {
+const SURROUNDINGS: Record<string, string> = {
   'package.json':
     '{"type":"module","dependencies":{"classic-level":"*"},"devDependencies":{"chai":"*"}}',
-  'src/server/second.ts': "import { a } from './first.js';\nexport const b = () => a;",
+  'src/server/loose.ts': 'export const z = 1;',
+  'src/server/http/second.ts': "import { a } from './first.js';\nexport const b = () => a;",
   'src/server/parts/index.ts': 'export const c = 1;',
   'src/mvcc/plain.ts': 'export const m = 1;\nexport type M = number;',
   'src/storage/level-engine.ts': "export { ClassicLevel } from 'classic-level';",
@@ -79,6 +84,19 @@ const SURROUNDINGS: Readonly<Record<string, string>> = {
   'src/client/plain.ts': 'export const k = 1;',
   'test/help.ts': 'export const t = 1;',
 };
+
+/** Each folder of the server is planted with an import of the one above it. */
+const SERVER_FOLDERS = importRules()
+  .forbidden.map((rule) => /^server-(\w+)-looks-down$/.exec(rule.name ?? '')?.[1])
+  .filter((folder) => folder !== undefined);
+for (const [i, folder] of SERVER_FOLDERS.entries()) {
+  const above = SERVER_FOLDERS[i + 1] ?? 'offline';
+  CANARIES[`server-${folder}-looks-down`] = [
+    `src/server/${folder}/looks-up.ts`,
+    `export { x } from '../${above}/plain.js';`,
+  ];
+  SURROUNDINGS[`src/server/${above}/plain.ts`] = 'export const x = 1;';
+}
 
 describe('import rules', () => {
   let tree = '';
@@ -108,9 +126,16 @@ describe('import rules', () => {
       expect(found).to.include(`${rule} ${path}`);
     const planted = new Set(Object.values(CANARIES).map(([path]) => path));
     // The cycle is reported at both of its ends.
-    planted.add('src/server/second.ts');
+    planted.add('src/server/http/second.ts');
     expect(report.violations.filter((violation) => !planted.has(violation.from))).to.deep.equal([]);
     expect(report.modulesRead).to.equal(report.filesThere);
+  });
+
+  it('finds no loose file beside the folders of the server', () => {
+    const loose = readdirSync(join(ROOT, 'src/server'), { withFileTypes: true })
+      .filter((entry) => !entry.isDirectory())
+      .map((entry) => entry.name);
+    expect(loose).to.deep.equal(['run.ts']);
   });
 
   it('reads every source file of the project', async () => {

@@ -1,6 +1,6 @@
 import { idText } from './ids.js';
 import { StartupError } from '../../base/flags/startup-error.js';
-import type { Bootstrap } from '../contract/member-options.js';
+import type { Bootstrap } from '../contract/bootstrap.js';
 
 /**
  * Asks the other members of a new cluster, before a member without data joins it, whether they have seen this member

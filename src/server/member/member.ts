@@ -9,7 +9,7 @@ import type { Wal } from '../../wal/wal.js';
 import { WatchHub } from '../../watch/hub.js';
 import { StateMachine } from '../apply/state-machine.js';
 import { HeaderEncoder } from '../contract/header.js';
-import type { MemberOptions } from '../contract/member-options.js';
+import type { MemberOptions } from './options.js';
 import type { Roles } from '../contract/roles.js';
 import { registerLeaseRequests } from '../lease/requests.js';
 import { LeaseRevoker } from '../lease/revoker.js';

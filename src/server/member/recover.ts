@@ -10,7 +10,8 @@ import type { WalIdentity, WalRecovery } from '../../wal/types.js';
 import { Members } from '../membership/members.js';
 import { loadLeases } from '../snapshot/load.js';
 import { DataDir } from '../contract/data-dir.js';
-import type { BootstrapMember, MemberOptions } from '../contract/member-options.js';
+import type { BootstrapMember } from '../contract/bootstrap.js';
+import type { MemberOptions } from './options.js';
 
 /**
  * From a directory to what a member is built of: the log and the state machine's image, opened, checked against each

@@ -1,6 +1,6 @@
 import type { Entry } from '../../raft/types.js';
 import { kindOf } from '../contract/command.js';
-import type { MemberOptions } from '../contract/member-options.js';
+import type { MemberOptions } from './options.js';
 
 /**
  * Logs and counts applies that took longer than `warningApplyMs`. Entries are not timed one by one: the largest is the

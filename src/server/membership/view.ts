@@ -1,32 +1,38 @@
 import { encodeMembersReply, type MemberInfo } from '../../gen/peer.js';
 import type { MemberId } from '../../raft/types.js';
 import { ETCD_VERSION } from '../../base/flags/version.js';
-import type { StateMachine } from '../apply/state-machine.js';
 import { PeerRequest, type ClusterView } from '../contract/roles.js';
 import type { PeerRequestTable } from '../peer/requests.js';
+import type { Members } from './members.js';
+
+/** The replicated state about the cluster. */
+export interface ReplicatedCluster {
+  readonly members: Members;
+  readonly clusterVersion: string;
+}
 
 /** The cluster as this member's state machine holds it. */
 export class ReplicatedClusterView implements ClusterView {
   readonly clusterId: bigint;
   readonly memberId: MemberId;
-  private readonly machine: StateMachine;
+  private readonly state: ReplicatedCluster;
 
-  constructor(clusterId: bigint, memberId: MemberId, machine: StateMachine) {
+  constructor(clusterId: bigint, memberId: MemberId, state: ReplicatedCluster) {
     this.clusterId = clusterId;
     this.memberId = memberId;
-    this.machine = machine;
+    this.state = state;
   }
 
   get isLearner(): boolean {
-    return this.machine.members.get(this.memberId)?.isLearner ?? false;
+    return this.state.members.get(this.memberId)?.isLearner ?? false;
   }
 
   get clusterVersion(): string {
-    return this.machine.clusterVersion;
+    return this.state.clusterVersion;
   }
 
   members(): readonly MemberInfo[] {
-    return this.machine.members.list();
+    return this.state.members.list();
   }
 }
 

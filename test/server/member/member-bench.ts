@@ -8,7 +8,7 @@ import type { SnapshotSource } from '../../../src/storage/engine.js';
 import { message, MessageType, type Message } from '../../../src/raft/types.js';
 import { Members } from '../../../src/server/membership/members.js';
 import { silentLogger } from '../../../src/base/observe/logger.js';
-import type { MemberOptions } from '../../../src/server/contract/member-options.js';
+import type { MemberOptions } from '../../../src/server/member/options.js';
 import { Member } from '../../../src/server/member/member.js';
 import type { PeerHandler, PeerTransport } from '../../../src/server/peer/types.js';
 import { SteppedEnv } from '../../mvcc/stepped-env.js';

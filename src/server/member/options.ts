@@ -3,21 +3,9 @@ import type { CompactionPace } from '../../mvcc/store.js';
 import type { EngineFactory } from '../../storage/engine.js';
 import type { MemberId } from '../../raft/types.js';
 import type { Logger } from '../../base/observe/logger.js';
+import type { Bootstrap } from '../contract/bootstrap.js';
 import type { PeerTransport } from '../peer/types.js';
 import type { SnapshotOutcome } from '../snapshot/keeper.js';
-
-export interface BootstrapMember {
-  readonly id: MemberId;
-  readonly name: string;
-  readonly peerURLs: readonly string[];
-}
-
-/** The cluster a member without data forms. */
-export interface Bootstrap {
-  readonly memberId: MemberId;
-  readonly clusterId: bigint;
-  readonly members: readonly BootstrapMember[];
-}
 
 export interface MemberOptions {
   readonly env: Env;
