@@ -1,7 +1,7 @@
 import type { Raft } from './raft.js';
 import { entryBytes } from './raft-log.js';
 import { EntryType, MessageType, NONE } from './types.js';
-import type { Entry, Index, MemberId, Message } from './types.js';
+import type { Entry, Index, MemberId, Message, Term } from './types.js';
 
 /*
  * What a follower does with its leader's messages, and what it passes on to the leader. The term has been settled
@@ -17,20 +17,42 @@ export function handleAppend(r: Raft, m: Message): void {
     reject(r, m.from, 0, 0, 0);
     return;
   }
-  if (m.index < log.committed) {
-    acknowledge(r, m, log.committed);
-    return;
-  }
-  const ownTerm = log.termAt(m.index);
-  if (ownTerm === undefined || ownTerm !== m.logTerm) {
+  if (isContradiction(r, m)) return;
+  if (m.index >= log.committed && log.termAt(m.index) !== m.logTerm) {
     const hint = log.lastNotAfter(Math.min(m.index, log.lastIndex), m.logTerm);
     reject(r, m.from, m.index, hint, log.termAt(hint) ?? 0);
     return;
   }
-  if (!log.merge(m.entries)) return;
+  log.merge(m.entries);
   const last = m.index + m.entries.length;
   log.commitTo(Math.min(m.commit, last));
-  acknowledge(r, m, last);
+  acknowledge(r, m, Math.max(last, log.committed));
+}
+
+/** Reports an append that states another log than the one committed here; it must not be taken or acknowledged. */
+function isContradiction(r: Raft, m: Message): boolean {
+  const { log } = r;
+  if (contradicts(r, m, m.index, m.logTerm)) return true;
+  if (m.index >= log.committed) return false;
+  for (let i = 0; i < m.entries.length; i++) {
+    const e = m.entries[i] as Entry;
+    if (e.index > log.committed) break;
+    if (contradicts(r, m, e.index, e.term)) return true;
+  }
+  return false;
+}
+
+function contradicts(r: Raft, m: Message, index: Index, term: Term): boolean {
+  const own = r.log.contradictedBy(index, term);
+  if (own === null) return false;
+  r.contradict({
+    kind: 'committed-entry',
+    term: r.term,
+    leader: m.from,
+    own,
+    theirs: { index, term },
+  });
+  return true;
 }
 
 export function handleHeartbeat(r: Raft, m: Message): void {
@@ -48,6 +70,7 @@ export function handleSnapshot(r: Raft, m: Message): void {
   const meta = m.snapshot;
   // A second snapshot has to wait for the first one to be installed; the leader offers it again.
   if (meta === null || r.pendingSnapshot !== null) return;
+  if (contradicts(r, m, meta.index, meta.term)) return;
   if (meta.index <= log.committed) {
     acknowledge(r, m, log.committed);
     return;
@@ -93,7 +116,9 @@ function forward(r: Raft, entries: readonly Entry[]): void {
   r.messages.push(m);
 }
 
+/** Names what is acknowledged by index and term, since it may reach beyond what `m` let this member compare. */
 function acknowledge(r: Raft, m: Message, index: Index): void {
+  const term = r.log.termAt(index) ?? 0;
   const previous = r.afterSync[r.afterSync.length - 1];
   if (
     previous !== undefined &&
@@ -105,10 +130,12 @@ function acknowledge(r: Raft, m: Message, index: Index): void {
   ) {
     // Several appends in one turn need one answer: the last covers the earlier ones.
     previous.index = index;
+    previous.logTerm = term;
     return;
   }
   const answer = r.compose(MessageType.appendResponse, m.from);
   answer.index = index;
+  answer.logTerm = term;
   r.afterSync.push(answer);
 }
 

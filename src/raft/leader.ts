@@ -76,8 +76,13 @@ export function registerRead(r: Raft, from: MemberId, context: number, incarnati
 
 /** Follower's acknowledgement or rejection of an append or snapshot. */
 export function handleAppendResponse(r: Raft, p: Progress, m: Message): void {
-  if (m.index > r.log.lastIndex) return;
   p.recentActive = true;
+  // Of two logs that differ in what one of them has committed, the one with the commit must report it.
+  if (!m.reject && m.logTerm !== 0 && !r.log.holds(m.index, m.logTerm)) {
+    p.probeFrom(Math.min(m.index, r.log.lastIndex));
+    return;
+  }
+  if (m.index > r.log.lastIndex) return;
   if (m.reject) {
     if (m.index === 0) {
       // Even the empty log does not match: the member has no configuration at all, which only a snapshot carries.

@@ -74,6 +74,14 @@ export class Progress {
     this.forceAppend = true;
   }
 
+  /** Tries at the next heartbeat whether the logs meet at `index`, to which the member's own claim gave rise. */
+  probeFrom(index: Index): void {
+    this.enter(ProgressState.probe);
+    this.next = Math.max(this.match, index) + 1;
+    this.probeSent = true;
+    this.forceAppend = false;
+  }
+
   becomeReplicate(): void {
     this.enter(ProgressState.replicate);
     this.next = this.match + 1;

@@ -1,6 +1,6 @@
 import { invariant } from '../base/invariant.js';
 import { EntryType } from './types.js';
-import type { Entry, Index, RaftInitialState, Term } from './types.js';
+import type { Entry, Index, Position, RaftInitialState, Term } from './types.js';
 
 const NO_ENTRIES: readonly Entry[] = [];
 const RELEASED: Entry = { term: 0, index: 0, type: EntryType.normal, data: new Uint8Array(0) };
@@ -108,6 +108,25 @@ export class RaftLog {
     return term > own || (term === own && index >= this.lastIndex);
   }
 
+  /**
+   * The committed position that no log with an entry of `term` at `index` holds; null when there is none.
+   *
+   * Terms never fall along a log (§5.3), so a position outside the committed ones in memory is judged by the nearest.
+   */
+  contradictedBy(index: Index, term: Term): Position | null {
+    const at = Math.min(Math.max(index, this.compactedIndex), this.committed);
+    const own = this.termAt(at);
+    if (own === undefined || at === 0) return null;
+    const agrees = index === at ? term === own : index < at ? term <= own : term >= own;
+    return agrees ? null : { index: at, term: own };
+  }
+
+  /** Whether this log has an entry of `term` at `index`, as far as the entries in memory tell. */
+  holds(index: Index, term: Term): boolean {
+    if (index < this.compactedIndex) return term <= this.compactedTerm;
+    return this.termAt(index) === term;
+  }
+
   /** Entries from `from` to `to` or until `maxBytes` are reached, at least one if there is one. */
   slice(from: Index, to: Index, maxBytes: number): readonly Entry[] {
     if (from > to) return NO_ENTRIES;
@@ -128,32 +147,31 @@ export class RaftLog {
 
   /** Appends an entry that follows the last one. */
   push(entry: Entry): void {
+    invariant(
+      entry.index === this.lastIndex + 1,
+      `entry ${entry.index} does not follow ${this.lastIndex}, the last one`,
+    );
     this.slots.push(entry);
     this.lastIndex = entry.index;
   }
 
   /**
    * Adds a leader's entries; only a real conflict removes anything, so that a late message with a prefix of what is
-   * already there changes nothing (§5.3). Returns false, without effect, if they contradict a committed entry.
+   * already there changes nothing (§5.3).
    *
-   * Requires: entries are contiguous, and the one before the first is in the log.
+   * Requires: entries are contiguous, the one before the first is in the log or committed, and none of them contradicts
+   * a committed entry.
    */
-  merge(entries: readonly Entry[]): boolean {
+  merge(entries: readonly Entry[]): void {
     let i = 0;
     for (; i < entries.length; i++) {
-      const e = entries[i];
-      if (e === undefined) return false;
+      const e = entries[i] as Entry;
       if (e.index > this.lastIndex) break;
       if (e.index <= this.compactedIndex || this.termAt(e.index) === e.term) continue;
-      if (e.index <= this.committed) return false;
       this.truncateFrom(e.index);
       break;
     }
-    for (; i < entries.length; i++) {
-      const e = entries[i];
-      if (e !== undefined) this.push(e);
-    }
-    return true;
+    for (; i < entries.length; i++) this.push(entries[i] as Entry);
   }
 
   /**

@@ -3,6 +3,7 @@ import { ReadOnly } from './read-only.js';
 import { Tracker } from './tracker.js';
 import { EntryType, message, NONE, Role } from './types.js';
 import type {
+  Contradiction,
   Entry,
   Index,
   MemberId,
@@ -64,6 +65,8 @@ export class Raft {
   forwarded: Entry[] = [];
   /** Accepted and not installed. */
   pendingSnapshot: SnapshotMeta | null = null;
+  /** Found once, it ends all work of this core. */
+  contradiction: Contradiction | null = null;
 
   constructor(config: RaftConfig, initial: RaftInitialState) {
     this.config = config;
@@ -126,6 +129,11 @@ export class Raft {
     m.term = this.term;
     m.incarnation = this.config.incarnation;
     return m;
+  }
+
+  /** Notes the first contradiction: the later ones follow from it. */
+  contradict(found: Contradiction): void {
+    this.contradiction ??= found;
   }
 
   /** A sign of life from the leader of the current term. */

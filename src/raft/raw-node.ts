@@ -19,6 +19,7 @@ import { EntryType, MessageType, NONE, Role } from './types.js';
 import type {
   ConfChange,
   ConfState,
+  Contradiction,
   Entry,
   HardState,
   Index,
@@ -65,6 +66,8 @@ export class RawNode implements RaftNode {
   private voteIndex: Index = 0;
   private voteTerm: Term = 0;
   private installing = false;
+  /** A contradiction was handed out: nothing follows it. */
+  private halted = false;
 
   constructor(config: RaftConfig, initial: RaftInitialState) {
     this.raft = new Raft(config, initial);
@@ -196,6 +199,7 @@ export class RawNode implements RaftNode {
 
   hasReady(): boolean {
     const r = this.raft;
+    if (r.contradiction !== null) return !this.halted;
     if (r.role !== this.softState.role || r.leader !== this.softState.leader) return true;
     if (!this.installing && r.pendingSnapshot === null) {
       if (r.readStates.length > 0 || r.log.hasCommitted(r.config.maxCommittedBytesPerReady))
@@ -218,6 +222,7 @@ export class RawNode implements RaftNode {
 
   ready(): Ready {
     const r = this.raft;
+    if (r.contradiction !== null) return this.lastReady(r.contradiction);
     if (r.role === Role.leader) flush(r);
     else if (r.forwarded.length > 0) forwardProposals(r);
     const softState = this.takeSoftState();
@@ -259,6 +264,7 @@ export class RawNode implements RaftNode {
       snapshot: null,
       committed: stateFree ? r.log.takeCommitted(r.config.maxCommittedBytesPerReady) : NO_ENTRIES,
       readStates: stateFree ? this.takeReadStates() : NO_READS,
+      contradiction: null,
     };
   }
 
@@ -387,6 +393,11 @@ export class RawNode implements RaftNode {
     return emptyReady(softState, NO_MESSAGES, this.raft.pendingSnapshot);
   }
 
+  private lastReady(contradiction: Contradiction): Ready {
+    this.halted = true;
+    return { ...emptyReady(null, NO_MESSAGES, null), contradiction };
+  }
+
   /** Heartbeats are answered meanwhile: installing may take long, and a silent majority deposes its leader. */
   private readyWhileInstalling(softState: SoftState | null): Ready {
     const send = !this.voteWriting && !this.isVoteChanged();
@@ -409,6 +420,7 @@ function emptyReady(
     snapshot,
     committed: NO_ENTRIES,
     readStates: NO_READS,
+    contradiction: null,
   };
 }
 

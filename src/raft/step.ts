@@ -23,6 +23,7 @@ import { isWellFormed } from './well-formed.js';
  * one, settles the term (§5.1), then passes the message to the rule for it. Never throws on account of the message.
  */
 export function step(r: Raft, m: Message): void {
+  if (r.contradiction !== null) return;
   if (!isWellFormed(m) || m.to !== r.id || m.from === r.id || m.from === NONE) return;
   if (m.type === MessageType.propose) {
     handleForwarded(r, m);
@@ -128,11 +129,13 @@ function dispatch(r: Raft, m: Message): void {
   }
 }
 
-/** Follows the sender, unless this term already has another leader, which no correct member would contradict. */
+/** Follows the sender; a term with two leaders is a contradiction, since some member gave its vote twice. */
 function acceptLeader(r: Raft, m: Message): boolean {
-  if (r.role === Role.leader) return false;
+  if (r.leader !== NONE && r.leader !== m.from) {
+    r.contradict({ kind: 'two-leaders', term: r.term, leader: r.leader, other: m.from });
+    return false;
+  }
   if (r.role !== Role.follower) r.becomeFollower(r.term, m.from);
-  else if (r.leader !== NONE && r.leader !== m.from) return false;
   r.heardFromLeader(m.from);
   return true;
 }

@@ -87,7 +87,10 @@ export interface Message {
   from: MemberId;
   /** Sender's term; 0 for messages outside terms (propose, readIndex). Pre-votes carry term + 1. */
   term: Term;
-  /** append: term of the entry at `index`; vote: candidate's last term; rejections: hint term. */
+  /**
+   * append, and appendResponse that acknowledges: term of the entry at `index` (0 in acknowledgements of version 0.1.0);
+   * vote: candidate's last term; rejections: hint term.
+   */
   logTerm: Term;
   /** append: index before the first entry; appendResponse: acknowledged or rejected index; votes: last index. */
   index: Index;
@@ -132,6 +135,35 @@ export function message(type: MessageType, to: MemberId, fields?: Partial<Messag
 
 export const Role = { follower: 0, preCandidate: 1, candidate: 2, leader: 3 } as const;
 export type Role = (typeof Role)[keyof typeof Role];
+
+/** A place in a log. */
+export interface Position {
+  readonly index: Index;
+  readonly term: Term;
+}
+
+/**
+ * Two facts that no correct history of a cluster contains together: a member, this one or another, runs on a copy of
+ * its data that is older than what it once acknowledged, or two processes run with one member's identity.
+ *
+ * committed-entry: `own` is committed here (Raft §5.4.3, leader completeness); the log of `leader`, which leads
+ * `term`, holds `theirs`, and no log holds both.
+ * two-leaders: `leader` and `other` both lead `term` (Raft §5.2, election safety).
+ */
+export type Contradiction =
+  | {
+      readonly kind: 'committed-entry';
+      readonly term: Term;
+      readonly leader: MemberId;
+      readonly own: Position;
+      readonly theirs: Position;
+    }
+  | {
+      readonly kind: 'two-leaders';
+      readonly term: Term;
+      readonly leader: MemberId;
+      readonly other: MemberId;
+    };
 
 /** Volatile state worth telling the member when it changes. */
 export interface SoftState {
@@ -208,6 +240,11 @@ export interface Ready {
   readonly snapshot: SnapshotMeta | null;
   readonly committed: readonly Entry[];
   readonly readStates: readonly ReadState[];
+  /**
+   * The member must stop and tell its operator. Such a Ready carries nothing else and is the last one: the core sends,
+   * acknowledges and applies nothing any more.
+   */
+  readonly contradiction: Contradiction | null;
 }
 
 /** `conf-change-pending`: an earlier membership change, or the leader's first entry, is not applied yet; try again. */

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 
-import { MessageType as T, Role } from '../../src/raft/types.js';
+import { message, MessageType as T, Role } from '../../src/raft/types.js';
 import type { Message } from '../../src/raft/types.js';
 import { entriesOf, Lone } from './support/lone.js';
 import type { LoneSetup } from './support/lone.js';
@@ -345,6 +345,70 @@ describe('the Raft paper', () => {
     expect(ofType(l.step(T.heartbeatResponse, 2n, { context: 1 }), T.append)).to.have.length(0);
     const rest = ofType(l.step(T.appendResponse, 2n, { index: 12 }), T.append);
     expect(rest.map((m) => [m.index, m.entries.length])).to.deep.equal([[12, 1]]);
+  });
+
+  it('§5.4.3 a member whose committed entry the leader denies stops and acknowledges nothing', () => {
+    // Log 1 1 2 3 from index 3 on (1 and 2 are compacted), committed up to 5.
+    const cases: readonly [string, Partial<Message>, readonly number[]][] = [
+      ['the entry before the append', { index: 4, logTerm: 1 }, [4, 2]],
+      ['an entry of the append', { index: 3, logTerm: 1, entries: entriesOf([4], 3) }, [4, 2]],
+      ['a later log with a lower term', { index: 9, logTerm: 2 }, [5, 3]],
+      ['an entry at the compaction point', { index: 2, logTerm: 3 }, [2, 1]],
+      ['an entry before the compaction point', { index: 1, logTerm: 2 }, [2, 1]],
+      ['an entry below in the append', { index: 0, entries: entriesOf([4]) }, [2, 1]],
+    ];
+    for (const [name, fields, own] of cases) {
+      const l = new Lone({
+        compacted: { index: 2, term: 1 },
+        log: [1, 2, 3],
+        term: 9,
+        commit: 5,
+        applied: 2,
+      });
+      l.node.step(message(T.append, 1n, { from: 2n, term: 9, ...fields }));
+      const { contradiction, ...rest } = l.node.ready();
+      expect(contradiction, name).to.deep.include({
+        kind: 'committed-entry',
+        term: 9,
+        leader: 2n,
+        own: { index: own[0], term: own[1] },
+      });
+      expect([rest.messages, rest.messagesAfterSync, rest.committed, rest.entries], name)
+        .to.deep //
+        .equal([[], [], [], []]);
+      l.node.step(message(T.append, 1n, { from: 2n, term: 9, index: 5, logTerm: 3 }));
+      l.node.tick();
+      l.node.campaign();
+      expect(l.node.hasReady(), `${name}: work after the finding`).to.equal(false);
+      expect(l.node.lastIndex, name).to.equal(5);
+    }
+  });
+
+  it('§5.4.3 a snapshot that denies a committed entry stops the member', () => {
+    const confState = { voters: [1n, 2n, 3n], learners: [] };
+    for (const snapshot of [
+      { index: 2, term: 1, confState },
+      { index: 9, term: 2, confState },
+    ]) {
+      const l = new Lone({ log: [1, 2, 3], term: 9, commit: 3 });
+      l.node.step(message(T.snapshot, 1n, { from: 2n, term: 9, snapshot }));
+      expect(l.node.ready().contradiction).to.deep.include({
+        theirs: { index: snapshot.index, term: snapshot.term },
+      });
+    }
+  });
+
+  it('§5.3 an append that agrees below the commit index is acknowledged by index and term', () => {
+    const l = new Lone({ log: [1, 2, 3], term: 9, commit: 3 });
+    const [answer] = l.step(T.append, 2n, { term: 9, index: 1, logTerm: 1 });
+    expect(answer).to.include({ type: T.appendResponse, reject: false, index: 3, logTerm: 3 });
+    const more = l.step(T.append, 2n, {
+      index: 1,
+      logTerm: 1,
+      entries: entriesOf([2, 3, 3, 9], 1),
+    });
+    expect(more[0]).to.include({ reject: false, index: 5, logTerm: 9 });
+    expect(l.node.lastIndex).to.equal(5);
   });
 
   it('§7 a snapshot replaces a log that does not reach or contradicts it, and only that', () => {

@@ -86,10 +86,10 @@ describe('RaftLog', () => {
     log.push(entry(2, 1));
     log.push(entry(3, 1));
     log.takeUnstable();
-    expect(log.merge([entry(2, 2)])).to.equal(true);
+    log.merge([entry(2, 2)]);
     expect(log.isOverwriting()).to.equal(true);
-    expect(log.merge([entry(2, 3), entry(3, 3)])).to.equal(true);
-    expect(log.merge([entry(2, 3)])).to.equal(true);
+    log.merge([entry(2, 3), entry(3, 3)]);
+    log.merge([entry(2, 3)]);
     log.stableTo(2, 3);
     expect(log.stable, 'not written yet').to.equal(1);
     log.stableTo(3, 1);
@@ -99,10 +99,37 @@ describe('RaftLog', () => {
     expect(log.stable).to.equal(3);
   });
 
-  it('takes no entries that contradict committed ones', () => {
+  it('refuses to replace a committed entry', () => {
     const log = logOf({ log: [1, 1, 1], commit: 2 });
-    expect(log.merge([entry(2, 5)])).to.equal(false);
+    expect(() => log.merge([entry(2, 5)])).to.throw('entry 2 is committed');
     expect(log.lastIndex).to.equal(3);
+  });
+
+  it('finds the committed position that another log cannot hold, in memory or compacted', () => {
+    for (const seed of seeds(1, 300)) {
+      const random = new Random(seed);
+      let term = 1;
+      const terms = Array.from({ length: 12 }, () => (term += random.below(4) === 0 ? 1 : 0));
+      const commit = 1 + random.below(12);
+      const start = random.below(commit + 1);
+      const compacted = { index: start, term: terms[start - 1] ?? 0 };
+      const log = logOf({ compacted, log: terms.slice(start), commit, applied: start });
+      const index = 1 + random.below(15);
+      const theirTerm = 1 + random.below(6);
+      // A log that agrees on all that is committed and in memory, and has `theirTerm` at `index`, if terms can rise so.
+      const known = (i: number): number | undefined =>
+        i >= Math.max(1, start) && i <= commit ? terms[i - 1] : undefined;
+      let possible = (known(index) ?? theirTerm) === theirTerm;
+      for (let i = 1; i <= 15; i++) {
+        const own = known(i);
+        if (own === undefined) continue;
+        if (i < index && own > theirTerm) possible = false;
+        if (i > index && own < theirTerm) possible = false;
+      }
+      const found = log.contradictedBy(index, theirTerm);
+      expect(found === null, `SEED=${seed}`).to.equal(possible);
+      if (found !== null) expect(known(found.index), `SEED=${seed}`).to.equal(found.term);
+    }
   });
 
   it('finds the last index whose term is not after another (R21)', () => {
@@ -143,7 +170,7 @@ describe('RaftLog', () => {
             const entries = Array.from({ length: count }, (_, i) =>
               entry(after + 1 + i, Math.max(prev, term)),
             );
-            expect(log.merge(entries)).to.equal(true);
+            log.merge(entries);
             const conflict = entries.find((e) => (model[e.index - 1]?.term ?? e.term) !== e.term);
             if (conflict !== undefined) model.length = conflict.index - 1;
             for (const e of entries) model[e.index - 1] ??= e;

@@ -34,7 +34,7 @@ const text = (s: string): Uint8Array => Buffer.from(s, 'latin1');
 type Outcome = (error: RpcError | null, reply: Uint8Array | null) => void;
 
 /** Sends one unary request to a host's process; `done` runs once, with neither when the client gives up waiting. */
-function callUnary(
+export function callUnary(
   scheduler: Scheduler,
   host: Host,
   path: string,

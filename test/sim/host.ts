@@ -38,13 +38,16 @@ export class SimFatal extends Error {
 export class Host {
   readonly id: MemberId;
   readonly name: string;
-  readonly disk: MemoryDisk;
+  disk: MemoryDisk;
   member: Member | null = null;
   table: ServiceTable | null = null;
   /** Counts boots; work of an earlier boot never runs. */
   private epoch = 0;
   private pausedUntilResume: (() => void)[] | null = null;
   private readonly engines = new Map<string, EngineDisk>();
+  /** An older state of both disks. */
+  private copied: { readonly disk: MemoryDisk; readonly engines: Map<string, EngineDisk> } | null =
+    null;
   private readonly scheduler: Scheduler;
   private readonly random: Random;
   private readonly network: Network;
@@ -78,6 +81,22 @@ export class Host {
         this.scheduler.after(delay, () => process(run));
       },
     });
+  }
+
+  /** Remembers the data directory as it is now. */
+  copyData(): void {
+    const engines = [...this.engines].map(([dir, disk]) => [dir, disk.clone()] as const);
+    this.copied = { disk: this.disk.clone(), engines: new Map(engines) };
+  }
+
+  /** Puts the copy in the place of the data directory. Requires: no process runs. */
+  rollBackData(): void {
+    if (this.copied === null || this.isRunning) throw new Error('nothing to roll back to');
+    this.disk = this.copied.disk;
+    this.disk.crash(() => true);
+    this.engines.clear();
+    for (const [dir, disk] of this.copied.engines) this.engines.set(dir, disk);
+    this.copied = null;
   }
 
   get isRunning(): boolean {

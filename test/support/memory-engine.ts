@@ -34,6 +34,14 @@ export class MemoryDisk {
     this.unsynced.length = this.unsynced.length === 0 ? 0 : random() % (this.unsynced.length + 1);
   }
 
+  /** An independent copy in the same state. */
+  clone(): MemoryDisk {
+    const disk = new MemoryDisk();
+    for (const [name, row] of this.synced) disk.synced.set(name, row);
+    disk.unsynced = [...this.unsynced];
+    return disk;
+  }
+
   sync(): void {
     for (const batch of this.unsynced) apply(this.synced, batch);
     this.unsynced = [];

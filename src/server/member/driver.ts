@@ -19,6 +19,7 @@ import type { RpcError } from '../../rpc/service.js';
 import { bodyProblem, confChangeProblem, envelopeProblem } from '../contract/command.js';
 import { errors } from '../contract/errors.js';
 import type { PeerTransport } from '../peer/types.js';
+import { contradictionFinding } from './contradiction.js';
 import type { ProposalQueue } from './proposal-queue.js';
 import type { ReadIndex } from './read-index.js';
 
@@ -244,6 +245,10 @@ export class RaftDriver {
   }
 
   private handle(rd: Ready): void {
+    if (rd.contradiction !== null) {
+      const { what, next } = contradictionFinding(rd.contradiction);
+      this.env.fatal(what, next);
+    }
     if (rd.softState !== null) this.onSoftState(rd.softState);
     if (rd.messages.length > 0) this.send(rd.messages);
     this.persist(rd);

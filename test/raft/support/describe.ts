@@ -1,5 +1,5 @@
 import { EntryType, MessageType, Role } from '../../../src/raft/types.js';
-import type { ConfState, Entry, Message, Ready } from '../../../src/raft/types.js';
+import type { ConfState, Contradiction, Entry, Message, Ready } from '../../../src/raft/types.js';
 
 const TYPE_NAMES = Object.keys(MessageType);
 const ROLE_NAMES = Object.keys(Role);
@@ -32,7 +32,7 @@ export function describeMessage(m: Message): string {
     case MessageType.appendResponse:
       text += m.reject
         ? ` reject=${m.index} hint=${m.logTerm}/${m.rejectHint}`
-        : ` index=${m.index}`;
+        : ` holds=${m.logTerm}/${m.index}`;
       break;
     case MessageType.heartbeat:
       text += ` commit=${m.commit} round=${m.context}`;
@@ -87,5 +87,12 @@ export function describeReady(rd: Ready): string[] {
   for (const m of rd.messagesAfterSync) lines.push(`send after sync ${describeMessage(m)}`);
   if (rd.committed.length > 0) lines.push(`apply [${describeEntries(rd.committed)}]`);
   for (const s of rd.readStates) lines.push(`read context=${s.context} index=${s.index}`);
+  if (rd.contradiction !== null) lines.push(describeContradiction(rd.contradiction));
   return lines;
+}
+
+export function describeContradiction(c: Contradiction): string {
+  if (c.kind === 'two-leaders') return `stop: ${c.leader} and ${c.other} lead term ${c.term}`;
+  const { own, theirs } = c;
+  return `stop: committed ${own.term}/${own.index}, leader ${c.leader} of term ${c.term} has ${theirs.term}/${theirs.index}`;
 }

@@ -1,6 +1,12 @@
 import { ConfChangeType, EntryType, MessageType, message, Role } from '../../../src/raft/types.js';
 import type { Message } from '../../../src/raft/types.js';
-import { describeConf, describeMessage, describeReady, roleName } from './describe.js';
+import {
+  describeConf,
+  describeContradiction,
+  describeMessage,
+  describeReady,
+  roleName,
+} from './describe.js';
 import { Sim } from './sim.js';
 import type { SimNode } from './sim.js';
 
@@ -14,6 +20,7 @@ import type { SimNode } from './sim.js';
  *   propose N [count]     read N      conf N add|learner|remove M      transfer N M
  *   ready N               take one Ready and show it
  *   sync N [count]        complete the oldest writes          apply N [count]
+ *   copy N                remember N's disk         rollback N            put the copy in its place (N is down)
  *   compact N keep=K      checkpoint the state machine, keep K entries
  *   deliver [a>b] [type] [keep]   in order, those that match      drop [a>b] [type]
  *   cut a>b ...           heal
@@ -93,6 +100,10 @@ export class Script {
       case 'apply':
         for (let i = 0; i < Number(args[1] ?? 1); i++) this.world.applyOne(this.node(args[0]));
         return;
+      case 'copy':
+        return this.world.copy(this.node(args[0]));
+      case 'rollback':
+        return this.world.rollBack(this.node(args[0]));
       case 'compact':
         return this.world.checkpoint(this.node(args[0]), Number(option(args, 'keep') ?? 0));
       case 'deliver':
@@ -122,6 +133,7 @@ export class Script {
       preVote: option(args, 'prevote') !== 'off',
       churn: false,
       fixedTimeouts: true,
+      injects: true,
       limits: {
         append: Number(option(args, 'append') ?? 1 << 20),
         inflight: Number(option(args, 'inflight') ?? 256),
@@ -131,6 +143,9 @@ export class Script {
       onReady: (id, rd) => {
         if (this.echoSends && rd.softState !== null) {
           this.lines.push(`${id} is ${roleName(rd.softState.role)}, leader ${rd.softState.leader}`);
+        }
+        if (this.echoSends && rd.contradiction !== null) {
+          this.lines.push(`${id} ${describeContradiction(rd.contradiction)}`);
         }
         for (const s of rd.readStates) {
           if (this.echoSends) this.lines.push(`${id} reads at ${s.index} (context ${s.context})`);

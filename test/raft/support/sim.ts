@@ -3,6 +3,7 @@ import { ConfChangeType, EntryType, MessageType, Role } from '../../../src/raft/
 import type {
   ConfChange,
   ConfState,
+  Contradiction,
   Entry,
   HardState,
   MemberId,
@@ -57,6 +58,10 @@ export interface SimNode {
   readonly id: MemberId;
   core: RawNode | null;
   disk: Platter;
+  /** An older state of the disk, for a rollback. */
+  copy: Platter | null;
+  /** Why the member stopped for good. */
+  contradiction: Contradiction | null;
   writes: Write[];
   toApply: Entry[];
   applied: number;
@@ -82,6 +87,8 @@ export interface SimOptions {
   readonly churn: boolean;
   /** Bounds in place of drawn ones. */
   readonly limits?: Limits;
+  /** Messages are injected that no correct member sends. */
+  readonly injects?: boolean;
   /** Every member draws the shortest election timeout. */
   readonly fixedTimeouts?: boolean;
   /** Sees every Ready taken and every message sent. */
@@ -118,6 +125,8 @@ export class Sim {
   crashes = 0;
   private readonly options: SimOptions;
   private readonly limits: Limits;
+  /** Some member lost what it had acknowledged. */
+  isRolledBack = false;
   private boot = 1;
   private serial = 0;
   private readContext = 0;
@@ -141,6 +150,8 @@ export class Sim {
       const node: SimNode = {
         id: BigInt(i),
         core: null,
+        copy: null,
+        contradiction: null,
         disk: {
           hardState: { term: 0, vote: 0n, commit: 0 },
           compactedIndex: 0,
@@ -226,6 +237,21 @@ export class Sim {
     node.core = null;
   }
 
+  /** Remembers the state of a disk, as an operator's copy of the data directory does. */
+  copy(node: SimNode): void {
+    node.copy = { ...node.disk };
+  }
+
+  /**
+   * Replaces the disk of a stopped member by its copy. What follows breaks promises of the algorithm, so from here on
+   * only what a member promises by itself is checked.
+   */
+  rollBack(node: SimNode): void {
+    if (node.copy === null || node.core !== null) throw new Error('nothing to roll back to');
+    node.disk = { ...node.copy };
+    this.isRolledBack = true;
+  }
+
   tick(node: SimNode): void {
     node.core?.tick();
     this.observe(node);
@@ -271,6 +297,10 @@ export class Sim {
     const rd = core.ready();
     this.checkReady(node, rd);
     this.options.onReady?.(node.id, rd);
+    if (rd.contradiction !== null) {
+      this.halt(node, rd.contradiction);
+      return rd;
+    }
     for (const m of rd.messages) this.send(node, m);
     if (rd.hardState !== null || rd.entries.length > 0 || rd.snapshot !== null) {
       const last = rd.entries[rd.entries.length - 1];
@@ -302,6 +332,15 @@ export class Sim {
     return rd;
   }
 
+  private halt(node: SimNode, found: Contradiction): void {
+    const isPossible = this.isRolledBack || this.options.injects === true;
+    check(isPossible, `${node.id} found a contradiction (${found.kind}) in a correct history`);
+    node.contradiction = found;
+    node.writes = [];
+    node.toApply = [];
+    node.core = null;
+  }
+
   /** Completes the oldest write of a member. */
   finishWrite(node: SimNode): boolean {
     const { core } = node;
@@ -331,7 +370,7 @@ export class Sim {
     node.applied = e.index;
     const known = this.hashes[e.index];
     if (known === undefined) this.hashes[e.index] = node.hash;
-    else check(known === node.hash, `I6 ${node.id} diverges at ${e.index}`);
+    else check(this.isRolledBack || known === node.hash, `I6 ${node.id} diverges at ${e.index}`);
     if (e.type === EntryType.confChange) {
       const change = decodeChange(e.data);
       const isRemoval = change.type === ConfChangeType.removeMember;
@@ -463,7 +502,7 @@ export class Sim {
         `I5 ${node.id} acknowledged ${m.index} of another term`,
       );
     }
-    if (m.type === MessageType.appendResponse && !m.reject) {
+    if (m.type === MessageType.appendResponse && !m.reject && !this.isRolledBack) {
       // Even if this member has moved on: what it acknowledges to a leader, it held durably at some time.
       const leader = this.nodes.get(m.to)?.core;
       const meant =
@@ -550,7 +589,10 @@ export class Sim {
         check(m.entries.length <= 1 || size <= this.limits.append, 'append beyond its bound');
       }
       if (m.type === MessageType.heartbeat) {
-        check(m.commit <= this.maxCommit, 'R31 heartbeat with a commit nobody made');
+        check(
+          this.isRolledBack || m.commit <= this.maxCommit,
+          'R31 heartbeat with a commit nobody made',
+        );
       }
     }
     check(node.core !== null, 'ready of a stopped member');
@@ -562,6 +604,12 @@ export class Sim {
     if (core === null) return;
     const { term } = core;
     check(term >= node.seenTerm, `I7 ${node.id} went back to term ${term}`);
+    node.seenTerm = term;
+    check(core.commitIndex >= node.seenCommit, `I7 ${node.id} lowered its commit index`);
+    if (this.isRolledBack) {
+      node.seenCommit = core.commitIndex;
+      return;
+    }
     if (core.role === Role.leader) {
       const other = this.leaders.get(term);
       if (other === undefined) {
@@ -579,7 +627,6 @@ export class Sim {
       }
     }
     const commit = core.commitIndex;
-    check(commit >= node.seenCommit, `I7 ${node.id} lowered its commit index`);
     if (commit > node.seenCommit) {
       for (let i = node.seenCommit + 1; i <= commit; i++) {
         const t = core.termAt(i);
@@ -594,7 +641,6 @@ export class Sim {
       node.seenCommit = commit;
       if (commit > this.maxCommit) this.maxCommit = commit;
     }
-    node.seenTerm = term;
   }
 }
 
