@@ -1,4 +1,5 @@
 import { invariant } from '../base/invariant.js';
+import { ENTRY_OVERHEAD_BYTES } from './limits.js';
 import { EntryType } from './types.js';
 import type { Entry, Index, Position, RaftInitialState, Term } from './types.js';
 
@@ -6,8 +7,6 @@ const NO_ENTRIES: readonly Entry[] = [];
 const RELEASED: Entry = { term: 0, index: 0, type: EntryType.normal, data: new Uint8Array(0) };
 /** Dead slots are tolerated up to here, so that small logs are not moved at every compaction. */
 const DEAD_SLOTS_MIN = 1024;
-/** What an entry costs beside its payload, in messages and in memory. */
-const ENTRY_OVERHEAD_BYTES = 24;
 
 export function entryBytes(entry: Entry): number {
   return entry.data.length + ENTRY_OVERHEAD_BYTES;

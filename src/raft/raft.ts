@@ -1,3 +1,4 @@
+import { assertConfig } from './limits.js';
 import { RaftLog } from './raft-log.js';
 import { ReadOnly } from './read-only.js';
 import { Tracker } from './tracker.js';
@@ -69,6 +70,7 @@ export class Raft {
   contradiction: Contradiction | null = null;
 
   constructor(config: RaftConfig, initial: RaftInitialState) {
+    assertConfig(config);
     this.config = config;
     this.id = config.id;
     this.log = new RaftLog(initial);

@@ -1,3 +1,4 @@
+import { PENDING_READS_MAX } from './limits.js';
 import type { Index, MemberId } from './types.js';
 
 /** A linearizable read waiting for proof that this member still leads. */
@@ -12,9 +13,6 @@ export interface PendingRead {
   /** The first heartbeat round that is sent after the read arrived. */
   readonly round: number;
 }
-
-/** Reads beyond this are dropped; their askers retry. */
-const PENDING_READS_MAX = 65_536;
 
 /**
  * The leader's linearizable reads (R12, thesis §6.4).

@@ -1,9 +1,7 @@
 import { isUsableConf } from './confchange.js';
+import { TERM_MAX } from './limits.js';
 import { EntryType, MessageType } from './types.js';
 import type { Entry, Message, SnapshotMeta } from './types.js';
-
-/** Terms beyond this are taken for damage: following one would leave no room for later elections. */
-const TERM_MAX = 2 ** 52;
 
 /**
  * Whether every field of a message from the network is within its bounds and the fields agree with each other, so

@@ -373,3 +373,65 @@ const probe: Message = {
   incarnation: 0,
   snapshot: null,
 };
+
+describe('the bounds in bytes', () => {
+  const tiny = {
+    maxAppendBytes: 1,
+    maxInflightBytes: 1,
+    maxUncommittedBytes: 1,
+    maxCommittedBytesPerReady: 1,
+  };
+  const large = new Uint8Array(200_000);
+
+  it('let an entry pass that is larger than each of them, alone, from proposal to apply', () => {
+    const l = settledLeader({ config: tiny });
+    for (let round = 0; round < 3; round++) {
+      expect(l.node.propose([large])).to.equal('ok');
+      expect(l.node.propose([large])).to.equal('too-much-uncommitted');
+      const appends = ofType(l.pump(), T.append);
+      expect(appends.map((m) => [m.to, m.entries.length])).to.deep.equal([
+        [2n, 1],
+        [3n, 1],
+      ]);
+      for (const v of [2n, 3n]) l.step(T.appendResponse, v, { index: l.node.lastIndex });
+      expect(l.node.appliedIndex).to.equal(l.node.lastIndex);
+    }
+  });
+
+  it('let a large entry pass to a member that is behind, and what follows it', () => {
+    const l = settledLeader({ config: tiny });
+    for (const data of [large, bytes(1), large]) {
+      l.node.propose([data]);
+      l.pump();
+      l.step(T.appendResponse, 2n, { index: l.node.lastIndex });
+    }
+    for (let held = 1; held < l.node.lastIndex; held++) {
+      const [append] = ofType(l.sent, T.append)
+        .filter((m) => m.to === 3n)
+        .slice(-1);
+      expect(append).to.include({ index: held });
+      expect(append?.entries).to.have.length(1);
+      l.step(T.appendResponse, 3n, { index: held + 1 });
+    }
+    expect(l.node.status().progress.get(3n)?.match).to.equal(l.node.lastIndex);
+  });
+
+  it('let a follower forward a large proposal, alone', () => {
+    const l = new Lone({ config: tiny });
+    l.step(T.heartbeat, 2n, { term: 1, context: 1 });
+    expect(l.node.propose([bytes(1), large, bytes(1)])).to.equal('ok');
+    const forwarded = ofType(l.pump(), T.propose);
+    expect(forwarded.map((m) => m.entries.map((e) => e.data.length))).to.deep.equal([
+      [1],
+      [large.length],
+      [1],
+    ]);
+  });
+
+  it('that let nothing pass are refused at once', () => {
+    for (const name of Object.keys(tiny)) {
+      expect(() => new Lone({ config: { ...tiny, [name]: 0 } })).to.throw(`${name} is 0`);
+    }
+    expect(() => new Lone({ config: { electionTicks: 1 } })).to.throw('election timeout of 1');
+  });
+});

@@ -1,0 +1,37 @@
+import { invariant } from '../base/invariant.js';
+import type { RaftConfig } from './types.js';
+
+/** Terms beyond this are taken for damage: following one would leave no room for later elections. */
+export const TERM_MAX = 2 ** 52;
+
+/** Linearizable reads that may wait on a leader; those beyond it are dropped, and their askers retry. */
+export const PENDING_READS_MAX = 65_536;
+
+/** What an entry costs beside its payload, in messages and in memory. */
+export const ENTRY_OVERHEAD_BYTES = 24;
+
+/**
+ * Asserts what the rules need of a configuration.
+ *
+ * The bounds in bytes are soft, so that no entry is too large to be replicated: an entry that exceeds
+ * `maxAppendBytes` travels alone in its append, an append that exceeds `maxInflightBytes` is sent when nothing is
+ * under way, a proposal that exceeds `maxUncommittedBytes` is taken when nothing is uncommitted, and an entry that
+ * exceeds `maxCommittedBytesPerReady` is handed out alone.
+ */
+export function assertConfig(config: RaftConfig): void {
+  const { heartbeatTicks, electionTicks } = config;
+  invariant(heartbeatTicks >= 1, `heartbeat interval of ${heartbeatTicks} ticks`);
+  invariant(
+    electionTicks > heartbeatTicks,
+    `election timeout of ${electionTicks} ticks with a heartbeat every ${heartbeatTicks}`,
+  );
+  for (const bound of [
+    'maxAppendBytes',
+    'maxInflightMessages',
+    'maxInflightBytes',
+    'maxUncommittedBytes',
+    'maxCommittedBytesPerReady',
+  ] as const) {
+    invariant(config[bound] >= 1, `${bound} is ${config[bound]}, which lets nothing pass`);
+  }
+}
