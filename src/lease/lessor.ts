@@ -1,5 +1,5 @@
 import { decodeLease, encodeLease } from '../gen/lease.js';
-import { invariant } from '../base/invariant.js';
+import { invariant, verification } from '../base/invariant.js';
 import { LeaseQueue, Places } from './queue.js';
 import type { Key } from '../base/collections/interval.js';
 import type { LeaseId, MvccReason } from '../mvcc/types.js';
@@ -134,6 +134,7 @@ export class Lessor {
     const lease = this.leasesById.get(id);
     if (lease === undefined) return 'lease-not-found';
     const keys = keysOf(lease).sort(compareKeys);
+    if (verification.isOn) this.checkKeys(lease, keys);
     for (const key of keys) this.leasesByKey.delete(key);
     this.leasesById.delete(id);
     if (this.isOfReign(lease)) this.queue.remove(lease);
@@ -157,6 +158,7 @@ export class Lessor {
   detach(key: Key): void {
     const lease = this.leasesByKey.get(key);
     if (lease === undefined) return;
+    invariant(this.isAlive(lease), 'a key hangs on lease {}, which was revoked', lease.id);
     this.leasesByKey.delete(key);
     removeKey(lease, key);
   }
@@ -165,6 +167,7 @@ export class Lessor {
   checkpoint(id: LeaseId, remainingSec: number): boolean {
     const lease = this.leasesById.get(id);
     if (lease === undefined) return false;
+    invariant(lease.checkpointSec <= lease.ttlSec, 'lease {} has more than its time left', id);
     lease.checkpointSec = Math.max(0, Math.min(remainingSec, lease.ttlSec));
     lease.isCheckpointing = false;
     return true;
@@ -229,6 +232,7 @@ export class Lessor {
    * in one second, the surplus gets more time, so that they do not all have to be revoked at once.
    */
   promote(nowMs: number, extendMs: number): void {
+    invariant(extendMs >= 0, 'leases are given {} ms', extendMs);
     this.demote();
     this.primary = true;
     this.startMs = nowMs + extendMs;
@@ -394,6 +398,16 @@ export class Lessor {
     return lease;
   }
 
+  private checkKeys(lease: Lease, keys: readonly Key[]): void {
+    for (const key of keys) {
+      invariant(
+        this.leasesByKey.get(key) === lease,
+        'a key of lease {} hangs on another',
+        lease.id,
+      );
+    }
+  }
+
   private isAlive(lease: Lease): boolean {
     return this.leasesById.get(lease.id) === lease;
   }
@@ -405,11 +419,13 @@ export class Lessor {
 
   /** Gives a lease that existed at promotion its time, if nobody renewed it since. */
   private place(lease: Lease, nowMs: number): void {
+    invariant(this.primary && this.isAlive(lease), 'lease {} gets time it must not have', lease.id);
     const dueMs = this.startMs + this.places.take(timeLeftSec(lease)) * 1000;
     this.enqueue(lease, dueMs, nowMs);
   }
 
   private enqueue(lease: Lease, dueMs: number, nowMs: number): void {
+    invariant(this.primary, 'lease {} gets time on a member that is not the leader', lease.id);
     lease.reign = this.reign;
     lease.queueIndex = -1;
     lease.isRevoking = false;

@@ -1,3 +1,8 @@
+import { invariant, verification } from '../base/invariant.js';
+
+/** Items at each end of the queue that a check looks at. */
+const CHECKED_ITEMS = 32;
+
 /** What the queue orders. It keeps `queueIndex` for itself: -1 while not queued. */
 export interface Queued {
   dueMs: number;
@@ -26,6 +31,7 @@ export class LeaseQueue<T extends Queued> {
     }
     this.rise(item);
     this.sink(item);
+    if (verification.isOn) this.check();
   }
 
   /** Takes the item out; no effect when it is not queued. */
@@ -33,12 +39,30 @@ export class LeaseQueue<T extends Queued> {
     const index = item.queueIndex;
     if (index < 0) return;
     item.queueIndex = -1;
+    invariant(this.heap[index] === item, 'an item is not at its place {} in the queue', index);
     const last = this.heap.pop();
     if (last === undefined || last === item) return;
     this.heap[index] = last;
     last.queueIndex = index;
     this.rise(last);
     this.sink(last);
+    if (verification.isOn) this.check();
+  }
+
+  /** Asserts for the items near the top and the bottom that each knows its place and none is due before its parent. */
+  private check(): void {
+    const { heap } = this;
+    for (let i = 0; i < heap.length; i++) {
+      if (i === CHECKED_ITEMS) i = Math.max(i, heap.length - CHECKED_ITEMS);
+      const item = heap[i];
+      const parent = heap[(i - 1) >> 1];
+      invariant(item !== undefined && item.queueIndex === i, 'place {} of the queue is wrong', i);
+      invariant(
+        i === 0 || parent === undefined || parent.dueMs <= item.dueMs,
+        'place {} of the queue is due before its parent',
+        i,
+      );
+    }
   }
 
   private rise(item: T): void {
@@ -94,6 +118,7 @@ export class Places {
   take(sec: number): number {
     const free = this.firstFree(sec);
     const taken = (this.takenBySec.get(free) ?? 0) + 1;
+    invariant(free >= sec && taken <= this.perSec, 'second {} is given {} times', free, taken);
     this.takenBySec.set(free, taken);
     if (taken === this.perSec) this.laterBySec.set(free, free + 1);
     return free;

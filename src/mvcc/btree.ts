@@ -1,3 +1,4 @@
+import { invariant } from '../base/invariant.js';
 import type { Key } from '../base/collections/interval.js';
 
 /**
@@ -153,6 +154,12 @@ export class BTree {
   /** Records a change at revision `main` in the slot found, and that the live count changed by `delta`. */
   touch(main: number, delta: number): void {
     this.leaf.live += delta;
+    invariant(
+      this.leaf.live >= 0 && this.leaf.live <= this.leaf.size,
+      'a leaf of {} keys has {} live ones',
+      this.leaf.size,
+      this.leaf.live,
+    );
     for (let level = 0; level < this.height; level++) {
       const inner = this.path[level] as Inner;
       const i = this.at[level] as number;
@@ -172,6 +179,14 @@ export class BTree {
     const slot = this.slot;
     const keys = leaf.keys;
     const size = leaf.size;
+    invariant(
+      size < LEAF_MAX &&
+        (slot === 0 || (keys[slot - 1] as Key) < key) &&
+        (slot === size || key < (keys[slot] as Key)),
+      'key inserted out of order at slot {} of {}',
+      slot,
+      size,
+    );
     if (slot === size) {
       keys.push(key);
     } else {
@@ -281,6 +296,7 @@ export class BTree {
    * The live count must not include it any more. The leaf may be left small or empty: `shrink` mends that.
    */
   removeSlot(leaf: Leaf, slot: number): void {
+    invariant(slot < leaf.size && leaf.live < leaf.size, 'slot {} of {} is live', slot, leaf.size);
     leaf.keys.splice(slot, 1);
     leaf.nums.copyWithin(slot * NUMS, (slot + 1) * NUMS, leaf.size * NUMS);
     leaf.ints.copyWithin(slot * INTS, (slot + 1) * INTS, leaf.size * INTS);
@@ -424,6 +440,7 @@ function summarize(parent: Inner, index: number): void {
 
 /** Moves the slots [from, size) of `left` to the end of `right`. */
 function moveSlots(left: Leaf, right: Leaf, from: number): void {
+  invariant(right.size + left.size - from <= LEAF_MAX, 'a leaf of more than {} keys', LEAF_MAX);
   right.nums.set(left.nums.subarray(from * NUMS, left.size * NUMS), right.size * NUMS);
   right.ints.set(left.ints.subarray(from * INTS, left.size * INTS), right.size * INTS);
   for (let i = from; i < left.size; i++) {
@@ -441,6 +458,7 @@ function moveSlots(left: Leaf, right: Leaf, from: number): void {
 }
 
 function moveChildren(left: Inner, right: Inner, from: number): void {
+  invariant(right.size + left.size - from <= INNER_MAX, 'more than {} children', INNER_MAX);
   right.live.set(left.live.subarray(from, left.size), right.size);
   right.newest.set(left.newest.subarray(from, left.size), right.size);
   for (let i = from; i < left.size; i++) {
@@ -506,6 +524,7 @@ function fits(a: Leaf | Inner, b: Leaf | Inner): boolean {
 
 /** Moves everything of child `index + 1` into child `index`. */
 function mergeRight(parent: Inner, index: number): void {
+  invariant(index + 1 < parent.size, 'child {} of {} has no right one', index, parent.size);
   const left = parent.children[index] as Leaf | Inner;
   const right = parent.children[index + 1] as Leaf | Inner;
   if (left instanceof Leaf) {

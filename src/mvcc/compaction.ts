@@ -1,3 +1,4 @@
+import { invariant } from '../base/invariant.js';
 import { MetaKey } from '../storage/backend.js';
 import { CompactionCursor } from './key-index.js';
 import { keyOf } from './key-value.js';
@@ -61,6 +62,12 @@ export class Compaction {
   private begin(): void {
     if (this.isOver) return;
     const revision = this.store.compactRevision;
+    invariant(
+      revision >= 0 && revision <= this.store.currentRevision,
+      'compaction at {} of a store at {}',
+      revision,
+      this.store.currentRevision,
+    );
     if (this.store.isPinnedBelow(revision)) {
       this.waitingForPins = true;
       return;
@@ -72,6 +79,12 @@ export class Compaction {
     if (this.isOver) return;
     const { index, backend, env } = this.store;
     const isDone = index.compactSlice(cursor, this.pace.sliceRows, (main, sub) => {
+      invariant(
+        main <= cursor.revision,
+        'revision {} is removed by a compaction at {}',
+        main,
+        cursor.revision,
+      );
       backend.rows.markRemovable(main, sub);
     });
     env.defer(() => {
@@ -107,6 +120,12 @@ export class Compaction {
   private finish(revision: number): void {
     if (this.isOver) return;
     const { store } = this;
+    invariant(
+      revision > store.finishedCompactRevision && revision <= store.compactRevision,
+      'compaction {} ends after {}',
+      revision,
+      store.finishedCompactRevision,
+    );
     store.finishedCompactRevision = revision;
     this.running = false;
     if (store.compactRevision > revision) this.schedule();

@@ -1,3 +1,4 @@
+import { invariant } from '../base/invariant.js';
 import { crc32c } from '../base/bytes/crc32c.js';
 import { keyOf } from './key-value.js';
 import { TOMBSTONE_BYTES, writeRevisionKey } from '../storage/revision.js';
@@ -40,6 +41,7 @@ export function hashKv(
   const keptAt = isAnyLive ? hashRevision : compactRevision;
   const revisionKey = new Uint8Array(TOMBSTONE_BYTES);
   let hash = crc32c(BUCKET_NAME);
+  let last = 0;
   let isReplaced = false;
   const forget = store.whenReplaced(() => {
     isReplaced = true;
@@ -53,6 +55,8 @@ export function hashKv(
       hashRevision,
       (main, sub, tombstone, payload) => {
         if (isReplaced) return false;
+        invariant(main >= last && main <= hashRevision, 'row {} is hashed after {}', main, last);
+        last = main;
         if (main === compactRevision && tombstone) return true;
         if (main <= compactRevision) {
           if (tombstone || !index.isNewestAt(keyOf(payload), main, sub, keptAt)) return true;

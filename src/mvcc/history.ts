@@ -1,3 +1,4 @@
+import { invariant } from '../base/invariant.js';
 import { createRevisionOf, encodeDeleted, keyBytesOf, keyOf } from './key-value.js';
 import type { Store } from './store.js';
 import type { StoreEvent } from './types.js';
@@ -27,6 +28,7 @@ class Collector {
       this.nextMain = main;
       return false;
     }
+    invariant(main >= this.lastMain, 'history goes back from {} to {}', this.lastMain, main);
     this.lastMain = main;
     if (payload.length === 0) return true;
     const { index, compactRevision } = this.store;

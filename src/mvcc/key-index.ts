@@ -1,3 +1,4 @@
+import { invariant, verification } from '../base/invariant.js';
 import { BTree, CREATE, INTS, MOD, NUMS, OLDER, SIZE, SUB, VERSION } from './btree.js';
 import type { Leaf } from './btree.js';
 import { RevisionArena } from './revision-arena.js';
@@ -82,13 +83,14 @@ export class KeyIndex {
     if (version === 0) this.become(main, 1, 0);
     else this.become(nums[at + CREATE] as number, version + 1, nums[at + MOD] as number);
     this.previousSub = tree.leaf.ints[tree.slot * INTS + SUB] as number;
-    this.supersede();
+    this.supersede(main, sub);
     this.fill(main, sub, this.create, this.version);
     tree.touch(main, version === 0 ? 1 : 0);
   }
 
   /** Bytes of the row that the last `put` wrote. */
   setRowSize(size: number): void {
+    invariant(size > 0, 'a row of {} bytes', size);
     this.tree.leaf.ints[this.tree.slot * INTS + SIZE] = size;
   }
 
@@ -98,7 +100,7 @@ export class KeyIndex {
     if (!tree.find(key) || tree.leaf.nums[tree.slot * NUMS + VERSION] === 0) return false;
     this.previousMain = tree.leaf.nums[tree.slot * NUMS + MOD] as number;
     this.previousSub = tree.leaf.ints[tree.slot * INTS + SUB] as number;
-    this.supersede();
+    this.supersede(main, sub);
     this.fill(main, sub, 0, 0);
     tree.touch(main, -1);
     return true;
@@ -119,7 +121,7 @@ export class KeyIndex {
       tree.insert(key);
     } else {
       if (tree.leaf.nums[tree.slot * NUMS + VERSION] !== 0) delta = 0;
-      this.supersede();
+      this.supersede(main, sub);
     }
     this.fill(main, sub, create, version);
     this.setRowSize(size);
@@ -134,7 +136,7 @@ export class KeyIndex {
       tree.insert(key);
     } else {
       if (tree.leaf.nums[tree.slot * NUMS + VERSION] !== 0) delta = -1;
-      this.supersede();
+      this.supersede(main, sub);
     }
     this.fill(main, sub, 0, 0);
     tree.touch(main, delta);
@@ -147,10 +149,18 @@ export class KeyIndex {
   }
 
   /** Moves the slot's change to the front of the key's list of older ones. */
-  private supersede(): void {
+  private supersede(main: number, sub: number): void {
     const { leaf, slot } = this.tree;
     const nums = leaf.nums;
     const ints = leaf.ints;
+    const before = nums[slot * NUMS + MOD] as number;
+    invariant(
+      main > before || (main === before && sub > (ints[slot * INTS + SUB] as number)),
+      'a change at {}.{} follows one at {}',
+      main,
+      sub,
+      before,
+    );
     ints[slot * INTS + OLDER] = this.arena.add(
       nums[slot * NUMS + MOD] as number,
       ints[slot * INTS + SUB] as number,
@@ -325,7 +335,10 @@ export class KeyIndex {
     for (;;) {
       left = this.drain(cursor, left, onRemovable);
       if (left <= 0) return false;
-      if (cursor.isTreeDone) return true;
+      if (cursor.isTreeDone) {
+        if (verification.isOn) this.check();
+        return true;
+      }
       const after = cursor.after;
       let more = tree.seek(after ?? '');
       if (more && after !== null && tree.leaf.keys[tree.slot] === after) {
@@ -345,6 +358,7 @@ export class KeyIndex {
 
   private compactLeaf(cursor: CompactionCursor, leaf: Leaf, from: number): void {
     const revision = cursor.revision;
+    invariant(from < leaf.size, 'nothing to compact behind slot {} of {}', from, leaf.size);
     for (let slot = leaf.size - 1; slot >= from; slot--) {
       const main = leaf.nums[slot * NUMS + MOD] as number;
       const older = leaf.ints[slot * INTS + OLDER] as number;
@@ -416,7 +430,7 @@ export class KeyIndex {
     this.arena = new RevisionArena();
   }
 
-  /** Structure check for tests. Throws: Error at the first broken promise. */
+  /** Checks the whole structure. Throws: Error at the first broken promise. */
   check(): void {
     this.tree.check();
   }

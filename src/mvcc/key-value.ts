@@ -1,3 +1,4 @@
+import { invariant } from '../base/invariant.js';
 import type { Key } from '../base/collections/interval.js';
 import type { LeaseId } from './types.js';
 
@@ -86,6 +87,8 @@ export function writeKeyValue(
     target[at++] = LEASE << 3;
     at = writeVarint64(target, at, lease);
   }
+  // Bytes written beyond the end of an array are lost without an error.
+  invariant(at <= target.length, 'a row ends {} bytes beyond its buffer', at - target.length);
   return at;
 }
 

@@ -5,6 +5,8 @@
  * Called by key-index.ts only.
  */
 
+import { invariant } from '../base/invariant.js';
+
 const CHUNK_BITS = 12;
 const CHUNK_RECORDS = 1 << CHUNK_BITS;
 const CHUNK_MASK = CHUNK_RECORDS - 1;
@@ -33,6 +35,7 @@ export class RevisionArena {
     older: number,
     size: number,
   ): number {
+    invariant(older < this.next, 'an older change {} that was never added', older);
     let id = this.free;
     if (id !== 0) {
       this.free = this.older(id);
@@ -53,6 +56,7 @@ export class RevisionArena {
   }
 
   release(id: number): void {
+    invariant(id > 0 && id < this.next && this.size > 0, 'change {} is released, none has it', id);
     this.chunk(id).olders[id & CHUNK_MASK] = this.free;
     this.free = id;
     this.size--;

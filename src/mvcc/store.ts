@@ -1,4 +1,5 @@
 import type { Done, Env } from '../base/env/env.js';
+import { invariant, verification } from '../base/invariant.js';
 import { Bucket, MetaKey } from '../storage/backend.js';
 import type { Backend } from '../storage/backend.js';
 import { Compaction } from './compaction.js';
@@ -169,6 +170,12 @@ export class Store {
 
   /** Keeps what is readable at `revision` until the returned function is called. */
   pin(revision: number): () => void {
+    invariant(
+      revision >= this.compactRevision,
+      'revision {} is pinned, which is compacted at {}',
+      revision,
+      this.compactRevision,
+    );
     this.pins.set(revision, (this.pins.get(revision) ?? 0) + 1);
     let released = false;
     const { backendValue } = this;
@@ -177,6 +184,7 @@ export class Store {
       if (released || this.backendValue !== backendValue) return;
       released = true;
       const count = this.pins.get(revision) ?? 0;
+      invariant(count > 0, 'revision {} is released, nobody pinned it', revision);
       if (count > 1) this.pins.set(revision, count - 1);
       else this.pins.delete(revision);
       this.compaction.onUnpinned();
@@ -223,6 +231,14 @@ export class Store {
 
   /** Starts the changes of one log entry. Requires: the one before has ended. */
   begin(): WriteTxn {
+    invariant(
+      this.finishedCompactRevision <= this.compactRevision &&
+        this.compactRevision <= this.currentRevision,
+      'compactions {} and {} of a store at {}',
+      this.finishedCompactRevision,
+      this.compactRevision,
+      this.currentRevision,
+    );
     this.cache.trim(this.backendValue.writtenMain);
     return this.txn.start();
   }
@@ -311,6 +327,7 @@ export class Store {
           return;
         }
         this.currentRevision = Math.max(FIRST_REVISION, last, this.compactRevision);
+        if (verification.isOn) this.index.check();
         for (const [key, lease] of leases) this.onLease(key, lease);
         done(null);
       },

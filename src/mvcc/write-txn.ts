@@ -1,3 +1,4 @@
+import { invariant, verification } from '../base/invariant.js';
 import { bytesOf, encodeDeleted, keyValueSizeMax, writeKeyValue } from './key-value.js';
 import type { KeyIndex } from './key-index.js';
 import type { Interval, Key } from '../base/collections/interval.js';
@@ -26,6 +27,8 @@ export class WriteTxn {
   private events: StoreEvent[] = [];
   private sub = 0;
   private main = 0;
+  /** Between `start` and `end`. */
+  private isOpen = false;
 
   constructor(target: TxnTarget) {
     this.target = target;
@@ -33,6 +36,8 @@ export class WriteTxn {
 
   /** Called by the store only. */
   start(): this {
+    invariant(!this.isOpen, 'a transaction begins before revision {} has ended', this.main);
+    this.isOpen = true;
     this.main = this.target.currentRevision + 1;
     this.sub = 0;
     this.events = [];
@@ -50,6 +55,8 @@ export class WriteTxn {
 
   /** Requires: `keyBytes` are the bytes of `key`, and the lease is known to exist. */
   put(key: Key, keyBytes: Uint8Array, value: Uint8Array, lease: LeaseId): void {
+    this.requireOpen();
+    if (verification.isOn) invariant(sameBytes(key, keyBytes), 'a key differs from its bytes');
     const { index, cache } = this.target;
     const main = this.main;
     const sub = this.sub++;
@@ -96,6 +103,7 @@ export class WriteTxn {
 
   /** Deletes one key; false when it did not exist. */
   deleteKey(key: Key): boolean {
+    this.requireOpen();
     const { index, cache } = this.target;
     const main = this.main;
     const sub = this.sub;
@@ -119,9 +127,19 @@ export class WriteTxn {
 
   /** Publishes the revision and returns its events in order; without a change there is no revision and no event. */
   end(): StoreEvent[] {
+    this.requireOpen();
+    this.isOpen = false;
     if (this.sub !== 0) this.target.currentRevision = this.main;
     const events = this.events;
     this.events = [];
     return events;
   }
+
+  private requireOpen(): void {
+    invariant(this.isOpen, 'a change to revision {} after its end', this.main);
+  }
+}
+
+function sameBytes(key: Key, bytes: Uint8Array): boolean {
+  return Buffer.compare(bytesOf(key), bytes) === 0;
 }

@@ -1,3 +1,4 @@
+import { invariant } from '../base/invariant.js';
 import { ConfChangeType, NONE } from './types.js';
 import type { ConfChange, ConfState, MemberId } from './types.js';
 
@@ -21,6 +22,18 @@ function withId(ids: readonly MemberId[], id: MemberId): MemberId[] {
  * Invariant: the sets of voters before and after differ in at most one member, so their majorities intersect.
  */
 export function applyChange(conf: ConfState, change: ConfChange): ConfState {
+  const after = changed(conf, change);
+  invariant(
+    Math.abs(after.voters.length - conf.voters.length) <= 1 &&
+      conf.voters.length > 0 === after.voters.length > 0,
+    'a change makes {} voters of {}',
+    after.voters.length,
+    conf.voters.length,
+  );
+  return after;
+}
+
+function changed(conf: ConfState, change: ConfChange): ConfState {
   const id = change.memberId;
   if (id === NONE) return conf;
   const isVoter = conf.voters.includes(id);

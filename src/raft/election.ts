@@ -1,3 +1,4 @@
+import { invariant } from '../base/invariant.js';
 import type { Raft } from './raft.js';
 import { MessageType, NONE, Role } from './types.js';
 import type { MemberId, Message, Term } from './types.js';
@@ -40,11 +41,13 @@ export function campaign(r: Raft): void {
 
 /** The write of a term and vote is durable: only now may a candidate count its own vote (C11). */
 export function ownVoteDurable(r: Raft, term: Term): void {
+  invariant(term <= r.term, 'a vote of term {} is durable in term {}', term, r.term);
   if (r.role === Role.candidate && r.term === term) count(r, r.id, true);
 }
 
 /** Answers a vote or pre-vote request whose term is not below the own one. Learners vote too (C15). */
 export function handleVoteRequest(r: Raft, m: Message): void {
+  invariant(m.term >= r.term, 'a request for votes of term {} in term {}', m.term, r.term);
   const pre = m.type === MessageType.preVote;
   const free =
     r.vote === m.from || (r.vote === NONE && r.leader === NONE) || (pre && m.term > r.term);
@@ -121,6 +124,7 @@ function mayCampaign(r: Raft): boolean {
 }
 
 function campaignForReal(r: Raft, force: boolean): void {
+  invariant(isPromotable(r), 'a member that may not lead campaigns after term {}', r.term);
   r.becomeCandidate();
   requestVotes(r, MessageType.vote, r.term, force);
 }

@@ -1,6 +1,7 @@
+import { invariant } from '../base/invariant.js';
 import type { Raft } from './raft.js';
 import { entryBytes } from './raft-log.js';
-import { EntryType, MessageType, NONE } from './types.js';
+import { EntryType, MessageType, NONE, Role } from './types.js';
 import type { Entry, Index, MemberId, Message, Term } from './types.js';
 
 /*
@@ -10,6 +11,7 @@ import type { Entry, Index, MemberId, Message, Term } from './types.js';
 
 /** §5.3: takes the entries if the one before them matches, else says where the logs may meet. */
 export function handleAppend(r: Raft, m: Message): void {
+  requireFollower(r, m);
   const { log } = r;
   if (r.tracker.conf.voters.length === 0) {
     // The configuration of a cluster's first members is in no log entry: a newcomer needs a snapshot first. It says so
@@ -56,6 +58,7 @@ function contradicts(r: Raft, m: Message, index: Index, term: Term): boolean {
 }
 
 export function handleHeartbeat(r: Raft, m: Message): void {
+  requireFollower(r, m);
   // A leader never tells more than this member acknowledged; a commit beyond the log is damage or an attack (C29).
   if (m.commit <= r.log.lastIndex) r.log.commitTo(m.commit);
   if (m.context === 0) return;
@@ -66,6 +69,7 @@ export function handleHeartbeat(r: Raft, m: Message): void {
 
 /** Accepts a snapshot that is ahead of the log; the log begins anew right after it (R22). */
 export function handleSnapshot(r: Raft, m: Message): void {
+  requireFollower(r, m);
   const { log } = r;
   const meta = m.snapshot;
   // A second snapshot has to wait for the first one to be installed; the leader offers it again.
@@ -118,7 +122,8 @@ function forward(r: Raft, entries: readonly Entry[]): void {
 
 /** Names what is acknowledged by index and term, since it may reach beyond what `m` let this member compare. */
 function acknowledge(r: Raft, m: Message, index: Index): void {
-  const term = r.log.termAt(index) ?? 0;
+  const term = r.log.termAt(index);
+  invariant(term !== undefined, 'entry {} is acknowledged and not in the log', index);
   const previous = r.afterSync[r.afterSync.length - 1];
   if (
     previous !== undefined &&
@@ -137,6 +142,16 @@ function acknowledge(r: Raft, m: Message, index: Index): void {
   answer.index = index;
   answer.logTerm = term;
   r.afterSync.push(answer);
+}
+
+function requireFollower(r: Raft, m: Message): void {
+  invariant(
+    r.role === Role.follower && r.leader === m.from && r.term === m.term,
+    'the word of {} is taken in role {} of term {}',
+    m.from,
+    r.role,
+    r.term,
+  );
 }
 
 function reject(r: Raft, to: MemberId, index: Index, hint: Index, hintTerm: number): void {

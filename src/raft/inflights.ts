@@ -1,4 +1,4 @@
-import { invariant } from '../base/invariant.js';
+import { invariant, verification } from '../base/invariant.js';
 
 /**
  * The append messages sent to one follower and not yet acknowledged: a ring of (last index, bytes),
@@ -24,6 +24,8 @@ export class Inflights {
 
   add(lastIndex: number, bytes: number): void {
     invariant(!this.full(), 'append sent beyond the window of a follower');
+    invariant(bytes >= 0, 'append of {} bytes', bytes);
+    if (verification.isOn) this.checkAfterLast(lastIndex);
     if (this.count === this.indexes.length) this.grow();
     const at = (this.start + this.count) & (this.indexes.length - 1);
     this.indexes[at] = lastIndex;
@@ -40,12 +42,24 @@ export class Inflights {
       this.start = (this.start + 1) & mask;
       this.count--;
     }
+    invariant(
+      this.count > 0 ? this.bytes >= 0 : this.bytes === 0,
+      '{} bytes under way in {} appends',
+      this.bytes,
+      this.count,
+    );
   }
 
   reset(): void {
     this.start = 0;
     this.count = 0;
     this.bytes = 0;
+  }
+
+  private checkAfterLast(lastIndex: number): void {
+    if (this.count === 0) return;
+    const last = this.indexes[(this.start + this.count - 1) & (this.indexes.length - 1)] ?? 0;
+    invariant(lastIndex > last, 'append up to {} sent after one up to {}', lastIndex, last);
   }
 
   /** The capacity stays a power of two, so that positions wrap with a mask. */

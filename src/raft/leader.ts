@@ -1,3 +1,4 @@
+import { invariant } from '../base/invariant.js';
 import type { Progress } from './progress.js';
 import { ProgressState } from './progress.js';
 import type { Raft } from './raft.js';
@@ -17,6 +18,7 @@ const NO_ENTRIES: readonly Entry[] = [];
 
 /** Appends an entry for each payload, all or none. */
 export function proposeLocally(r: Raft, data: readonly Uint8Array[]): ProposeResult {
+  requireLeader(r);
   if (r.isRemoved()) return 'removed';
   if (r.transferee !== NONE) return 'transferring';
   let bytes = 0;
@@ -35,6 +37,7 @@ export function proposeLocally(r: Raft, data: readonly Uint8Array[]): ProposeRes
 
 /** At most one unapplied membership change exists in the log (C17, R16). Its validity is judged when it is applied. */
 export function proposeConfChangeLocally(r: Raft, data: Uint8Array): ProposeResult {
+  requireLeader(r);
   if (r.isRemoved()) return 'removed';
   if (r.transferee !== NONE) return 'transferring';
   if (r.pendingConfIndex > r.log.applied) return 'conf-change-pending';
@@ -63,6 +66,7 @@ export function handleForwarded(r: Raft, m: Message): void {
 
 /** Registers a linearizable read of this member (from NONE) or of a follower. */
 export function registerRead(r: Raft, from: MemberId, context: number, incarnation: number): void {
+  requireLeader(r);
   if (!r.committedInTerm) {
     r.reads.postpone(from, context, incarnation);
     return;
@@ -134,6 +138,7 @@ export function handleHeartbeatResponse(r: Raft, p: Progress, m: Message): void 
 
 /** Commits what a majority holds durably, if it is of this term (§5.4.2, R7); returns whether that is news. */
 export function maybeCommit(r: Raft): boolean {
+  requireLeader(r);
   const { log, tracker } = r;
   const index = tracker.committed();
   if (index <= log.committed || log.termAt(index) !== r.term) return false;
@@ -141,6 +146,7 @@ export function maybeCommit(r: Raft): boolean {
     const e = log.at(i);
     if (e.type === EntryType.normal) r.uncommittedBytes -= e.data.length;
   }
+  invariant(r.uncommittedBytes >= 0, 'more bytes were committed than proposed');
   log.commitTo(index);
   r.appendPending = true;
   if (!r.committedInTerm) {
@@ -162,6 +168,7 @@ function confirmReads(r: Raft): void {
 
 /** Hands leadership to `to`, once it has the whole log (thesis §3.10, R19). */
 export function startTransfer(r: Raft, to: MemberId): void {
+  requireLeader(r);
   if (r.transferee === to) return;
   r.transferee = NONE;
   const p = r.tracker.get(to);
@@ -194,6 +201,7 @@ export function afterConfChange(r: Raft): void {
 
 /** Builds the messages that events since the last flush made possible. */
 export function flush(r: Raft): void {
+  requireLeader(r);
   const beat = r.heartbeatDue;
   const heartbeat = beat || r.reads.roundPending;
   const round = heartbeat ? r.reads.startRound() : 0;
@@ -288,6 +296,7 @@ function sendAppend(
   prevTerm: number,
   entries: readonly Entry[],
 ): void {
+  invariant(prev + 1 === p.next, 'append after {} to a member whose next is {}', prev, p.next);
   const m = r.compose(MessageType.append, p.id);
   m.index = prev;
   m.logTerm = prevTerm;
@@ -303,6 +312,11 @@ function sendAppend(
     p.next = last + 1;
     p.inflights.add(last, bytes);
   }
+}
+
+/** The rules here are a leader's: applied in another role they would promise what only a leader can keep. */
+function requireLeader(r: Raft): void {
+  invariant(r.role === Role.leader, "a leader's rule in role {} of term {}", r.role, r.term);
 }
 
 function entrySize(e: Entry | undefined): number {

@@ -1,3 +1,4 @@
+import { invariant } from '../base/invariant.js';
 import type { Inflights } from './inflights.js';
 import type { Index, MemberId } from './types.js';
 
@@ -72,6 +73,7 @@ export class Progress {
     this.enter(ProgressState.probe);
     this.next = next;
     this.forceAppend = true;
+    this.check();
   }
 
   /** Tries at the next heartbeat whether the logs meet at `index`, to which the member's own claim gave rise. */
@@ -80,6 +82,7 @@ export class Progress {
     this.next = Math.max(this.match, index) + 1;
     this.probeSent = true;
     this.forceAppend = false;
+    this.check();
   }
 
   becomeReplicate(): void {
@@ -87,7 +90,9 @@ export class Progress {
     this.next = this.match + 1;
   }
 
+  /** Requires: the member needs it, which one that holds entry `index` does not. */
   becomeSnapshot(index: Index): void {
+    invariant(index > this.match, 'snapshot {} for a member that holds {}', index, this.match);
     this.enter(ProgressState.snapshot);
     this.pendingSnapshot = index;
     this.next = index + 1;
@@ -117,6 +122,7 @@ export class Progress {
     if (this.next <= index) this.next = index + 1;
     if (index <= this.match) return false;
     this.match = index;
+    this.check();
     return true;
   }
 
@@ -137,6 +143,7 @@ export class Progress {
         this.next = Math.max(Math.min(rejected, hint + 1), this.match + 1);
         this.probeSent = false;
         this.forceAppend = true;
+        this.check();
         return true;
     }
   }
@@ -155,6 +162,7 @@ export class Progress {
    * Requires: distinct boots draw distinct numbers; `round` is 0 for everything but heartbeat answers.
    */
   admit(incarnation: number, round: number): boolean {
+    invariant(incarnation >= 0 && round >= 0, 'incarnation {} or round {}', incarnation, round);
     if (incarnation === this.incarnation) return true;
     if (this.incarnation !== UNKNOWN_INCARNATION) {
       if (round <= this.ackedRound) return false;
@@ -167,6 +175,10 @@ export class Progress {
     }
     this.incarnation = incarnation;
     return true;
+  }
+
+  private check(): void {
+    invariant(this.match < this.next, 'match {} is not below next {}', this.match, this.next);
   }
 
   private enter(state: ProgressState): void {

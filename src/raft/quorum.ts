@@ -1,3 +1,5 @@
+import { invariant } from '../base/invariant.js';
+
 /** The smallest number of `n` members that is more than half of them. */
 export function majority(n: number): number {
   return (n >> 1) + 1;
@@ -12,6 +14,7 @@ export function majority(n: number): number {
  */
 export function quorumValue(values: number[], n: number): number {
   if (n === 0) return 0;
+  invariant(n > 0 && n <= values.length, 'quorum of {} among {} values', n, values.length);
   for (let i = 1; i < n; i++) {
     const v = values[i] ?? 0;
     let j = i - 1;
@@ -25,6 +28,7 @@ export type VoteOutcome = 'won' | 'lost' | 'pending';
 
 /** The state of an election among `voters` members of whom some have answered. */
 export function voteOutcome(voters: number, granted: number, rejected: number): VoteOutcome {
+  invariant(granted + rejected <= voters, '{} answers of {} voters', granted + rejected, voters);
   const needed = majority(voters);
   if (granted >= needed) return 'won';
   return voters - rejected < needed ? 'lost' : 'pending';

@@ -1,4 +1,4 @@
-import { invariant } from '../base/invariant.js';
+import { invariant, verification } from '../base/invariant.js';
 import { ENTRY_OVERHEAD_BYTES } from './limits.js';
 import { EntryType } from './types.js';
 import type { Entry, Index, Position, RaftInitialState, Term } from './types.js';
@@ -7,6 +7,9 @@ const NO_ENTRIES: readonly Entry[] = [];
 const RELEASED: Entry = { term: 0, index: 0, type: EntryType.normal, data: new Uint8Array(0) };
 /** Dead slots are tolerated up to here, so that small logs are not moved at every compaction. */
 const DEAD_SLOTS_MIN = 1024;
+
+/** Entries at the end of the log that a check of the whole looks at. */
+const CHECKED_ENTRIES = 16;
 
 export function entryBytes(entry: Entry): number {
   return entry.data.length + ENTRY_OVERHEAD_BYTES;
@@ -97,7 +100,7 @@ export class RaftLog {
 
   at(index: Index): Entry {
     const e = this.slots[this.head + index - this.compactedIndex - 1];
-    invariant(e !== undefined && e.index === index, `entry ${index} is not in memory`);
+    invariant(e !== undefined && e.index === index, 'entry {} is not in memory', index);
     return e;
   }
 
@@ -131,7 +134,9 @@ export class RaftLog {
     if (from > to) return NO_ENTRIES;
     invariant(
       from > this.compactedIndex && to <= this.lastIndex,
-      `entries ${from}..${to} are not in memory`,
+      'entries {}..{} are not in memory',
+      from,
+      to,
     );
     const start = this.head + from - this.compactedIndex - 1;
     const end = start + to - from + 1;
@@ -148,7 +153,9 @@ export class RaftLog {
   push(entry: Entry): void {
     invariant(
       entry.index === this.lastIndex + 1,
-      `entry ${entry.index} does not follow ${this.lastIndex}, the last one`,
+      'entry {} does not follow {}, the last one',
+      entry.index,
+      this.lastIndex,
     );
     this.slots.push(entry);
     this.lastIndex = entry.index;
@@ -171,6 +178,7 @@ export class RaftLog {
       break;
     }
     for (; i < entries.length; i++) this.push(entries[i] as Entry);
+    if (verification.isOn) this.check();
   }
 
   /**
@@ -191,8 +199,14 @@ export class RaftLog {
   }
 
   commitTo(index: Index): void {
-    invariant(index <= this.lastIndex, `commit ${index} is beyond the log's end ${this.lastIndex}`);
+    invariant(
+      index <= this.lastIndex,
+      "commit {} is beyond the log's end {}",
+      index,
+      this.lastIndex,
+    );
     if (index > this.committed) this.committed = index;
+    if (verification.isOn) this.check();
   }
 
   // Writing.
@@ -234,6 +248,7 @@ export class RaftLog {
     } else if (index > this.stable && index <= this.handedOut && this.termAt(index) === term) {
       this.stable = index;
     }
+    if (verification.isOn) this.check();
     return this.stable > before;
   }
 
@@ -253,18 +268,24 @@ export class RaftLog {
     for (let i = 0; i < entries.length; i++)
       this.applyingBytes += entryBytes(entries[i] ?? RELEASED);
     this.applying += entries.length;
+    if (verification.isOn) this.check();
     return entries;
   }
 
   appliedTo(index: Index): void {
     invariant(
       index >= this.applied && index <= this.applying,
-      `applied ${index} is not within ${this.applied}..${this.applying}, the entries handed out`,
+      'applied {} is not within {}..{}, the entries handed out',
+      index,
+      this.applied,
+      this.applying,
     );
     // Entries given out before a snapshot replaced the log may still be reported; nothing is known of them any more.
     const from = Math.max(this.applied, this.compactedIndex) + 1;
     for (let i = from; i <= index; i++) this.applyingBytes -= entryBytes(this.at(i));
     this.applied = index;
+    invariant(this.applyingBytes >= 0, 'more bytes were applied than handed out');
+    if (verification.isOn) this.check();
   }
 
   /** Some committed entry that is not applied yet changes the membership (R16). */
@@ -282,7 +303,9 @@ export class RaftLog {
     if (index <= this.compactedIndex) return;
     invariant(
       index <= this.applied,
-      `compaction at ${index} is beyond the applied index ${this.applied}`,
+      'compaction at {} is beyond the applied index {}',
+      index,
+      this.applied,
     );
     const term = this.at(index).term;
     const drop = index - this.compactedIndex;
@@ -295,13 +318,16 @@ export class RaftLog {
       this.slots = this.slots.slice(this.head);
       this.head = 0;
     }
+    if (verification.isOn) this.check();
   }
 
   /** Replaces everything by the point a snapshot stands at. The state machine gets there with `installed()`. */
   restore(index: Index, term: Term): void {
     invariant(
       index > this.committed,
-      `snapshot ${index} is not ahead of the commit index ${this.committed}`,
+      'snapshot {} is not ahead of the commit index {}',
+      index,
+      this.committed,
     );
     this.noteOverwrite(0);
     this.slots = [];
@@ -321,12 +347,42 @@ export class RaftLog {
     this.applyingBytes = 0;
   }
 
+  /** Asserts the order of the marks, and that the entries in memory are those between them, with terms that never fall. */
+  private check(): void {
+    const { compactedIndex, applied, applying, committed, lastIndex, stable, handedOut } = this;
+    // A snapshot that is accepted and not installed is ahead of the state machine.
+    const isInstalled = applying >= compactedIndex;
+    invariant(
+      (!isInstalled || (compactedIndex <= applied && applying <= stable)) &&
+        applied <= applying &&
+        applying <= Math.max(committed, applied) &&
+        committed <= lastIndex &&
+        stable <= handedOut &&
+        handedOut <= lastIndex,
+      'marks of the log out of order: {}',
+      [compactedIndex, applied, applying, committed, stable, handedOut, lastIndex].join(' '),
+    );
+    invariant(
+      this.slots.length - this.head === lastIndex - compactedIndex,
+      'the log holds {} entries from {} to {}',
+      this.slots.length - this.head,
+      compactedIndex + 1,
+      lastIndex,
+    );
+    let term = this.compactedTerm;
+    for (let i = Math.max(compactedIndex + 1, lastIndex - CHECKED_ENTRIES); i <= lastIndex; i++) {
+      const entry = this.at(i);
+      invariant(entry.term >= term, 'term {} of entry {} is lower than before', entry.term, i);
+      term = entry.term;
+    }
+  }
+
   private applyRoom(maxBytes: number): boolean {
     return this.applyingBytes === 0 || this.applyingBytes < maxBytes;
   }
 
   private truncateFrom(index: Index): void {
-    invariant(index > this.committed, `entry ${index} is committed and cannot be replaced`);
+    invariant(index > this.committed, 'entry {} is committed and cannot be replaced', index);
     this.noteOverwrite(index - 1);
     this.slots.length = this.head + index - this.compactedIndex - 1;
     this.lastIndex = index - 1;

@@ -1,3 +1,4 @@
+import { invariant } from '../base/invariant.js';
 import { assertConfig } from './limits.js';
 import { RaftLog } from './raft-log.js';
 import { ReadOnly } from './read-only.js';
@@ -86,6 +87,7 @@ export class Raft {
   }
 
   becomeFollower(term: Term, leader: MemberId): void {
+    invariant(leader !== this.id, 'a member follows itself in term {}', term);
     this.enterTerm(term);
     this.resetVolatile();
     this.role = Role.follower;
@@ -94,12 +96,14 @@ export class Raft {
 
   /** Asks for an election of term + 1 without entering it (R9). */
   becomePreCandidate(): void {
+    invariant(this.role !== Role.leader, 'the leader of term {} campaigns', this.term);
     this.resetVolatile();
     this.role = Role.preCandidate;
     this.leader = NONE;
   }
 
   becomeCandidate(): void {
+    invariant(this.role !== Role.leader, 'the leader of term {} campaigns', this.term);
     this.enterTerm(this.term + 1);
     this.resetVolatile();
     this.role = Role.candidate;
@@ -108,6 +112,11 @@ export class Raft {
   }
 
   becomeLeader(): void {
+    invariant(
+      this.role === Role.candidate && this.vote === this.id && this.tracker.isVoter(this.id),
+      'a member that is no candidate of term {} wins its election',
+      this.term,
+    );
     this.resetVolatile();
     this.role = Role.leader;
     this.leader = this.id;
@@ -140,6 +149,12 @@ export class Raft {
 
   /** A sign of life from the leader of the current term. */
   heardFromLeader(from: MemberId): void {
+    invariant(
+      this.role === Role.follower && from !== NONE,
+      'a leader of term {} is followed in role {}',
+      this.term,
+      this.role,
+    );
     this.leader = from;
     this.electionElapsed = 0;
     this.electionDue = false;
@@ -152,6 +167,7 @@ export class Raft {
 
   private enterTerm(term: Term): void {
     if (term === this.term) return;
+    invariant(term > this.term, 'term {} after term {}', term, this.term);
     this.term = term;
     this.vote = NONE;
     // What was promised to an earlier term's leader or candidate rests on writes that were not handed out or whose

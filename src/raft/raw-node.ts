@@ -288,7 +288,8 @@ export class RawNode implements RaftNode {
     const r = this.raft;
     invariant(
       this.installing && r.pendingSnapshot !== null && r.pendingSnapshot.index === meta.index,
-      `snapshot ${meta.index} was installed but not handed out`,
+      'snapshot {} was installed but not handed out',
+      meta.index,
     );
     r.log.installed();
     r.pendingSnapshot = null;
@@ -363,6 +364,15 @@ export class RawNode implements RaftNode {
     // The commit index of a snapshot must not be on disk before the snapshot is.
     const commit = r.pendingSnapshot === null ? r.log.committed : this.hardState.commit;
     if (!this.isVoteChanged() && commit === this.hardState.commit) return null;
+    const before = this.hardState;
+    invariant(commit >= before.commit, 'commit {} after {}', commit, before.commit);
+    invariant(
+      r.term > before.term ||
+        (r.term === before.term && (before.vote === NONE || r.vote === before.vote)),
+      'term {} after {}, or a second vote in it',
+      r.term,
+      before.term,
+    );
     this.hardState = { term: r.term, vote: r.vote, commit };
     return this.hardState;
   }

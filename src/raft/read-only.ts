@@ -1,3 +1,4 @@
+import { invariant } from '../base/invariant.js';
 import { PENDING_READS_MAX } from './limits.js';
 import type { Index, MemberId } from './types.js';
 
@@ -54,6 +55,7 @@ export class ReadOnly {
 
   /** Removes and returns the reads that a majority's acknowledgement of `round` confirms. */
   takeConfirmed(round: number): readonly PendingRead[] {
+    invariant(round <= this.round, 'round {} is confirmed, {} was sent last', round, this.round);
     let n = 0;
     while (n < this.pending.length && (this.pending[n]?.round ?? Infinity) <= round) n++;
     return this.pending.splice(0, n);

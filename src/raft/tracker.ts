@@ -1,4 +1,5 @@
-import { applyChange, canonicalConf } from './confchange.js';
+import { invariant } from '../base/invariant.js';
+import { applyChange, canonicalConf, isUsableConf } from './confchange.js';
 import { Inflights } from './inflights.js';
 import { Progress } from './progress.js';
 import { majority, quorumValue, voteOutcome } from './quorum.js';
@@ -46,6 +47,10 @@ export class Tracker {
   }
 
   setConf(conf: ConfState, next: Index): void {
+    invariant(
+      conf.voters.length + conf.learners.length === 0 || isUsableConf(conf),
+      'a configuration without voters, or with a member twice',
+    );
     this.conf = canonicalConf(conf);
     for (const id of this.progress.keys()) {
       if (!this.conf.voters.includes(id) && !this.conf.learners.includes(id))
@@ -97,6 +102,7 @@ export class Tracker {
 
   /** Records an answer (the first of each member counts) and returns how the election stands. */
   recordVote(id: MemberId, granted: boolean): VoteOutcome {
+    invariant(this.isVoter(id), 'a vote of {}, which is no voter', id);
     if (!this.votes.has(id)) this.votes.set(id, granted);
     let yes = 0;
     let no = 0;

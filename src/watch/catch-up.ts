@@ -22,10 +22,11 @@ export interface CatchUpHost {
   readonly currentRevision: number;
   /** Revision up to which synced watchers are being, or have been, considered. */
   readonly dispatchRevision: number;
-  /** The watcher lacks no dispatched revision: it becomes synced. */
-  join(watcher: Watcher): void;
-  /** The watcher's stream is full. */
-  park(watcher: Watcher): void;
+  /**
+   * The watcher lacks no dispatched revision (synced), its stream is full (parked), or it goes to the back of the queue
+   * (behind).
+   */
+  setState(watcher: Watcher, to: 'synced' | 'parked' | 'behind'): void;
   send(watcher: Watcher, delivery: Delivery): void;
   /** There may be work again. */
   wake(): void;
@@ -104,9 +105,10 @@ export class CatchUp {
       const { compactRevision } = this.source;
       if (first.next < compactRevision) {
         first.stream.cancelCompacted(first, compactRevision);
-      } else if (first.stream.full) this.host.park(first);
-      else if (first.next > this.host.currentRevision) this.host.join(first);
-      else if (first.next >= this.recent.firstRevision) {
+      } else if (first.stream.full) this.host.setState(first, 'parked');
+      else if (first.next > this.host.currentRevision) {
+        this.host.setState(first, 'synced');
+      } else if (first.next >= this.recent.firstRevision) {
         this.sliceOfRecent(first.next);
         return true;
       } else {
@@ -118,6 +120,7 @@ export class CatchUp {
   }
 
   private sliceOfRecent(from: number): void {
+    invariant(from < this.recent.nextRevision, 'revision {} is not recent', from);
     const end = this.recent.batchEnd(from, this.bounds);
     const events: WatchEvent[] = [];
     for (let revision = from; revision <= end; revision++) {
@@ -155,6 +158,12 @@ export class CatchUp {
   }
 
   private setSlice(from: number, next: number, events: readonly WatchEvent[]): void {
+    invariant(
+      next > from && this.slice === undefined,
+      'history from {} to {} is handed out',
+      from,
+      next,
+    );
     this.slice = {
       from,
       next,
@@ -185,12 +194,13 @@ export class CatchUp {
   }
 
   private serve(watcher: Watcher, slice: Slice): void {
-    const { stream } = watcher;
+    const { stream, state } = watcher;
+    invariant(state === 'behind', 'watcher {} is {}, not behind', watcher.id, state);
     for (const content of this.deliveriesFor(watcher.group, slice)) {
       if (content.lastRevision < watcher.next) continue;
       if (stream.full) {
         if (watcher.next < content.firstRevision) watcher.next = content.firstRevision;
-        this.host.park(watcher);
+        this.host.setState(watcher, 'parked');
         return;
       }
       this.host.send(
@@ -198,12 +208,11 @@ export class CatchUp {
         content.firstRevision >= watcher.next ? content : content.since(watcher.next),
       );
       // Writing may have ended the stream.
-      if (watcher.list === undefined) return;
+      if (watcher.state === 'none') return;
       watcher.next = content.lastRevision + 1;
     }
     watcher.next = slice.next;
-    if (watcher.next > this.host.dispatchRevision) this.host.join(watcher);
-    else this.behind.take(watcher);
+    this.host.setState(watcher, watcher.next > this.host.dispatchRevision ? 'synced' : 'behind');
   }
 
   /** The slice as responses for the watchers of one group. */

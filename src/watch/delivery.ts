@@ -1,4 +1,5 @@
-import { allocate } from '../base/protobuf/runtime.js';
+import { invariant, verification } from '../base/invariant.js';
+import { allocate, finished } from '../base/protobuf/runtime.js';
 import type { WatchEvent, WatchSource } from './event.js';
 import {
   eventFieldSize,
@@ -39,14 +40,26 @@ export class Delivery {
     this.events = content.events;
     this.withPrev = content.withPrev;
     this.headerRevision = content.headerRevision;
+    invariant(
+      this.events.length > 0,
+      'a response of revision {} has no event',
+      this.headerRevision,
+    );
+    invariant(
+      this.lastRevision <= this.headerRevision,
+      'an event of revision {} under header revision {}',
+      this.lastRevision,
+      this.headerRevision,
+    );
+    if (verification.isOn) checkOrder(this.events);
   }
 
-  /** Revision of the first event. Requires: there is one. */
+  /** Revision of the first event. */
   get firstRevision(): number {
     return this.events[0]?.change.modRevision ?? 0;
   }
 
-  /** Revision of the last event. Requires: there is one. */
+  /** Revision of the last event. */
   get lastRevision(): number {
     return this.events[this.events.length - 1]?.change.modRevision ?? 0;
   }
@@ -79,7 +92,7 @@ export class Delivery {
     const out = allocate(this.measure());
     let pos = 0;
     for (const event of this.events) pos = writeEventField(out, pos, event, this.withPrev);
-    this.encodedEvents = out;
+    this.encodedEvents = finished(out, pos);
     return out;
   }
 
@@ -130,5 +143,20 @@ export class Delivery {
     }
     this.eventsBytes = size;
     return size;
+  }
+}
+
+function checkOrder(events: readonly WatchEvent[]): void {
+  let main = 0;
+  let sub = -1;
+  for (const { change } of events) {
+    invariant(
+      change.modRevision > main || (change.modRevision === main && change.sub > sub),
+      'event {}.{} follows a later one',
+      change.modRevision,
+      change.sub,
+    );
+    main = change.modRevision;
+    sub = change.sub;
   }
 }

@@ -1,3 +1,4 @@
+import { invariant } from '../base/invariant.js';
 import { IntervalTree } from '../base/collections/interval-tree.js';
 import type { Interval, Key } from '../base/collections/interval.js';
 import type { StoreEvent } from '../mvcc/types.js';
@@ -6,6 +7,16 @@ import type { WatchStream } from './stream.js';
 
 /** Options that decide what a watcher is sent; a bit set. */
 export const WatchOption = { none: 0, noPut: 1, noDelete: 2, prevKv: 4 } as const;
+
+/**
+ * Where a watcher stands; WatchHub.setState alone changes it.
+ *
+ * synced: it was sent everything dispatched, and gets what comes next from the dispatch.
+ * behind: it waits for events of the past, which CatchUp brings.
+ * parked: it is behind, and its stream takes nothing more until the client reads.
+ * none:   it is not added yet, or was removed.
+ */
+export type WatcherState = 'synced' | 'behind' | 'parked' | 'none';
 
 /** One client's interest in an interval. */
 export class Watcher {
@@ -23,6 +34,8 @@ export class Watcher {
   next: number;
   /** No event was sent since the last periodic progress notification. */
   quiet = true;
+  state: WatcherState = 'none';
+  /** The list of its state. */
   list: WatcherList | undefined = undefined;
   before: Watcher | undefined = undefined;
   after: Watcher | undefined = undefined;
@@ -59,9 +72,9 @@ export class WatcherList {
   /** Next watcher of the traversal under way; undefined when it reached the end or there is none. */
   cursor: Watcher | undefined = undefined;
 
-  /** Appends `watcher` after taking it out of the list it was in. */
-  take(watcher: Watcher): void {
-    watcher.list?.remove(watcher);
+  /** Requires: `watcher` is in no list. */
+  append(watcher: Watcher): void {
+    invariant(watcher.list === undefined, 'watcher {} is in a list already', watcher.id);
     watcher.list = this;
     watcher.before = this.tail;
     if (this.tail === undefined) this.head = watcher;
@@ -72,6 +85,7 @@ export class WatcherList {
 
   /** Requires: `watcher` is in this list. */
   remove(watcher: Watcher): void {
+    invariant(watcher.list === this && this.size > 0, 'watcher {} is in another list', watcher.id);
     const { before, after } = watcher;
     if (this.cursor === watcher) this.cursor = after;
     if (before === undefined) this.head = after;
@@ -152,7 +166,9 @@ export class GroupIndex {
   /** Takes one user away; a group without users is forgotten. */
   release(group: WatchGroup): void {
     group.users--;
+    invariant(group.users >= 0, 'a group is released more often than acquired');
     if (group.users > 0) return;
+    invariant(group.synced.size === 0, '{} watchers are left in a group', group.synced.size);
     const first = this.firstOf(group.start, group.end);
     if (first === group) {
       this.setFirst(group.start, group.end, group.sibling);

@@ -1,4 +1,5 @@
 import type { Env } from '../base/env/env.js';
+import { invariant, verification } from '../base/invariant.js';
 import type { Interval } from '../base/collections/interval.js';
 import type { StoreEvent } from '../mvcc/types.js';
 import type { CatchUpHost } from './catch-up.js';
@@ -6,7 +7,7 @@ import { CatchUp } from './catch-up.js';
 import { Delivery } from './delivery.js';
 import type { WatchSource } from './event.js';
 import type { WatchEvent } from './event.js';
-import type { WatchGroup } from './group.js';
+import type { WatcherState, WatchGroup } from './group.js';
 import { GroupIndex, Watcher } from './group.js';
 import type { BatchBounds } from './recent.js';
 import { RecentEvents } from './recent.js';
@@ -68,8 +69,8 @@ export class WatchHub implements CatchUpHost {
   private readonly found: WatchGroup[] = [];
   private progressQueue: WatchStream[] = [];
   private turnScheduled = false;
-  private liveWatchers = 0;
-  private parkedWatchers = 0;
+  /** Watchers by state. */
+  private readonly count = { synced: 0, behind: 0, parked: 0, none: 0 };
   private sent = 0;
   private closed = false;
   /** The store's content is being replaced. */
@@ -107,7 +108,7 @@ export class WatchHub implements CatchUpHost {
   // ---- metrics ----
 
   get watcherCount(): number {
-    return this.liveWatchers;
+    return this.count.synced + this.slowWatcherCount;
   }
 
   get streamCount(): number {
@@ -116,7 +117,7 @@ export class WatchHub implements CatchUpHost {
 
   /** Watchers that are behind, for whatever reason. */
   get slowWatcherCount(): number {
-    return this.catchUp.behind.size + this.parkedWatchers;
+    return this.count.behind + this.count.parked;
   }
 
   /** Events committed and not yet dispatched to synced watchers. */
@@ -137,7 +138,7 @@ export class WatchHub implements CatchUpHost {
 
   /** Takes note of a committed revision. Requires: revisions come in order, without gaps. */
   notify(revision: number, events: readonly StoreEvent[]): void {
-    if (this.liveWatchers === 0) {
+    if (this.watcherCount === 0) {
       this.skipTo(revision);
       return;
     }
@@ -167,9 +168,9 @@ export class WatchHub implements CatchUpHost {
     this.recent.reset(this.revision + 1);
     for (const stream of this.streams) {
       for (const watcher of stream.liveWatchers()) {
-        if (watcher.list !== watcher.group.synced) continue;
+        if (watcher.state !== 'synced') continue;
         if (watcher.next <= delivered) watcher.next = delivered + 1;
-        if (watcher.next <= this.revision) this.catchUp.behind.take(watcher);
+        if (watcher.next <= this.revision) this.setState(watcher, 'behind');
       }
     }
     this.wake();
@@ -213,20 +214,17 @@ export class WatchHub implements CatchUpHost {
     const next = request.startRevision === 0 ? this.revision + 1 : request.startRevision;
     const group = this.groups.acquire(interval, options);
     const watcher = new Watcher(stream, group, { ...request, next });
-    this.liveWatchers++;
-    if (next > this.revision) group.synced.take(watcher);
+    if (next > this.revision) this.setState(watcher, 'synced');
     else {
-      this.catchUp.behind.take(watcher);
+      this.setState(watcher, 'behind');
       this.wake();
     }
     return watcher;
   }
 
   removeWatcher(watcher: Watcher): void {
-    if (watcher.list === watcher.stream.parked) this.parkedWatchers--;
-    watcher.list?.remove(watcher);
+    this.setState(watcher, 'none');
     this.groups.release(watcher.group);
-    this.liveWatchers--;
   }
 
   removeStream(stream: WatchStream): void {
@@ -237,8 +235,7 @@ export class WatchHub implements CatchUpHost {
   resume(stream: WatchStream): void {
     let watcher = stream.parked.head;
     if (watcher === undefined) return;
-    this.parkedWatchers -= stream.parked.size;
-    for (; watcher !== undefined; watcher = stream.parked.head) this.catchUp.behind.take(watcher);
+    for (; watcher !== undefined; watcher = stream.parked.head) this.setState(watcher, 'behind');
     this.wake();
   }
 
@@ -253,13 +250,33 @@ export class WatchHub implements CatchUpHost {
 
   // ---- for catching up ----
 
-  join(watcher: Watcher): void {
-    watcher.group.synced.take(watcher);
-  }
-
-  park(watcher: Watcher): void {
-    watcher.stream.parked.take(watcher);
-    this.parkedWatchers++;
+  /** Moves a watcher to the end of the list of its new state. One that stays behind goes to the back of the queue. */
+  setState(watcher: Watcher, to: WatcherState): void {
+    const from = watcher.state;
+    invariant(
+      isStep(from, to) && (to !== 'synced' || watcher.next > this.dispatchRevision),
+      'watcher {} is {} and becomes {}',
+      watcher.id,
+      from,
+      to,
+    );
+    watcher.list?.remove(watcher);
+    this.count[from]--;
+    this.count[to]++;
+    watcher.state = to;
+    switch (to) {
+      case 'synced':
+        watcher.group.synced.append(watcher);
+        break;
+      case 'behind':
+        this.catchUp.behind.append(watcher);
+        break;
+      case 'parked':
+        watcher.stream.parked.append(watcher);
+        break;
+      case 'none':
+        break;
+    }
   }
 
   send(watcher: Watcher, delivery: Delivery): void {
@@ -321,6 +338,13 @@ export class WatchHub implements CatchUpHost {
     this.dispatched = dispatch.to;
     this.dispatch = undefined;
     this.touched = [];
+    invariant(
+      this.dispatched <= this.revision,
+      'revision {} is dispatched, {} is the newest',
+      this.dispatched,
+      this.revision,
+    );
+    if (verification.isOn) this.check();
     return true;
   }
 
@@ -385,12 +409,38 @@ export class WatchHub implements CatchUpHost {
     if (watcher.next > content.lastRevision) return;
     if (watcher.stream.full) {
       if (watcher.next < dispatch.from) watcher.next = dispatch.from;
-      this.park(watcher);
+      this.setState(watcher, 'parked');
       return;
     }
     const isWhole = watcher.next <= content.firstRevision;
     this.send(watcher, isWhole ? content : content.since(watcher.next));
     watcher.next = dispatch.to + 1;
+  }
+
+  /** Asserts that every watcher is in the list of its state, and that the counts are those of the lists. */
+  private check(): void {
+    const count = { synced: 0, behind: 0, parked: 0, none: 0 };
+    for (const stream of this.streams) {
+      for (const watcher of stream.liveWatchers()) {
+        count[watcher.state]++;
+        const { group, list, state } = watcher;
+        const isInPlace =
+          (state === 'synced' && list === group.synced) ||
+          (state === 'behind' && list === this.catchUp.behind) ||
+          (state === 'parked' && list === stream.parked);
+        invariant(isInPlace, 'watcher {} is {} and in another list', watcher.id, state);
+      }
+    }
+    for (const state of ['synced', 'behind', 'parked'] as const) {
+      const counted = this.count[state];
+      invariant(
+        count[state] === counted,
+        '{} watchers are {}, not {}',
+        count[state],
+        state,
+        counted,
+      );
+    }
   }
 
   private abandonDispatch(): void {
@@ -408,5 +458,19 @@ export class WatchHub implements CatchUpHost {
     this.revision = revision;
     this.dispatched = revision;
     this.recent.reset(revision + 1);
+  }
+}
+
+/** The steps between states: only catching up makes a watcher synced, and only its stream's room ends parking. */
+function isStep(from: WatcherState, to: WatcherState): boolean {
+  switch (to) {
+    case 'synced':
+      return from === 'none' || from === 'behind';
+    case 'behind':
+      return true;
+    case 'parked':
+      return from === 'synced' || from === 'behind';
+    case 'none':
+      return from !== 'none';
   }
 }

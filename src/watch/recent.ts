@@ -50,7 +50,13 @@ export class RecentEvents {
   }
 
   push(revision: number, changes: readonly StoreEvent[]): void {
-    invariant(revision === this.nextRevision, 'watch hub was told of revisions out of order');
+    invariant(
+      revision === this.nextRevision,
+      'the watch hub is told of revision {}, not {}',
+      revision,
+      this.nextRevision,
+    );
+    invariant(changes.length > 0, 'revision {} has no event', revision);
     const events: WatchEvent[] = [];
     let bytes = ENTRY_OVERHEAD_BYTES;
     for (const change of changes) {
@@ -78,7 +84,7 @@ export class RecentEvents {
   /** Events of one revision. Requires: firstRevision <= revision < nextRevision. */
   eventsOf(revision: number): readonly WatchEvent[] {
     const entry = this.entries[this.head + revision - this.oldest];
-    invariant(entry !== undefined, 'watch hub lost a recent revision');
+    invariant(entry !== undefined, 'revision {} is not recent', revision);
     return entry.events;
   }
 

@@ -1,4 +1,5 @@
 import type { Timer } from '../base/env/env.js';
+import { invariant } from '../base/invariant.js';
 import type { Interval } from '../base/collections/interval.js';
 import type { Delivery } from './delivery.js';
 import type { Watcher } from './group.js';
@@ -158,6 +159,11 @@ export class WatchStream {
 
   /** For the hub: writes the content to one watcher of this stream. */
   send(watcher: Watcher, delivery: Delivery): void {
+    invariant(
+      !this.closed && !this.full,
+      'watcher {} is sent events by a stream without room',
+      watcher.id,
+    );
     const header = this.sink.headerField(delivery.headerRevision);
     const { fragmentBytes } = this.options;
     watcher.quiet = false;
@@ -173,6 +179,12 @@ export class WatchStream {
    * which is answered once, but it no longer counts as a watcher.
    */
   cancelCompacted(watcher: Watcher, compactRevision: number): void {
+    invariant(
+      this.watchers.get(watcher.id) === watcher && watcher.next < compactRevision,
+      'watcher {} is cancelled for a compaction at {}',
+      watcher.id,
+      compactRevision,
+    );
     this.watchers.set(watcher.id, null);
     this.live--;
     this.hub.removeWatcher(watcher);
@@ -246,5 +258,5 @@ export class WatchStream {
 
 /** Whether the watcher was sent everything up to `revision` and is past the start it asked for. */
 function isCurrent(watcher: Watcher, revision: number): boolean {
-  return watcher.list === watcher.group.synced && watcher.startRevision <= revision;
+  return watcher.state === 'synced' && watcher.startRevision <= revision;
 }

@@ -77,7 +77,7 @@ describe('Progress', () => {
             p.becomeReplicate();
             break;
           case 2:
-            p.becomeSnapshot(p.match + n);
+            p.becomeSnapshot(p.match + 1 + n);
             break;
           case 3:
             p.snapshotFailed();

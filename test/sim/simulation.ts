@@ -1,3 +1,4 @@
+import { verifyInvariants } from '../../src/base/invariant.js';
 import type { MemberId } from '../../src/raft/types.js';
 import type { Member } from '../../src/server/member/member.js';
 import { bootstrapClusterId, bootstrapMemberId } from '../../src/server/config/ids.js';
@@ -43,6 +44,7 @@ const HEAL_MS = 25_000;
 const SETTLE_MS = 15_000;
 
 export function simulate(options: RunOptions): RunResult {
+  verifyInvariants();
   const { seed } = options;
   const scheduler = new Scheduler();
   const config = new Random(seed, 'config');

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import Mocha from 'mocha';
 import { MessageReporter, type SuiteMessage } from './reporter.js';
+import './verify.js';
 
 /**
  * One process of a test run: loads the test files given as arguments, runs them in order, and sends what happens to

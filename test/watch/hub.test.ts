@@ -602,6 +602,6 @@ describe('WatchHub', () => {
 
   it('insists on hearing of every revision', () => {
     client.stream.create(watch('a'));
-    expect(() => f.hub.notify(7, [])).throws('out of order');
+    expect(() => f.hub.notify(7, [])).throws('is told of revision 7, not 2');
   });
 });

@@ -7,7 +7,7 @@ const MERGE_ROWS = 128;
 
 /**
  * Sorts as `rows.sort(compare)` does, in place and with equal rows keeping their order, in slices that let other work
- * through. `done` gets `rows`, within the call when one slice is enough. A sort that `isOver` ends without `done`.
+ * through. `done` gets `rows`, within the call when one slice is enough. A sort that `stopIfOver` ends without `done`.
  *
  * Requires: `compare` answers the same from the first turn to the last; no row is undefined; `rows` is left alone until `done`.
  * Cost:     n log n comparisons, and a copy of half the rows meanwhile.
@@ -16,12 +16,12 @@ export function sortInSlices<T>(
   slices: SlicedWork,
   rows: T[],
   compare: (a: T, b: T) => number,
-  isOver: () => boolean,
+  stopIfOver: () => boolean,
   done: (sorted: T[]) => void,
 ): void {
   const sort = new MergeSort(rows, compare);
   slices.run(
-    isOver,
+    stopIfOver,
     () => sort.step(),
     () => done(rows),
   );

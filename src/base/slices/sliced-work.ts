@@ -6,7 +6,7 @@ const TURN_MS = 2;
 const SHARE_MS = 0.25;
 
 interface Work {
-  readonly isOver: () => boolean;
+  readonly stopIfOver: () => boolean;
   readonly step: () => boolean;
   readonly done: () => void;
 }
@@ -29,10 +29,10 @@ export class SlicedWork {
 
   /**
    * Repeats `step` until it returns true, then runs `done`: within the call as far as the turn has time left, on later
-   * turns otherwise. A step does a small part, well below a millisecond. Work that `isOver` ends without `done`.
+   * turns otherwise. A step does a small part, well below a millisecond. Work that `stopIfOver` ends without `done`.
    */
-  run(isOver: () => boolean, step: () => boolean, done: () => void): void {
-    const work = { isOver, step, done };
+  run(stopIfOver: () => boolean, step: () => boolean, done: () => void): void {
+    const work = { stopIfOver, step, done };
     if (this.isRunning) {
       // What work begins goes on in its place: behind all others, everything under way would be half done, and in memory.
       this.waiting.unshift(work);
@@ -73,7 +73,7 @@ export class SlicedWork {
   /** Goes on with one piece of work until `untilMs`; returns the time. */
   private share(work: Work, untilMs: number): number {
     const { clock } = this.env;
-    if (work.isOver()) return clock.monoMs();
+    if (work.stopIfOver()) return clock.monoMs();
     for (;;) {
       const isComplete = work.step();
       if (isComplete) work.done();

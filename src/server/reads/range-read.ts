@@ -112,8 +112,10 @@ function pointReply(
   return w.finish();
 }
 
-/** True when nobody waits any more, or when the rows to read are gone: then `call` has been told. */
-export function hasEnded(
+/**
+ * Ends a read for which nobody waits any more, or whose rows are gone, which `call` is told; returns whether it did.
+ */
+export function stopIfOver(
   call: UnaryCall | StreamCall,
   isStateReplaced: boolean,
   unpin: () => void,
@@ -170,7 +172,7 @@ class RangeRead {
     const cursor = new RowCursor(
       new IndexSource(roles.reads, this.interval, this.revision, scanLimit(r)),
     );
-    const isOver = (): boolean => this.hasEnded(call);
+    const endIfOver = (): boolean => this.stopIfOver(call);
     const gather = (): boolean => {
       cursor.look(INDEX_ROWS, Infinity);
       for (let row = cursor.next(); row !== undefined; row = cursor.next()) {
@@ -182,10 +184,10 @@ class RangeRead {
       const selection = firstRows(r, sorted, this.count);
       done(new ListSource(selection.rows, selection.more));
     };
-    roles.reads.slices.run(isOver, gather, () => {
+    roles.reads.slices.run(endIfOver, gather, () => {
       if (isNaturalOrder(r)) return finish(rows);
-      this.loadValues(rows, isOver, (values) => {
-        sortInSlices(roles.reads.slices, rows, rowOrder(r, values), isOver, finish);
+      this.loadValues(rows, endIfOver, (values) => {
+        sortInSlices(roles.reads.slices, rows, rowOrder(r, values), endIfOver, finish);
       });
     });
   }
@@ -193,7 +195,7 @@ class RangeRead {
   /** The values of rows to be sorted by them; none for any other order. */
   private loadValues(
     rows: readonly RowRef[],
-    isOver: () => boolean,
+    endIfOver: () => boolean,
     done: (values: RowValues) => void,
   ): void {
     const { roles } = this;
@@ -205,7 +207,7 @@ class RangeRead {
       if (row !== undefined) addValue(roles.reads.store, values, row);
       return at >= rows.length;
     };
-    roles.reads.slices.run(isOver, step, () => done(values));
+    roles.reads.slices.run(endIfOver, step, () => done(values));
   }
 
   /** First pass: how long the reply is. */
@@ -222,7 +224,7 @@ class RangeRead {
       return cursor.isAtEnd;
     };
     this.roles.reads.slices.run(
-      () => this.hasEnded(call),
+      () => this.stopIfOver(call),
       step,
       () => this.send(call, cursor),
     );
@@ -236,8 +238,8 @@ class RangeRead {
     return encodedRow(this.roles, this.r, row, this.revision);
   }
 
-  private hasEnded(call: UnaryCall): boolean {
-    return hasEnded(call, this.isStateReplaced, this.unpin);
+  private stopIfOver(call: UnaryCall): boolean {
+    return stopIfOver(call, this.isStateReplaced, this.unpin);
   }
 
   /** A received snapshot took the place of the state this read began on. */
@@ -266,7 +268,7 @@ class RangeRead {
       return cursor.isAtEnd;
     };
     this.roles.reads.slices.run(
-      () => this.hasEnded(call),
+      () => this.stopIfOver(call),
       step,
       () => {
         this.unpin();

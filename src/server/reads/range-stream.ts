@@ -5,7 +5,7 @@ import { intervalOf } from '../contract/interval.js';
 import { KVS_FIELD, writeTrailingFields } from './selection.js';
 import { errorOf } from '../contract/errors.js';
 import { FieldWriter } from '../../base/bytes/field-writer.js';
-import { encodedRow, hasEnded, type ReadRoles } from './range-read.js';
+import { encodedRow, stopIfOver, type ReadRoles } from './range-read.js';
 import { IndexSource, ListSource, READ_ROWS, RowCursor } from './row-cursor.js';
 
 const FIRST_CHUNK_KEYS = 10;
@@ -81,14 +81,14 @@ class ChunkStream {
     if (this.isGoing || this.isComplete) return;
     this.isGoing = true;
     this.roles.reads.slices.run(
-      () => this.hasEnded(),
+      () => this.stopIfOver(),
       () => this.step(),
       () => (this.isGoing = false),
     );
   }
 
-  private hasEnded(): boolean {
-    return hasEnded(this.call, this.roles.reads.store.backend !== this.state, this.unpin);
+  private stopIfOver(): boolean {
+    return stopIfOver(this.call, this.roles.reads.store.backend !== this.state, this.unpin);
   }
 
   /** Reads some rows; true at the end, or when the client has to take a chunk first. */
