@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Env } from '../../src/base/env/env.js';
 import { Backend } from '../../src/storage/backend.js';
 import { emptyRow } from '../../src/mvcc/key-index.js';
-import { bytesOf } from '../../src/mvcc/key-value.js';
+import { bytesOf } from '../../src/base/collections/interval.js';
 import { openLevelEngine } from '../../src/storage/level-engine.js';
 import { Store } from '../../src/mvcc/store.js';
 import type { Engine } from '../../src/storage/engine.js';

@@ -1,6 +1,6 @@
 import { performance, PerformanceObserver } from 'node:perf_hooks';
 import type { Env } from '../../src/base/env/env.js';
-import { bytesOf } from '../../src/mvcc/key-value.js';
+import { bytesOf } from '../../src/base/collections/interval.js';
 import { Store } from '../../src/mvcc/store.js';
 import { RawNode } from '../../src/raft/raw-node.js';
 import type { Entry, MemberId, Message } from '../../src/raft/types.js';

@@ -1,4 +1,5 @@
 /** Emits the TypeScript of one .proto file: types, and the binary codec of every message. */
+import { sizeInt, writeInt } from '../../src/base/bytes/varint.js';
 import type { EnumModel, FieldModel, FileModel, Kind, MessageModel } from './model.js';
 import { emitJson } from './json.js';
 import { hasPresence, jsonName } from './model.js';
@@ -181,14 +182,10 @@ function emitEmpty(out: string[], m: MessageModel): void {
 }
 
 function tagBytes(f: FieldModel): number[] {
-  let rest = f.id * 8 + wireType(f);
-  const bytes: number[] = [];
-  while (rest > 0x7f) {
-    bytes.push((rest & 0x7f) | 0x80);
-    rest >>>= 7;
-  }
-  bytes.push(rest);
-  return bytes;
+  const tag = f.id * 8 + wireType(f);
+  const bytes = new Uint8Array(sizeInt(tag));
+  writeInt(bytes, 0, tag);
+  return [...bytes];
 }
 
 function wireType(f: FieldModel): number {

@@ -1,7 +1,7 @@
 import { invariant } from '../base/invariant.js';
 import { MetaKey } from '../storage/backend.js';
 import { CompactionCursor } from './key-index.js';
-import { keyOf } from './key-value.js';
+import { keyOfRow } from './key-value.js';
 import { encodeRevisionKey } from '../storage/revision.js';
 import type { CompactionPace, Store } from './store.js';
 
@@ -102,7 +102,7 @@ export class Compaction {
       pace.sliceRows,
       // The index has been cut already, so it knows tombstones that stay from those that go.
       (main, sub, _tombstone, payload) =>
-        main > revision || index.isNewestAt(keyOf(payload), main, sub, revision),
+        main > revision || index.isNewestAt(keyOfRow(payload), main, sub, revision),
     );
     const isDone = nextBlock < 0;
     const finished = {

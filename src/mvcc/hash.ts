@@ -1,6 +1,6 @@
 import { invariant } from '../base/invariant.js';
 import { crc32c } from '../base/bytes/crc32c.js';
-import { keyOf } from './key-value.js';
+import { keyOfRow } from './key-value.js';
 import { TOMBSTONE_BYTES, writeRevisionKey } from '../storage/revision.js';
 import type { Store } from './store.js';
 import type { MvccReason } from './types.js';
@@ -59,7 +59,7 @@ export function hashKv(
         last = main;
         if (main === compactRevision && tombstone) return true;
         if (main <= compactRevision) {
-          if (tombstone || !index.isNewestAt(keyOf(payload), main, sub, keptAt)) return true;
+          if (tombstone || !index.isNewestAt(keyOfRow(payload), main, sub, keptAt)) return true;
         }
         const keyEnd = writeRevisionKey(revisionKey, 0, main, sub, tombstone);
         hash = crc32c(payload, crc32c(revisionKey, hash, 0, keyEnd));

@@ -1,5 +1,5 @@
 import { invariant } from '../base/invariant.js';
-import { createRevisionOf, encodeDeleted, keyBytesOf, keyOf } from './key-value.js';
+import { createRevisionOf, encodeDeleted, keyBytesOf, keyOfRow } from './key-value.js';
 import type { Store } from './store.js';
 import type { StoreEvent } from './types.js';
 
@@ -32,7 +32,7 @@ class Collector {
     this.lastMain = main;
     if (payload.length === 0) return true;
     const { index, compactRevision } = this.store;
-    const key = keyOf(payload);
+    const key = keyOfRow(payload);
     const isKept = main > compactRevision || index.isNewestAt(key, main, sub, compactRevision);
     if (!isKept) return true;
     const isCreate = !tombstone && createRevisionOf(payload) === main;

@@ -1,5 +1,6 @@
+import { readBig, readInt, skipInt, writeBig, writeInt } from '../base/bytes/varint.js';
 import { invariant } from '../base/invariant.js';
-import type { Key } from '../base/collections/interval.js';
+import { keyFromBytes, type Key } from '../base/collections/interval.js';
 import type { LeaseId } from './types.js';
 
 /**
@@ -21,32 +22,6 @@ const LEASE = 6;
 const WIRE_BYTES = 2;
 const EMPTY = new Uint8Array(0);
 const LEASE_BYTES_MAX = 10;
-
-function writeVarint(target: Uint8Array, offset: number, n: number): number {
-  let at = offset;
-  let rest = n;
-  while (rest > 0x7fffffff) {
-    target[at++] = (rest % 128) | 0x80;
-    rest = Math.floor(rest / 128);
-  }
-  while (rest >= 128) {
-    target[at++] = (rest & 0x7f) | 0x80;
-    rest >>>= 7;
-  }
-  target[at++] = rest;
-  return at;
-}
-
-function writeVarint64(target: Uint8Array, offset: number, n: bigint): number {
-  let at = offset;
-  let rest = BigInt.asUintN(64, n);
-  while (rest >= 128n) {
-    target[at++] = Number(rest & 0x7fn) | 0x80;
-    rest >>= 7n;
-  }
-  target[at++] = Number(rest);
-  return at;
-}
 
 /** An upper bound of the encoded size, a few bytes above it at most. */
 export function keyValueSizeMax(keyBytes: number, valueBytes: number): number {
@@ -72,20 +47,20 @@ export function writeKeyValue(
   let at = writeBytesField(target, offset, KEY, key);
   if (createRevision !== 0) {
     target[at++] = CREATE_REVISION << 3;
-    at = writeVarint(target, at, createRevision);
+    at = writeInt(target, at, createRevision);
   }
   if (modRevision !== 0) {
     target[at++] = MOD_REVISION << 3;
-    at = writeVarint(target, at, modRevision);
+    at = writeInt(target, at, modRevision);
   }
   if (version !== 0) {
     target[at++] = VERSION << 3;
-    at = writeVarint(target, at, version);
+    at = writeInt(target, at, version);
   }
   at = writeBytesField(target, at, VALUE, value);
   if (lease !== 0n) {
     target[at++] = LEASE << 3;
-    at = writeVarint64(target, at, lease);
+    at = writeBig(target, at, lease);
   }
   // Bytes written beyond the end of an array are lost without an error.
   invariant(at <= target.length, 'a row ends {} bytes beyond its buffer', at - target.length);
@@ -100,7 +75,7 @@ function writeBytesField(
 ): number {
   if (bytes.length === 0) return offset;
   target[offset] = (field << 3) | WIRE_BYTES;
-  const at = writeVarint(target, offset + 1, bytes.length);
+  const at = writeInt(target, offset + 1, bytes.length);
   target.set(bytes, at);
   return at + bytes.length;
 }
@@ -128,10 +103,6 @@ export function encodeDeleted(key: Uint8Array, modRevision: number): Uint8Array 
   return encodeKeyValue(key, 0, modRevision, 0, EMPTY, 0n);
 }
 
-export function bytesOf(key: Key): Uint8Array {
-  return Buffer.from(key, 'latin1');
-}
-
 // ---- readers of encoded rows ----
 
 /** Offset just behind the tag of `field`, or -1 when the row does not hold it. */
@@ -142,45 +113,25 @@ function findField(row: Uint8Array, field: number): number {
     const number = tag >>> 3;
     if (number === field) return at;
     if (number > field) return -1;
-    at = (tag & 7) === WIRE_BYTES ? skipBytes(row, at) : skipVarint(row, at);
+    at = (tag & 7) === WIRE_BYTES ? skipBytes(row, at) : skipInt(row, at);
   }
   return -1;
 }
 
-function skipVarint(row: Uint8Array, offset: number): number {
-  let at = offset;
-  while ((row[at++] as number) >= 128);
-  return at;
-}
-
 function skipBytes(row: Uint8Array, offset: number): number {
-  return skipVarint(row, offset) + readVarint(row, offset);
-}
-
-function readVarint(row: Uint8Array, offset: number): number {
-  let at = offset;
-  let byte = row[at++] as number;
-  if (byte < 128) return byte;
-  let n = byte & 0x7f;
-  let scale = 128;
-  do {
-    byte = row[at++] as number;
-    n += (byte & 0x7f) * scale;
-    scale *= 128;
-  } while (byte >= 128);
-  return n;
+  return skipInt(row, offset) + readInt(row, offset);
 }
 
 function numberField(row: Uint8Array, field: number): number {
   const at = findField(row, field);
-  return at < 0 ? 0 : readVarint(row, at);
+  return at < 0 ? 0 : readInt(row, at);
 }
 
 function bytesField(row: Uint8Array, field: number): Uint8Array {
   const at = findField(row, field);
   if (at < 0) return EMPTY;
-  const start = skipVarint(row, at);
-  return row.subarray(start, start + readVarint(row, at));
+  const start = skipInt(row, at);
+  return row.subarray(start, start + readInt(row, at));
 }
 
 /** The row's key as a view of the row. */
@@ -188,18 +139,11 @@ export function keyBytesOf(row: Uint8Array): Uint8Array {
   return bytesField(row, KEY);
 }
 
-export function keyOf(row: Uint8Array): Key {
+export function keyOfRow(row: Uint8Array): Key {
   const at = findField(row, KEY);
   if (at < 0) return '';
-  const start = skipVarint(row, at);
-  return latin1(row, start, start + readVarint(row, at));
-}
-
-function latin1(bytes: Uint8Array, start: number, end: number): string {
-  const buffer = Buffer.isBuffer(bytes)
-    ? bytes
-    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return buffer.toString('latin1', start, end);
+  const start = skipInt(row, at);
+  return keyFromBytes(row, start, start + readInt(row, at));
 }
 
 export function createRevisionOf(row: Uint8Array): number {
@@ -221,17 +165,8 @@ export function valueOf(row: Uint8Array): Uint8Array {
 
 /** The lease attached to the row as a signed 64-bit integer, 0n when there is none. */
 export function leaseOf(row: Uint8Array): LeaseId {
-  let at = findField(row, LEASE);
-  if (at < 0) return 0n;
-  let lease = 0n;
-  let shift = 0n;
-  let byte: number;
-  do {
-    byte = row[at++] as number;
-    lease |= BigInt(byte & 0x7f) << shift;
-    shift += 7n;
-  } while (byte >= 128);
-  return BigInt.asIntN(64, lease);
+  const at = findField(row, LEASE);
+  return at < 0 ? 0n : readBig(row, at);
 }
 
 /** The row with its value left out, as keys-only ranges answer it. */

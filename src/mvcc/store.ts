@@ -8,7 +8,7 @@ import type { HashResult } from './hash.js';
 import { readHistory } from './history.js';
 import type { HistoryResult } from './history.js';
 import { KeyIndex } from './key-index.js';
-import { createRevisionOf, keyOf, leaseOf, versionOf } from './key-value.js';
+import { createRevisionOf, keyOfRow, leaseOf, versionOf } from './key-value.js';
 import { decodeRevisionKey, encodeRevisionKey } from '../storage/revision.js';
 import type { Interval, Key } from '../base/collections/interval.js';
 import type { LeaseId, MvccReason, RowRef } from './types.js';
@@ -308,7 +308,7 @@ export class Store {
         lastSub = sub;
         // `etcdutl snapshot restore --bump-revision` leaves an empty row to raise the revision.
         if (payload.length === 0) return true;
-        const key = keyOf(payload);
+        const key = keyOfRow(payload);
         if (tombstone) {
           this.index.restoreTombstone(key, main, sub);
           if (leases.size > 0) leases.delete(key);

@@ -1,7 +1,7 @@
 import { invariant, verification } from '../base/invariant.js';
-import { bytesOf, encodeDeleted, keyValueSizeMax, writeKeyValue } from './key-value.js';
+import { encodeDeleted, keyValueSizeMax, writeKeyValue } from './key-value.js';
 import type { KeyIndex } from './key-index.js';
-import type { Interval, Key } from '../base/collections/interval.js';
+import { bytesOf, type Interval, type Key } from '../base/collections/interval.js';
 import type { LeaseId, StoreEvent } from './types.js';
 import type { ValueCache } from '../storage/value-cache.js';
 

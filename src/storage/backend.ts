@@ -1,6 +1,7 @@
 import { crc32c } from '../base/bytes/crc32c.js';
 import type { Done, Env } from '../base/env/env.js';
-import { encodeRevisionKey, readU64, writeU64 } from './revision.js';
+import { readU64, writeU64 } from '../base/bytes/big-endian.js';
+import { encodeRevisionKey } from './revision.js';
 import { isBlockIntact } from './row-block.js';
 import { blockKey, KEY_BUCKET, RowLog } from './row-log.js';
 import type { Engine } from './engine.js';

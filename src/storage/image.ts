@@ -2,7 +2,7 @@ import { crc32c } from '../base/bytes/crc32c.js';
 import type { Done } from '../base/env/env.js';
 import { Bucket, isIntact, MetaKey } from './backend.js';
 import type { Backend } from './backend.js';
-import { readU64, writeU64 } from './revision.js';
+import { readU64, writeU64 } from '../base/bytes/big-endian.js';
 import type {
   Engine,
   EngineBatch,

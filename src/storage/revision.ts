@@ -1,3 +1,5 @@
+import { readU64, writeU64 } from '../base/bytes/big-endian.js';
+
 /**
  * The backend's key of one change: the revision that made it.
  *
@@ -17,37 +19,6 @@ export const REVISION_BYTES = 17;
 export const TOMBSTONE_BYTES = 18;
 const SEPARATOR = 0x5f;
 const TOMBSTONE_MARK = 0x74;
-const TWO_32 = 0x1_0000_0000;
-
-/** Writes `value` as 8 bytes big-endian. */
-export function writeU64(target: Uint8Array, offset: number, value: number): void {
-  const high = Math.floor(value / TWO_32);
-  const low = value >>> 0;
-  target[offset] = high >>> 24;
-  target[offset + 1] = high >>> 16;
-  target[offset + 2] = high >>> 8;
-  target[offset + 3] = high;
-  target[offset + 4] = low >>> 24;
-  target[offset + 5] = low >>> 16;
-  target[offset + 6] = low >>> 8;
-  target[offset + 7] = low;
-}
-
-/** Reads 8 bytes big-endian; exact up to 2^53 - 1. */
-export function readU64(source: Uint8Array, offset: number): number {
-  return readU32(source, offset) * TWO_32 + readU32(source, offset + 4);
-}
-
-function readU32(source: Uint8Array, offset: number): number {
-  return (
-    (((source[offset] as number) << 24) |
-      ((source[offset + 1] as number) << 16) |
-      ((source[offset + 2] as number) << 8) |
-      (source[offset + 3] as number)) >>>
-    0
-  );
-}
-
 /** Writes a revision key and returns the offset after it. */
 export function writeRevisionKey(
   target: Uint8Array,

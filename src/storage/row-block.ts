@@ -1,5 +1,5 @@
+import { readU32, readU64, writeU32, writeU64 } from '../base/bytes/big-endian.js';
 import { crc32c } from '../base/bytes/crc32c.js';
-import { readU64, writeU64 } from './revision.js';
 
 /**
  * How rows of the key bucket are stored: several changes in revision order per engine row, because a row of its own for
@@ -18,23 +18,6 @@ export const BLOCK_HEAD_BYTES = 12;
 export const ROW_HEAD_BYTES = 16;
 export const CHECKSUM_BYTES = 4;
 const SIZE_OFFSET = 12;
-
-function writeU32(target: Uint8Array, offset: number, value: number): void {
-  target[offset] = value >>> 24;
-  target[offset + 1] = value >>> 16;
-  target[offset + 2] = value >>> 8;
-  target[offset + 3] = value;
-}
-
-function readU32(source: Uint8Array, offset: number): number {
-  return (
-    (((source[offset] as number) << 24) |
-      ((source[offset + 1] as number) << 16) |
-      ((source[offset + 2] as number) << 8) |
-      (source[offset + 3] as number)) >>>
-    0
-  );
-}
 
 /**
  * Completes the row at `start` whose payload ends at `payloadEnd`: head and checksum around it.

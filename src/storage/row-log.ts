@@ -3,7 +3,8 @@ import type { Backend } from './backend.js';
 import { BlockCache } from './block-cache.js';
 import { BlockIndex } from './block-index.js';
 import { BlockReader, finishBlock, makeBlock } from './row-block.js';
-import { readU64, REVISION_BYTES, writeRevisionKey } from './revision.js';
+import { readU64 } from '../base/bytes/big-endian.js';
+import { REVISION_BYTES, writeRevisionKey } from './revision.js';
 import type { ClosedBlock } from './value-cache.js';
 
 /**

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { decodeKeyValue, encodeKeyValue as encodeGenerated } from '../../src/gen/kv.js';
+import { bytesOf } from '../../src/base/collections/interval.js';
 import * as codec from '../../src/mvcc/key-value.js';
 import { decodeRevisionKey, encodeRevisionKey } from '../../src/storage/revision.js';
 
@@ -35,7 +36,7 @@ describe('the KeyValue codec', () => {
               }),
             ).toString('hex'),
           );
-          expect(codec.keyOf(row)).to.equal(Buffer.from(key).toString('latin1'));
+          expect(codec.keyOfRow(row)).to.equal(Buffer.from(key).toString('latin1'));
           expect(Buffer.from(codec.keyBytesOf(row)).equals(key)).to.equal(true);
           expect(codec.createRevisionOf(row)).to.equal(create);
           expect(codec.modRevisionOf(row)).to.equal(mod);
@@ -54,10 +55,10 @@ describe('the KeyValue codec', () => {
   });
 
   it('encodes a tombstone with the key only, and a deleted event with key and revision', () => {
-    expect(Buffer.from(codec.encodeTombstone(codec.bytesOf('ab'))).toString('hex')).to.equal(
+    expect(Buffer.from(codec.encodeTombstone(bytesOf('ab'))).toString('hex')).to.equal(
       '0a026162',
     );
-    expect(Buffer.from(codec.encodeDeleted(codec.bytesOf('ab'), 300)).toString('hex')).to.equal(
+    expect(Buffer.from(codec.encodeDeleted(bytesOf('ab'), 300)).toString('hex')).to.equal(
       '0a02616218ac02',
     );
   });

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { Backend } from '../../src/storage/backend.js';
 import { emptyRow } from '../../src/mvcc/key-index.js';
-import { bytesOf, valueOf } from '../../src/mvcc/key-value.js';
+import { bytesOf } from '../../src/base/collections/interval.js';
+import { valueOf } from '../../src/mvcc/key-value.js';
 import { RowImporter } from '../../src/storage/row-importer.js';
 import { Store } from '../../src/mvcc/store.js';
 import { MemoryDisk, MemoryEngine } from '../support/memory-engine.js';

@@ -1,5 +1,5 @@
 import { crc32c } from '../../src/base/bytes/crc32c.js';
-import { keyOf, leaseOf, valueOf } from '../../src/mvcc/key-value.js';
+import { keyOfRow, leaseOf, valueOf } from '../../src/mvcc/key-value.js';
 import type { StoreEvent } from '../../src/mvcc/types.js';
 import {
   MessageType,
@@ -261,7 +261,7 @@ export class Checker {
         revision,
         sub: e.sub,
         type: e.type,
-        key: keyOf(e.kv),
+        key: keyOfRow(e.kv),
         value: isPut ? Buffer.from(valueOf(e.kv)).toString('latin1') : '',
         leaseId: isPut ? leaseOf(e.kv) : 0n,
       };

@@ -1,3 +1,5 @@
+import { sizeInt, writeInt } from './varint.js';
+
 /**
  * Writes protobuf fields into one growing buffer. For replies that are spliced from bytes already
  * encoded (headers, rows, nested responses), where a generated encoder would decode first.
@@ -23,13 +25,8 @@ export class FieldWriter {
     this.buffer = grown;
   }
 
-  private varint(value: number): void {
-    let v = value;
-    while (v >= 0x80) {
-      this.buffer[this.position++] = (v % 0x80) | 0x80;
-      v = Math.floor(v / 0x80);
-    }
-    this.buffer[this.position++] = v;
+  private int(value: number): void {
+    this.position = writeInt(this.buffer, this.position, value);
   }
 
   /** Bytes that are whole fields already. */
@@ -42,8 +39,8 @@ export class FieldWriter {
   /** A length-delimited field; written even when empty. */
   bytes(field: number, bytes: Uint8Array): void {
     this.reserve(bytes.length + 12);
-    this.varint(field * 8 + 2);
-    this.varint(bytes.length);
+    this.int(field * 8 + 2);
+    this.int(bytes.length);
     this.buffer.set(bytes, this.position);
     this.position += bytes.length;
   }
@@ -52,8 +49,8 @@ export class FieldWriter {
   number(field: number, value: number): void {
     if (value === 0) return;
     this.reserve(16);
-    this.varint(field * 8);
-    this.varint(value);
+    this.int(field * 8);
+    this.int(value);
   }
 
   /** Omitted when false. */
@@ -68,11 +65,5 @@ export class FieldWriter {
 
 /** Bytes of a length-delimited field with content of `length` bytes and a field number below 16. */
 export function fieldSize(length: number): number {
-  return 1 + varintSize(length) + length;
-}
-
-export function varintSize(value: number): number {
-  let size = 1;
-  for (let v = value; v >= 0x80; v = Math.floor(v / 0x80)) size++;
-  return size;
+  return 1 + sizeInt(length) + length;
 }

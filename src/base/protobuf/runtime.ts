@@ -7,7 +7,10 @@
  *
  * Called by: src/gen/, and by code that splices encoded fields together by hand.
  */
+import { int64Of, sizeInt, uint64Of, writeInt } from '../bytes/varint.js';
 import { invariant } from '../invariant.js';
+
+export { sizeBig, sizeInt, writeBig, writeInt } from '../bytes/varint.js';
 
 /** The bytes (or the JSON) are not a message of the expected type. */
 export class DecodeError extends Error {
@@ -24,13 +27,6 @@ const TWO_32 = 0x1_0000_0000;
 /** Below this length, loops in JavaScript beat a call into the runtime's byte routines. */
 const SHORT_BYTES = 24;
 const SHORT_TEXT = 40;
-
-const asInt64 = new BigInt64Array(1);
-const asUint64 = new BigUint64Array(asInt64.buffer);
-const halves = new Int32Array(asInt64.buffer);
-asUint64[0] = 1n;
-const LO = halves[0] === 1 ? 0 : 1;
-const HI = 1 - LO;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -99,16 +95,12 @@ export class Reader {
 
   bigInt(end: number): bigint {
     this.varint(end);
-    halves[LO] = this.lo;
-    halves[HI] = this.hi;
-    return asInt64[0] as bigint;
+    return int64Of(this.lo, this.hi);
   }
 
   bigUint(end: number): bigint {
     this.varint(end);
-    halves[LO] = this.lo;
-    halves[HI] = this.hi;
-    return asUint64[0] as bigint;
+    return uint64Of(this.lo, this.hi);
   }
 
   /** Reads a length and returns the position where that many bytes end. */
@@ -276,26 +268,6 @@ function text(buf: Uint8Array, start: number, stop: number): string {
 
 // ---- measuring ----
 
-/** Requires: a safe integer. */
-export function sizeInt(n: number): number {
-  if (n < 0x80) return n < 0 ? 10 : 1;
-  if (n < 0x4000) return 2;
-  if (n < 0x20_0000) return 3;
-  if (n < 0x1000_0000) return 4;
-  if (n < 0x8_0000_0000) return 5;
-  if (n < 0x400_0000_0000) return 6;
-  if (n < 0x2_0000_0000_0000) return 7;
-  return 8;
-}
-
-/** Of an int64 or a uint64: both have the same encoding. */
-export function sizeBig(v: bigint): number {
-  asInt64[0] = v;
-  const hi = halves[HI] as number;
-  const bits = hi === 0 ? 32 - Math.clz32(halves[LO] as number) : 64 - Math.clz32(hi);
-  return bits === 0 ? 1 : ((bits + 6) / 7) | 0;
-}
-
 /** With the length in front. */
 export function sizeBytes(v: Uint8Array): number {
   const n = v.length;
@@ -316,42 +288,6 @@ function utf8Length(s: string): number {
 }
 
 // ---- writing: each returns the position after what it wrote ----
-
-/** Requires: a safe integer. */
-export function writeInt(buf: Uint8Array, pos: number, n: number): number {
-  if (n >= 0 && n < TWO_32) {
-    let rest = n;
-    while (rest > 0x7f) {
-      buf[pos++] = (rest & 0x7f) | 0x80;
-      rest >>>= 7;
-    }
-    buf[pos++] = rest;
-    return pos;
-  }
-  const lo = n >>> 0;
-  return writeHalves(buf, pos, lo, Math.floor((n - lo) / TWO_32) >>> 0);
-}
-
-export function writeBig(buf: Uint8Array, pos: number, v: bigint): number {
-  asInt64[0] = v;
-  return writeHalves(buf, pos, (halves[LO] as number) >>> 0, (halves[HI] as number) >>> 0);
-}
-
-function writeHalves(buf: Uint8Array, pos: number, low: number, high: number): number {
-  let lo = low;
-  let hi = high;
-  while (hi !== 0) {
-    buf[pos++] = (lo & 0x7f) | 0x80;
-    lo = ((lo >>> 7) | (hi << 25)) >>> 0;
-    hi >>>= 7;
-  }
-  while (lo > 0x7f) {
-    buf[pos++] = (lo & 0x7f) | 0x80;
-    lo >>>= 7;
-  }
-  buf[pos++] = lo;
-  return pos;
-}
 
 /** With the length in front. */
 export function writeBytes(buf: Uint8Array, pos: number, v: Uint8Array): number {

@@ -30,7 +30,8 @@ import { CommandKind } from '../contract/command.js';
 import { decodeLeaseExpiry } from '../contract/lease-expiry.js';
 import type { Headers } from '../contract/roles.js';
 import { Alarms } from '../upkeep/alarms.js';
-import { intervalOf, keyOf } from '../contract/interval.js';
+import { keyFromBytes } from '../../base/collections/interval.js';
+import { intervalOf } from '../contract/interval.js';
 import { Members } from '../membership/members.js';
 import { selectNow, writeSelection } from '../reads/selection.js';
 import { choosePath, hasPut, pathProblem, putProblem, type TxnPath } from './txn.js';
@@ -179,7 +180,7 @@ export class StateMachine {
 
   /** Performs one put; returns the previous row when the request asks for it and there is one. */
   private put(txn: WriteTxn, r: PutRequest): Uint8Array | null {
-    const key = keyOf(r.key);
+    const key = keyFromBytes(r.key);
     let prev: Uint8Array | null = null;
     if (r.prevKv || r.ignoreValue || r.ignoreLease) {
       const row = emptyRow();

@@ -5,7 +5,8 @@ import type { Store } from '../../mvcc/store.js';
 import { NO_LEASE, type RowRef } from '../../mvcc/types.js';
 import type { RpcError } from '../../rpc/service.js';
 import { errorOf, errors } from '../contract/errors.js';
-import { intervalOf, keyOf } from '../contract/interval.js';
+import { keyFromBytes } from '../../base/collections/interval.js';
+import { intervalOf } from '../contract/interval.js';
 
 /**
  * What a transaction decides before it changes anything: the outcome of its compares and whether the path
@@ -39,7 +40,9 @@ function holds(store: Store, c: Compare): boolean {
   const revision = store.currentRevision;
   if (c.rangeEnd.length === 0) {
     const row = emptyRow();
-    return store.lookup(keyOf(c.key), revision, row) ? rowHolds(store, c, row) : absentHolds(c);
+    return store.lookup(keyFromBytes(c.key), revision, row)
+      ? rowHolds(store, c, row)
+      : absentHolds(c);
   }
   const rows = store.list(intervalOf(c.key, c.rangeEnd), revision, 0);
   return rows.length === 0 ? absentHolds(c) : rows.every((row) => rowHolds(store, c, row));
@@ -169,7 +172,7 @@ function leaseProblem(leaseExists: LeaseExists, put: PutRequest): RpcError | nul
 /** A put that keeps the value or the lease needs a key to keep it of. */
 function keptKeyProblem(store: Store, put: PutRequest): RpcError | null {
   if (!put.ignoreValue && !put.ignoreLease) return null;
-  const found = store.lookup(keyOf(put.key), store.currentRevision, emptyRow());
+  const found = store.lookup(keyFromBytes(put.key), store.currentRevision, emptyRow());
   return found ? null : errors.keyNotFound;
 }
 

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 
+export { idText } from '../contract/id-text.js';
+
 /**
  * The id a member gets when it is part of a bootstrap, equal to etcd's for the same flags: the first eight
  * bytes of SHA-1 over its peer URLs, sorted and joined, and the cluster token.
@@ -16,9 +18,4 @@ export function bootstrapClusterId(memberIds: readonly bigint[]): bigint {
   const bytes = Buffer.alloc(8 * sorted.length);
   sorted.forEach((id, i) => bytes.writeBigUInt64BE(id, 8 * i));
   return createHash('sha1').update(bytes).digest().readBigUInt64BE(0);
-}
-
-/** The text form of an id in logs and tables: lower-case hexadecimal without padding. */
-export function idText(id: bigint): string {
-  return id.toString(16);
 }

@@ -1,3 +1,4 @@
+import { writeBig, writeInt } from '../../base/bytes/varint.js';
 import type { HeaderFields, Headers } from './roles.js';
 
 export interface HeaderSource {
@@ -6,6 +7,9 @@ export interface HeaderSource {
   readonly revision: () => number;
   readonly term: () => number;
 }
+
+/** Longest encoding of a 64-bit number. */
+const ID_BYTES_MAX = 10;
 
 /**
  * Encodes `ResponseHeader header = 1`, the first field of every reply: member and cluster id never change,
@@ -20,10 +24,10 @@ export class HeaderEncoder implements Headers {
 
   constructor(source: HeaderSource) {
     this.source = source;
-    const ids: number[] = [];
-    pushIdField(ids, 1, source.clusterId);
-    pushIdField(ids, 2, source.memberId);
-    this.prefix = Buffer.from(ids);
+    const { clusterId, memberId } = source;
+    const ids = Buffer.alloc(2 * (1 + ID_BYTES_MAX));
+    const end = writeIdField(ids, writeIdField(ids, 0, 1, clusterId), 2, memberId);
+    this.prefix = ids.subarray(0, end);
   }
 
   fields(revision = this.source.revision()): HeaderFields {
@@ -42,11 +46,11 @@ export class HeaderEncoder implements Headers {
     let at = 2 + content;
     if (revision > 0) {
       out[at++] = 0x18;
-      at = writeVarint(out, at, revision);
+      at = writeInt(out, at, revision);
     }
     if (term > 0) {
       out[at++] = 0x20;
-      at = writeVarint(out, at, term);
+      at = writeInt(out, at, term);
     }
     out[1] = at - 2;
     this.cachedRevision = revision;
@@ -56,24 +60,9 @@ export class HeaderEncoder implements Headers {
   }
 }
 
-function writeVarint(out: Buffer, position: number, value: number): number {
-  let at = position;
-  let v = value;
-  while (v >= 0x80) {
-    out[at++] = (v % 0x80) | 0x80;
-    v = Math.floor(v / 0x80);
-  }
-  out[at++] = v;
-  return at;
-}
-
-function pushIdField(out: number[], field: number, id: bigint): void {
-  if (id === 0n) return;
-  out.push(field * 8);
-  let v = BigInt.asUintN(64, id);
-  while (v >= 0x80n) {
-    out.push(Number(v & 0x7fn) | 0x80);
-    v >>= 7n;
-  }
-  out.push(Number(v));
+/** Writes a field of a 64-bit id; zero is not on the wire. */
+function writeIdField(out: Buffer, position: number, field: number, id: bigint): number {
+  if (id === 0n) return position;
+  out[position] = field * 8;
+  return writeBig(out, position + 1, id);
 }

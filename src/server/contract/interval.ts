@@ -1,16 +1,4 @@
-import type { Interval, Key } from '../../base/collections/interval.js';
-
-/** Bytes as they came from a client to the store's key form (one character per byte). */
-export function keyOf(bytes: Uint8Array): Key {
-  const buffer = Buffer.isBuffer(bytes)
-    ? bytes
-    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return buffer.toString('latin1');
-}
-
-export function bytesOf(key: Key): Uint8Array {
-  return Buffer.from(key, 'latin1');
-}
+import { keyFromBytes, type Interval } from '../../base/collections/interval.js';
 
 /** True for the range_end that means "every key from `key` on". */
 function isOpenEnd(rangeEnd: Uint8Array): boolean {
@@ -23,7 +11,7 @@ function isOpenEnd(rangeEnd: Uint8Array): boolean {
  * Ref: etcd contract 2.2.
  */
 export function intervalOf(key: Uint8Array, rangeEnd: Uint8Array): Interval {
-  const start = keyOf(key);
+  const start = keyFromBytes(key);
   if (rangeEnd.length === 0) return { start, end: start + '\0' };
-  return { start, end: isOpenEnd(rangeEnd) ? null : keyOf(rangeEnd) };
+  return { start, end: isOpenEnd(rangeEnd) ? null : keyFromBytes(rangeEnd) };
 }

@@ -1,14 +1,10 @@
 import type { Key } from '../../base/collections/interval.js';
-import { AlarmType } from '../upkeep/alarms.js';
+import { alarmName, AlarmType } from '../upkeep/alarms.js';
 import type { Member } from '../member/member.js';
 import type { MemberSample } from '../metrics/metrics.js';
 import type { HealthFacts } from './health.js';
 import type { ClusterFacts, HttpMember } from './listeners.js';
 
-const ALARM_NAMES: Readonly<Record<number, string>> = {
-  [AlarmType.noSpace]: 'NOSPACE',
-  [AlarmType.corrupt]: 'CORRUPT',
-};
 /** No key sorts before this one: keys are not empty. */
 const FIRST_KEY: Key = '\0';
 
@@ -111,7 +107,7 @@ export class MemberFacts implements HealthFacts, ClusterFacts {
   private raised(): { readonly memberId: bigint; readonly type: string }[] {
     return this.member.machine.alarms.list(AlarmType.none).map(({ memberID, alarm }) => ({
       memberId: memberID,
-      type: ALARM_NAMES[alarm] ?? 'UNKNOWN',
+      type: alarmName(alarm),
     }));
   }
 }

@@ -9,7 +9,7 @@ import type { Key } from '../../base/collections/interval.js';
 import type { LeaseId } from '../../mvcc/types.js';
 import { NONE } from '../../raft/types.js';
 import type { RpcError } from '../../rpc/service.js';
-import { bytesOf } from '../contract/interval.js';
+import { bytesOf } from '../../base/collections/interval.js';
 import { errors } from '../contract/errors.js';
 import { CommandKind } from '../contract/command.js';
 import type { Roles } from '../contract/roles.js';

@@ -1,5 +1,5 @@
 import type { Contradiction } from '../../raft/types.js';
-import { idText } from '../config/ids.js';
+import { idText } from '../contract/id-text.js';
 
 /** A fatal report: finding with consequence, and next step. */
 export interface Finding {

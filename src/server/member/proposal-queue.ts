@@ -1,3 +1,4 @@
+import { readU32 } from '../../base/bytes/big-endian.js';
 import type { Env } from '../../base/env/env.js';
 import type { ProposeResult } from '../../raft/types.js';
 import type { RpcError } from '../../rpc/service.js';

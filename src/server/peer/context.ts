@@ -2,6 +2,8 @@ import type { Env } from '../../base/env/env.js';
 import type { MemberId } from '../../raft/types.js';
 import type { PeerHandler } from './types.js';
 
+export { idText } from '../contract/id-text.js';
+
 export interface PeerIdentity {
   readonly clusterId: bigint;
   readonly memberId: MemberId;
@@ -42,7 +44,3 @@ export const PING_INTERVAL_MS = 1000;
 export const DEAD_AFTER_MS = 5000;
 /** How long a connection may take from the first packet to the reply to its hello. */
 export const HANDSHAKE_TIMEOUT_MS = 5000;
-
-export function idText(id: bigint): string {
-  return id.toString(16);
-}

@@ -1,7 +1,8 @@
 import type { RangeRequest } from '../../gen/rpc.js';
 import type { Backend } from '../../storage/backend.js';
 import { emptyRow } from '../../mvcc/key-index.js';
-import { bytesOf, encodeKeyValue } from '../../mvcc/key-value.js';
+import { bytesOf } from '../../base/collections/interval.js';
+import { encodeKeyValue } from '../../mvcc/key-value.js';
 import type { Interval } from '../../base/collections/interval.js';
 import type { RowRef } from '../../mvcc/types.js';
 import type { PartSource, StreamCall, UnaryCall } from '../../rpc/service.js';

@@ -5,7 +5,8 @@ import type { Store } from '../../mvcc/store.js';
 import type { Key } from '../../base/collections/interval.js';
 import type { RowRef } from '../../mvcc/types.js';
 import type { FieldWriter } from '../../base/bytes/field-writer.js';
-import { intervalOf, keyOf } from '../contract/interval.js';
+import { keyFromBytes } from '../../base/collections/interval.js';
+import { intervalOf } from '../contract/interval.js';
 
 /**
  * The semantics of Range that KV.Range, RangeStream and a range inside a transaction share: which rows, in which order,
@@ -167,7 +168,7 @@ export const KVS_FIELD = KVS;
 export function selectNow(store: Store, r: RangeRequest, revision: number): RangeSelection {
   if (isPointRead(r)) {
     const row = emptyRow();
-    const found = store.lookup(keyOf(r.key), revision, row);
+    const found = store.lookup(keyFromBytes(r.key), revision, row);
     return { rows: found ? [row] : [], more: false, count: found ? 1 : 0 };
   }
   const interval = intervalOf(r.key, r.rangeEnd);

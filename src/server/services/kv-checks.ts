@@ -10,7 +10,8 @@ import { IntervalTree } from '../../base/collections/interval-tree.js';
 import type { Interval, Key } from '../../base/collections/interval.js';
 import { NO_LEASE } from '../../mvcc/types.js';
 import type { RpcError } from '../../rpc/service.js';
-import { intervalOf, keyOf } from '../contract/interval.js';
+import { keyFromBytes } from '../../base/collections/interval.js';
+import { intervalOf } from '../contract/interval.js';
 import { errors } from '../contract/errors.js';
 
 /**
@@ -114,7 +115,7 @@ function effectsOf(ops: readonly RequestOp[]): Effects | null {
   }
   for (const { requestPut } of ops) {
     if (requestPut === undefined) continue;
-    const key = keyOf(requestPut.key);
+    const key = keyFromBytes(requestPut.key);
     if (all.collides(key)) return null;
     all.puts.add(key);
   }

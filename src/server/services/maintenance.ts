@@ -11,11 +11,11 @@ import { ETCD_CLUSTER_VERSION, ETCD_VERSION } from '../../base/flags/version.js'
 import { errorOf, errors } from '../contract/errors.js';
 import { CommandKind } from '../contract/command.js';
 import type { Roles } from '../contract/roles.js';
+import { alarmName } from '../upkeep/alarms.js';
 
 /** What Status reports as quota when none is set, as etcd does. */
 const NO_QUOTA = -1;
 const LAST_ALARM_ACTION = 2;
-const ALARM_NAMES = ['NONE', 'NOSPACE', 'CORRUPT'];
 
 const invalidAlarmAction = Object.freeze(
   new RpcError(Status.invalidArgument, 'etcdserver: unknown alarm action'),
@@ -35,7 +35,7 @@ export function maintenanceService(roles: MaintenanceRoles): [string, Method][] 
     const problems: string[] = [];
     if (leadership.leaderId === NONE) problems.push(errors.noLeader.message);
     for (const a of alarms.list(0)) {
-      problems.push(`memberID:${a.memberID} alarm:${ALARM_NAMES[a.alarm] ?? a.alarm} `);
+      problems.push(`memberID:${a.memberID} alarm:${alarmName(a.alarm)} `);
     }
     call.reply(
       encodeStatusResponse({

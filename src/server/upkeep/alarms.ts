@@ -3,6 +3,13 @@ import { Bucket, type Backend } from '../../storage/backend.js';
 
 export const AlarmType = { none: 0, noSpace: 1, corrupt: 2 } as const;
 
+const NAMES = ['NONE', 'NOSPACE', 'CORRUPT'];
+
+/** As the API spells it; the number of one it does not know. */
+export function alarmName(type: number): string {
+  return NAMES[type] ?? String(type);
+}
+
 const EMPTY = new Uint8Array(0);
 
 /** The replicated set of (member, alarm); persisted in the `alarm` bucket as encoded AlarmMember keys. */

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { encodeRangeResponse, encodeResponseHeader } from '../../../src/gen/rpc.js';
-import { fieldSize, FieldWriter, varintSize } from '../../../src/base/bytes/field-writer.js';
+import { fieldSize, FieldWriter } from '../../../src/base/bytes/field-writer.js';
+import { sizeInt } from '../../../src/base/bytes/varint.js';
 import { HeaderEncoder } from '../../../src/server/contract/header.js';
 
 const id = fc.bigInt({ min: 0n, max: 0xffff_ffff_ffff_ffffn });
@@ -74,9 +75,7 @@ describe('encoders by hand', () => {
             count,
           });
           expect(hex(w.finish())).to.equal(hex(expected));
-          expect(w.length).to.equal(
-            size + (more ? 2 : 0) + (count === 0 ? 0 : 1 + varintSize(count)),
-          );
+          expect(w.length).to.equal(size + (more ? 2 : 0) + (count === 0 ? 0 : 1 + sizeInt(count)));
         },
       ),
     );

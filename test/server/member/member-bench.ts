@@ -2,7 +2,7 @@ import type { Done } from '../../../src/base/env/env.js';
 import { encodeConfStateRecord } from '../../../src/gen/peer.js';
 import { Backend } from '../../../src/storage/backend.js';
 import { openDbSnapshot } from '../../../src/storage/image.js';
-import { bytesOf } from '../../../src/mvcc/key-value.js';
+import { bytesOf } from '../../../src/base/collections/interval.js';
 import { Store } from '../../../src/mvcc/store.js';
 import type { SnapshotSource } from '../../../src/storage/engine.js';
 import { message, MessageType, type Message } from '../../../src/raft/types.js';
