@@ -49,6 +49,7 @@ class Cluster {
             segmentBytes: 8 * 1024,
             maxAppendBytes: draw.pick([1, 1024 * 1024]),
             diskMeanMs: 1,
+            engineMeanMs: 0.2,
             preVote: true,
             advanceElection: false,
           },
@@ -71,7 +72,7 @@ class Cluster {
   leader(): Host {
     let found: Host | undefined;
     this.until('a leader', () => {
-      found = this.hosts.find((h) => h.member?.isLeader === true);
+      found = this.hosts.find((h) => h.member?.leadership.isLeader === true);
       return found !== undefined;
     });
     return found as Host;

@@ -16,6 +16,7 @@ import {
   decodePutRequest,
   decodeTxnRequest,
 } from '../../gen/rpc.js';
+import { readU32 } from '../../base/bytes/big-endian.js';
 import { DecodeError } from '../../base/protobuf/runtime.js';
 import { decodeLeaseExpiry } from './lease-expiry.js';
 
@@ -173,14 +174,4 @@ function bodyOffset(data: Uint8Array): number {
   if (data.length < ENVELOPE_BYTES + HEADER_SIZE_BYTES) return Infinity;
   const size = ((data[ENVELOPE_BYTES] as number) << 8) | (data[ENVELOPE_BYTES + 1] as number);
   return ENVELOPE_BYTES + HEADER_SIZE_BYTES + size;
-}
-
-function readU32(bytes: Uint8Array, at: number): number {
-  return (
-    (((bytes[at] as number) << 24) |
-      ((bytes[at + 1] as number) << 16) |
-      ((bytes[at + 2] as number) << 8) |
-      (bytes[at + 3] as number)) >>>
-    0
-  );
 }

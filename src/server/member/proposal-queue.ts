@@ -1,4 +1,3 @@
-import { readU32 } from '../../base/bytes/big-endian.js';
 import type { Env } from '../../base/env/env.js';
 import type { ProposeResult } from '../../raft/types.js';
 import type { RpcError } from '../../rpc/service.js';
