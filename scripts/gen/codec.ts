@@ -371,11 +371,11 @@ function emitDecode(out: string[], m: MessageModel): void {
     '    const tag = r.tag(end);',
   );
   if (m.fields.length === 0) {
-    out.push('    r.skip(tag, end, depth);', '  }', '}', '');
+    out.push('    r.skip(tag, end);', '  }', '}', '');
   } else {
     out.push('    switch (tag) {');
     for (const f of m.fields) emitCase(out, m, f);
-    out.push('      default:', '        r.skip(tag, end, depth);', '    }', '  }', '}', '');
+    out.push('      default:', '        r.skip(tag, end);', '    }', '  }', '}', '');
   }
   out.push(
     `export function decode${m.name}(buf: Uint8Array, start = 0, end = buf.length): ${m.name} {`,

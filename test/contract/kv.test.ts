@@ -1,5 +1,13 @@
 import { expect } from 'chai';
-import { CompareResult, CompareTarget, type RangeResponse } from '../../src/gen/rpc.js';
+import { FieldWriter } from '../../src/base/bytes/field-writer.js';
+import {
+  CompareResult,
+  CompareTarget,
+  encodeTxnRequest,
+  type RangeResponse,
+  type TxnRequestInit,
+  type TxnResponse,
+} from '../../src/gen/rpc.js';
 import {
   bytes,
   describeForAll,
@@ -19,6 +27,16 @@ const COMPACTED = '11 etcdserver: mvcc: required revision has been compacted';
 const FUTURE = '11 etcdserver: mvcc: required revision is a future revision';
 const ALL = Uint8Array.of(0);
 
+/** Field numbers of TxnRequest.success and RequestOp.request_txn. */
+const SUCCESS_OF_TXN = 2;
+const TXN_OF_OP = 4;
+
+function field(id: number, content: Uint8Array): Uint8Array {
+  const w = new FieldWriter(content.length + 16);
+  w.bytes(id, content);
+  return w.finish();
+}
+
 describeForAll('KV', (target: Target) => {
   const put = (key: string, value: string): Promise<number> =>
     target.client
@@ -29,6 +47,38 @@ describeForAll('KV', (target: Target) => {
     (await target.client.range({ key: bytes('none') })).header?.revision ?? 0;
 
   const keysOf = (reply: RangeResponse): string[] => reply.kvs.map((kv) => text(kv.key));
+
+  describe('nested transactions', () => {
+    const nested = (depth: number): TxnRequestInit => {
+      let txn: TxnRequestInit = { success: [{ requestPut: { key: bytes('deep') } }] };
+      for (let i = 1; i < depth; i++) txn = { success: [{ requestTxn: txn }] };
+      return txn;
+    };
+
+    it('are taken as deep as one transaction may have operations', async () => {
+      for (const depth of [60, 128]) {
+        let reply: TxnResponse | undefined = await target.client.txn(nested(depth));
+        let levels = 0;
+        for (; reply !== undefined; reply = reply.responses[0]?.responseTxn) {
+          expect([reply.succeeded, reply.responses.length]).to.deep.equal([true, 1]);
+          levels++;
+        }
+        expect(levels).to.equal(depth);
+      }
+    });
+
+    it('are refused when deeper, however much', async () => {
+      for (const depth of [129, 499, 501, 1000, 5000]) {
+        // Encoded from the inside: the codec recurses.
+        let txn = encodeTxnRequest({ success: [{ requestPut: { key: bytes('deep') } }] });
+        for (let i = 1; i < depth; i++) {
+          txn = field(SUCCESS_OF_TXN, field(TXN_OF_OP, txn));
+        }
+        const asked = target.client.unary('/etcdserverpb.KV/Txn', txn);
+        expect(await refusal(asked), `${depth} deep`).to.equal(TOO_MANY);
+      }
+    });
+  });
 
   describe('refusals', () => {
     const key = bytes('refused');

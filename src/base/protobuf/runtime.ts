@@ -17,8 +17,16 @@ export class DecodeError extends Error {
   override name = 'DecodeError';
 }
 
-/** Messages may contain messages to this depth, unknown groups included. */
-export const MAX_DEPTH = 100;
+/** The message contains messages to a greater depth than MAX_DEPTH. */
+export class NestingError extends DecodeError {
+  override name = 'NestingError';
+}
+
+/**
+ * Messages may contain messages to this depth: transactions 500 deep, where a server with etcd's default of 128 for
+ * --max-txn-ops takes 128. Whatever walks a decoded message recurses; the stack holds eight times as much.
+ */
+export const MAX_DEPTH = 1000;
 
 /** The value of an absent bytes field. */
 export const EMPTY_BYTES: Uint8Array = new Uint8Array(0);
@@ -127,8 +135,13 @@ export class Reader {
     return text(this.buf, start, stop);
   }
 
-  /** Passes over a field this program does not know; `depth` bounds groups within groups. */
-  skip(tag: number, end: number, depth: number): void {
+  /** Passes over a field this program does not know. */
+  skip(tag: number, end: number): void {
+    if ((tag & 7) === 3) this.skipGroup(tag, end);
+    else this.skipPlain(tag, end);
+  }
+
+  private skipPlain(tag: number, end: number): void {
     switch (tag & 7) {
       case 0:
         this.varint(end);
@@ -138,9 +151,6 @@ export class Reader {
         return;
       case 2:
         this.pos = this.stop(end);
-        return;
-      case 3:
-        this.skipGroup(tag, end, depth);
         return;
       case 5:
         this.advance(4, end);
@@ -174,15 +184,22 @@ export class Reader {
     return n | (b << 14);
   }
 
-  private skipGroup(start: number, end: number, depth: number): void {
-    if (depth <= 0) throw tooDeep();
+  /** Groups may contain groups to any depth, as for etcd; those that are open are kept in a list, not on the stack. */
+  private skipGroup(first: number, end: number): void {
+    const open = [first];
     while (this.pos < end) {
       const tag = this.tag(end);
-      if ((tag & 7) === 4) {
-        if (tag !== start + 1) throw new DecodeError('group ends with another number');
-        return;
+      switch (tag & 7) {
+        case 3:
+          open.push(tag);
+          break;
+        case 4:
+          if (tag - 1 !== open.pop()) throw new DecodeError('group ends with another number');
+          if (open.length === 0) return;
+          break;
+        default:
+          this.skipPlain(tag, end);
       }
-      this.skip(tag, end, depth - 1);
     }
     throw truncated();
   }
@@ -244,8 +261,8 @@ function truncated(): DecodeError {
   return new DecodeError('message is truncated');
 }
 
-export function tooDeep(): DecodeError {
-  return new DecodeError('message is nested too deeply');
+export function tooDeep(): NestingError {
+  return new NestingError('message is nested too deeply');
 }
 
 function text(buf: Uint8Array, start: number, stop: number): string {

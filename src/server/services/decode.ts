@@ -1,8 +1,13 @@
-import { DecodeError } from '../../base/protobuf/runtime.js';
+import { NestingError, DecodeError } from '../../base/protobuf/runtime.js';
+import { errors } from '../contract/errors.js';
 import { RpcError, Status } from '../../rpc/service.js';
 
-/** The refusal of a message that is not of its type: what grpc-go answers. */
+/**
+ * The refusal of a message that is not of its type: what grpc-go answers. Only transactions contain messages of their
+ * own type, and etcd refuses those that are too deep for the number of their operations.
+ */
 export function malformed(error: DecodeError): RpcError {
+  if (error instanceof NestingError) return errors.tooManyOps;
   return new RpcError(Status.internal, `grpc: error unmarshalling request: ${error.message}`);
 }
 
