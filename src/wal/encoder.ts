@@ -1,4 +1,5 @@
 import { crc32c } from '../base/bytes/crc32c.js';
+import { invariant } from '../base/invariant.js';
 import type { Entry, HardState, SnapshotMeta } from '../raft/types.js';
 import { EntryType } from '../raft/types.js';
 import {
@@ -15,10 +16,8 @@ import {
   snapshotPayloadBytes,
   viewOf,
 } from './format.js';
+import { ENCODER_BYTES, ENCODER_RETAINED_BYTES } from './limits.js';
 
-const INITIAL_BYTES = 64 * 1024;
-/** A buffer grown beyond this by one large batch is given back after it. */
-const RETAINED_BYTES = 8 * 1024 * 1024;
 /** Most a record can take besides its payload: header, padding to 8, and the rest of a sector it may not begin in. */
 const RECORD_OVERHEAD_BYTES = RECORD_HEADER_BYTES + 8 + RECORD_HEADER_BYTES;
 
@@ -51,17 +50,19 @@ export interface SealFields {
 export class BatchEncoder {
   /** Link of the last record written: header CRC. */
   link = 0;
-  private buffer = new Uint8Array(INITIAL_BYTES);
+  private buffer = new Uint8Array(ENCODER_BYTES);
   private view = viewOf(this.buffer);
   private pos = 0;
   private salt = 0;
   private batch = 0;
   private records = 0;
   private linkBefore = 0;
+  private bound = 0;
 
   begin(boundBytes: number, link: number, batch: number, salt: number): void {
     if (boundBytes > this.buffer.length)
       this.replaceBuffer(alignSector(Math.max(boundBytes, 2 * this.buffer.length)));
+    this.bound = boundBytes;
     this.pos = 0;
     this.link = link;
     this.linkBefore = link;
@@ -120,12 +121,13 @@ export class BatchEncoder {
 
   /** What was built. Valid until the next `begin` or `release`. */
   bytes(): Uint8Array {
+    invariant(this.pos <= this.bound, 'a batch is no longer than what was announced for it');
     return this.buffer.subarray(0, this.pos);
   }
 
   /** Gives back an unusually large buffer once its bytes are written. */
   release(): void {
-    if (this.buffer.length > RETAINED_BYTES) this.replaceBuffer(INITIAL_BYTES);
+    if (this.buffer.length > ENCODER_RETAINED_BYTES) this.replaceBuffer(ENCODER_BYTES);
   }
 
   private replaceBuffer(sizeBytes: number): void {

@@ -1,4 +1,6 @@
-/** What a log says about itself when it cannot be trusted, and what the operator can do about it. */
+/** The refusals of a log, and what the operator can do about each. */
+import type { NewerFormat } from './format.js';
+import { FORMAT_VERSION, OLDEST_FORMAT_VERSION } from './format.js';
 
 export interface DamageDetails {
   /** What was found, one sentence without a full stop. */
@@ -33,9 +35,23 @@ export class WalDamaged extends Error implements DamageDetails {
   }
 }
 
-/** The log belongs to another member or cluster, or to another version of the program. It was left as it is. */
+/** The log belongs to another member or cluster. It was left as it is. */
 export class WalForeign extends Error {
   override name = 'WalForeign';
+}
+
+/** A newer mainstay wrote the log. It was left as it is. */
+export class WalNewer extends Error {
+  override name = 'WalNewer';
+  readonly nextStep: string;
+
+  constructor(path: string, found: NewerFormat) {
+    super(
+      `the write-ahead log ${path} has format ${found.version}: a newer mainstay wrote it, ` +
+        `and this one reads formats ${OLDEST_FORMAT_VERSION} to ${FORMAT_VERSION}`,
+    );
+    this.nextStep = `start this member with mainstay ${found.readableSince} or newer`;
+  }
 }
 
 /** What the operator of a damaged log can do, as lines of text. */

@@ -57,7 +57,17 @@ export const RecordType = {
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 
 const SEGMENT_MAGIC = 'mainswal';
-const FORMAT_VERSION = 1;
+/**
+ * Format of the segments written here. In format 2 entries may carry the versioned command envelope; the bytes around
+ * them are those of format 1, which mainstay 0.1 wrote.
+ */
+export const FORMAT_VERSION = 2;
+/** Oldest format read here. */
+export const OLDEST_FORMAT_VERSION = 1;
+/** First release that reads FORMAT_VERSION, for the refusal of an older one: major, minor, patch. */
+const READABLE_SINCE = [0, 2, 0] as const;
+/** Where a header names it; with magic, version, length and CRC the part that no later format may change. */
+const READABLE_SINCE_AT = 104;
 const HEADER_FIXED_BYTES = 156;
 const HEADER_CRC_BYTES = 4;
 const U32 = 2 ** 32;
@@ -70,6 +80,7 @@ export const NO_SNAPSHOT: SnapshotMeta = {
 };
 
 export interface SegmentHeader {
+  readonly version: number;
   readonly identity: WalIdentity;
   readonly seq: number;
   /** Index after the last entry when the segment was begun. */
@@ -178,7 +189,8 @@ export function segmentHeaderBytes(snapshot: SnapshotMeta): number {
  *   16  u64 cluster      24  u64 member           32  u64 sequence     40  u64 first index
  *   48  u64 file size    56  u32 link             60  u32 salt         64  u64 batch
  *   72  8 bytes trailer  80  u64 term             88  u64 vote         96  u64 commit
- *  104  28 bytes zero   132  marker payload       ..  u32 CRC32C of everything before
+ *  104  u16 major, u16 minor, u16 patch of the first release that reads the format, zero in format 1
+ *  110  22 bytes zero   132  marker payload       ..  u32 CRC32C of everything before
  */
 export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
   const bytes = new Uint8Array(segmentHeaderBytes(header.snapshot));
@@ -186,7 +198,7 @@ export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
   const markerAt = HEADER_FIXED_BYTES - 24;
   const crcAt = markerAt + snapshotPayloadBytes(header.snapshot.confState);
   for (let i = 0; i < SEGMENT_MAGIC.length; i++) bytes[i] = SEGMENT_MAGIC.charCodeAt(i);
-  view.setUint32(8, FORMAT_VERSION, true);
+  view.setUint32(8, header.version, true);
   view.setUint32(12, crcAt + HEADER_CRC_BYTES, true);
   view.setBigUint64(16, header.identity.clusterId, true);
   view.setBigUint64(24, header.identity.memberId, true);
@@ -200,6 +212,7 @@ export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
   putU64(view, 80, header.hardState.term);
   view.setBigUint64(88, header.hardState.vote, true);
   putU64(view, 96, header.hardState.commit);
+  READABLE_SINCE.forEach((part, i) => view.setUint16(READABLE_SINCE_AT + 2 * i, part, true));
   putSnapshot(view, markerAt, header.snapshot);
   view.setUint32(crcAt, crc32c(bytes, 0, 0, crcAt), true);
   return bytes;
@@ -208,7 +221,15 @@ export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
 export type HeaderReading =
   | { readonly kind: 'ok'; readonly header: SegmentHeader }
   | { readonly kind: 'damaged' }
-  | { readonly kind: 'version'; readonly version: number };
+  | NewerFormat;
+
+/** A sound header of a format that did not exist when this program was made. */
+export interface NewerFormat {
+  readonly kind: 'newer';
+  readonly version: number;
+  /** First release that reads it, as `1.2.3`. */
+  readonly readableSince: string;
+}
 
 export function decodeSegmentHeader(bytes: Uint8Array): HeaderReading {
   if (bytes.length < HEADER_FIXED_BYTES + HEADER_CRC_BYTES) return { kind: 'damaged' };
@@ -222,10 +243,15 @@ export function decodeSegmentHeader(bytes: Uint8Array): HeaderReading {
   const crcAt = length - HEADER_CRC_BYTES;
   if (view.getUint32(crcAt, true) !== crc32c(bytes, 0, 0, crcAt)) return { kind: 'damaged' };
   const version = view.getUint32(8, true);
-  if (version !== FORMAT_VERSION) return { kind: 'version', version };
+  if (version > FORMAT_VERSION) {
+    const parts = READABLE_SINCE.map((_, i) => view.getUint16(READABLE_SINCE_AT + 2 * i, true));
+    return { kind: 'newer', version, readableSince: parts.join('.') };
+  }
+  if (version < OLDEST_FORMAT_VERSION) return { kind: 'damaged' };
   const snapshot = getSnapshot(view, HEADER_FIXED_BYTES - 24, crcAt);
   if (snapshot === undefined) return { kind: 'damaged' };
   const header: SegmentHeader = {
+    version,
     identity: { clusterId: view.getBigUint64(16, true), memberId: view.getBigUint64(24, true) },
     seq: getU64(view, 32),
     firstIndex: getU64(view, 40),

@@ -1,15 +1,20 @@
 import type { Disk } from '../base/env/env.js';
+import { WalNewer } from './errors.js';
 import { decodeSegmentHeader, listSegments } from './format.js';
 import type { WalIdentity } from './types.js';
 
 /**
  * Whose log a directory holds, by the newest segment whose header can be read; undefined when there is none.
  * Lets a member with data know who it is without trusting its flags.
+ *
+ * Throws: WalNewer when a newer program wrote the newest of these, or the operating system's error.
  */
 export function readIdentity(disk: Disk, dir: string): WalIdentity | undefined {
   if (!disk.existsSync(dir)) return undefined;
   for (const file of listSegments(disk.readdirSync(dir)).reverse()) {
-    const reading = decodeSegmentHeader(disk.readFileSync(`${dir}/${file.name}`));
+    const path = `${dir}/${file.name}`;
+    const reading = decodeSegmentHeader(disk.readFileSync(path));
+    if (reading.kind === 'newer') throw new WalNewer(path, reading);
     if (reading.kind === 'ok') return reading.header.identity;
   }
   return undefined;

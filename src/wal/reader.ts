@@ -12,35 +12,27 @@
  *
  * Pure but for reading files; changes nothing on disk.
  */
-import { crc32c } from '../base/bytes/crc32c.js';
 import type { Disk } from '../base/env/env.js';
 import type { Entry, HardState, SnapshotMeta } from '../raft/types.js';
-import { EntryType } from '../raft/types.js';
+import type { Segment, Unreadable } from './batch-reader.js';
+import { contradiction, isEnd, laterBatch, readBatch } from './batch-reader.js';
+import { LogContent } from './content.js';
 import type { DamageDetails } from './errors.js';
-import { WalForeign } from './errors.js';
+import { WalForeign, WalNewer } from './errors.js';
 import type { SegmentFile, SegmentHeader } from './format.js';
 import {
-  NO_HARD_STATE,
-  NO_SNAPSHOT,
   RECORD_HEADER_BYTES,
-  RecordType,
-  SEAL_PAYLOAD_BYTES,
-  align8,
   alignSector,
   decodeSegmentHeader,
-  getSnapshot,
   getU64,
   isRecordHeader,
   listSegments,
-  recordStart,
   segmentHeaderBytes,
   viewOf,
 } from './format.js';
-import type { UnreadableRecord } from './tail.js';
 import { endOfContent, endsWithTrailer, hasMissingSector } from './tail.js';
 import type { WalOptions } from './types.js';
 
-const SLAB_BYTES = 256 * 1024;
 const NO_BYTES = new Uint8Array(0);
 
 export interface Damage extends DamageDetails {
@@ -88,56 +80,18 @@ export function scanLog(disk: Disk, options: WalOptions): Scan {
   return new Scanner(disk, options).run();
 }
 
-interface PendingRecord {
-  readonly type: number;
-  readonly index: number;
-  readonly term: number;
-  readonly start: number;
-  readonly length: number;
-}
-
-/** Why reading a batch stopped. */
-interface Unreadable extends UnreadableRecord {
-  readonly why: string;
-  /** The checksums agree but the content contradicts the log: no torn write looks like this. */
-  readonly contradiction: boolean;
-}
-
-interface Segment {
-  readonly file: SegmentFile;
-  readonly path: string;
-  readonly header: SegmentHeader;
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
-  readonly actualBytes: number;
-}
-
 class Scanner {
   private readonly disk: Disk;
   private readonly options: WalOptions;
+  private readonly content = new LogContent();
   private readonly segments: ScannedSegment[] = [];
   private leftovers: SegmentFile[] = [];
-  private entries: Entry[] = [];
-  /** Index before entries[0]. */
-  private base = 0;
-  private lastIndex = 0;
-  /** Where the log last began anew; no entry at or below it can follow. */
-  private restartIndex = 0;
-  private hardState = NO_HARD_STATE;
-  private snapshot = NO_SNAPSHOT;
-  private snapshotSeq = 0;
-  private batch = 0;
-  private link = 0;
   private position = 0;
   /** What ended the reading of the segment before. */
   private lastStop: Unreadable | null = null;
   private torn: TornTail | null = null;
   private damage: Damage | null = null;
   private highestAfterDamage = 0;
-  /** Entries up to here are covered by a marker already known, so their payloads are not kept. */
-  private keepAfter = 0;
-  private slab: Uint8Array = NO_BYTES;
-  private slabUsed = 0;
   private newestBytes: Uint8Array = NO_BYTES;
   private newestName = '';
 
@@ -155,21 +109,22 @@ class Scanner {
     }
     if (this.damage === null) this.checkWhole(files);
     if (this.damage !== null) this.surveyAfterDamage(files);
+    const { content } = this;
     return {
       segments: this.segments,
       leftovers: this.leftovers,
-      entries: this.entries.slice(Math.max(0, this.snapshot.index - this.base)),
-      hardState: this.hardState,
-      snapshot: this.snapshot,
-      lastIndex: this.lastIndex,
-      batch: this.batch,
-      link: this.link,
-      snapshotSeq: this.snapshotSeq,
+      entries: content.entries.slice(Math.max(0, content.snapshot.index - content.base)),
+      hardState: content.hardState,
+      snapshot: content.snapshot,
+      lastIndex: content.lastIndex,
+      batch: content.batch,
+      link: content.link,
+      snapshotSeq: content.snapshotSeq,
       position: this.position,
       torn: this.torn,
       damage: this.damage,
       highestAfterDamage: this.highestAfterDamage,
-      firstMissing: this.base > this.snapshot.index ? this.snapshot.index + 1 : 0,
+      firstMissing: content.base > content.snapshot.index ? content.snapshot.index + 1 : 0,
     };
   }
 
@@ -202,7 +157,7 @@ class Scanner {
     this.newestBytes = this.read(newest);
     this.newestName = newest.name;
     const reading = decodeSegmentHeader(this.newestBytes);
-    if (reading.kind === 'ok') this.keepAfter = reading.header.snapshot.index;
+    if (reading.kind === 'ok') this.content.keepAfter = reading.header.snapshot.index;
   }
 
   private damaged(
@@ -212,7 +167,7 @@ class Scanner {
     segment: number,
     cutOffset: number,
   ): void {
-    const firstLostIndex = this.lastIndex + 1;
+    const firstLostIndex = this.content.lastIndex + 1;
     this.damage ??= { path, offset, found, firstLostIndex, segment, cutOffset };
   }
 
@@ -221,18 +176,8 @@ class Scanner {
     if (segment === null) return;
     const header = segment.header;
     if (isFirst) {
-      this.base = header.firstIndex - 1;
-      this.lastIndex = this.base;
-      this.batch = header.batch;
-      this.link = header.link;
-      this.snapshot = header.snapshot;
-      this.snapshotSeq = header.seq;
-    } else if (
-      header.link !== this.link ||
-      header.batch !== this.batch ||
-      header.firstIndex !== this.lastIndex + 1 ||
-      header.snapshot.index !== this.snapshot.index
-    ) {
+      this.content.begin(segment);
+    } else if (!this.content.isContinuedBy(segment)) {
       const previous = this.segments[this.segments.length - 1];
       const where = previous === undefined ? file : previous.file;
       const why = this.lastStop?.why ?? 'batches are missing';
@@ -246,7 +191,7 @@ class Scanner {
       );
       return;
     }
-    this.hardState = header.hardState;
+    this.content.hardState = header.hardState;
     this.segments.push({ file, header });
     this.position = segmentHeaderBytes(header.snapshot);
     this.readBatches(segment, isLast);
@@ -266,11 +211,7 @@ class Scanner {
     const path = this.path(file);
     const raw = this.read(file);
     const reading = decodeSegmentHeader(raw);
-    if (reading.kind === 'version') {
-      throw new WalForeign(
-        `the write-ahead log ${path} has format version ${reading.version}, which this program cannot read`,
-      );
-    }
+    if (reading.kind === 'newer') throw new WalNewer(path, reading);
     if (reading.kind === 'damaged') {
       this.damaged(path, 0, 'the header of the segment is unreadable', file.seq, 0);
       return null;
@@ -305,14 +246,14 @@ class Scanner {
   private readBatches(segment: Segment, isLast: boolean): void {
     for (;;) {
       const start = this.position;
-      const stop = this.readBatch(segment, start);
+      const stop = this.takeBatch(segment, start);
       if (stop === null) continue;
       if (!isLast) {
         // The next header says whether this was the end of the segment.
         this.lastStop = stop;
         return;
       }
-      if (this.isEnd(segment, start)) {
+      if (isEnd(segment, start, this.content.link, this.content.batch)) {
         const found = `segment ${segment.file.seq + 1}, which followed this one, is missing`;
         this.damaged(segment.path, start, found, segment.file.seq, start);
         return;
@@ -322,176 +263,15 @@ class Scanner {
     }
   }
 
-  private isEnd(segment: Segment, at: number): boolean {
-    const { bytes, view, header } = segment;
-    return (
-      isRecordHeader(bytes, view, at, header.salt) &&
-      (view.getUint32(at, true) & 0xff) === RecordType.end &&
-      view.getUint32(at + 24, true) === this.link &&
-      view.getUint32(at + 32, true) === this.batch >>> 0
-    );
-  }
-
   /** Reads one batch at `start` and takes its content over; otherwise says what could not be read. */
-  private readBatch(segment: Segment, start: number): Unreadable | null {
-    const { bytes, view, header } = segment;
-    const batch = (this.batch + 1) >>> 0;
-    const pending: PendingRecord[] = [];
-    let link = this.link;
-    let offset = start;
-    for (;;) {
-      const at = recordStart(offset);
-      if (!isRecordHeader(bytes, view, at, header.salt)) {
-        return { at, why: 'a record header is unreadable', payloadBytes: 0, contradiction: false };
-      }
-      const type = view.getUint32(at, true) & 0xff;
-      const length = view.getUint32(at + 4, true);
-      const payloadAt = at + RECORD_HEADER_BYTES;
-      if (view.getUint32(at + 24, true) !== link || view.getUint32(at + 32, true) !== batch) {
-        return contradiction(at, 'a record does not continue the record before it');
-      }
-      if (!this.isPossibleLength(type, length) || payloadAt + length > bytes.length) {
-        return contradiction(at, `a record has the impossible type ${type} or length ${length}`);
-      }
-      if (crc32c(bytes, 0, payloadAt, payloadAt + length) !== view.getUint32(at + 28, true)) {
-        return {
-          at,
-          why: 'a record has a wrong checksum',
-          payloadBytes: length,
-          contradiction: false,
-        };
-      }
-      const record = {
-        type,
-        index: getU64(view, at + 8),
-        term: getU64(view, at + 16),
-        start: payloadAt,
-        length,
-      };
-      link = view.getUint32(at + 36, true);
-      offset = align8(payloadAt + length);
-      if (type !== RecordType.seal) {
-        pending.push(record);
-        continue;
-      }
-      const sealed = this.takeBatch(segment, pending, record);
-      if (sealed !== null) return contradiction(at, sealed);
-      this.link = link;
-      this.position = alignSector(offset);
-      return null;
-    }
-  }
-
-  private isPossibleLength(type: number, length: number): boolean {
-    switch (type) {
-      case RecordType.normalEntry:
-      case RecordType.confChangeEntry:
-        return length <= this.options.maxEntryBytes;
-      case RecordType.marker:
-      case RecordType.restart:
-        return length >= 24;
-      case RecordType.seal:
-        return length === SEAL_PAYLOAD_BYTES;
-      default:
-        return false;
-    }
-  }
-
-  /** Takes the batch over, or says what contradicts the log; what was taken until then does not matter after damage. */
-  private takeBatch(
-    segment: Segment,
-    records: readonly PendingRecord[],
-    seal: PendingRecord,
-  ): string | null {
-    const { view } = segment;
-    const at = seal.start;
-    const lastBefore = this.lastIndex;
-    let firstIndex = 0;
-    let problem: string | null = null;
-    for (let i = 0; i < records.length && problem === null; i++) {
-      const record = records[i] as PendingRecord;
-      if (record.type === RecordType.marker || record.type === RecordType.restart) {
-        problem = this.takeMarker(segment, record);
-      } else {
-        if (firstIndex === 0) firstIndex = record.index;
-        problem = this.takeEntry(segment, record);
-      }
-    }
-    const commit = getU64(view, at + 40);
-    if (
-      problem === null &&
-      (getU64(view, at) !== this.batch + 1 ||
-        getU64(view, at + 8) !== firstIndex ||
-        getU64(view, at + 16) !== this.lastIndex ||
-        view.getUint32(at + 48, true) !== records.length ||
-        view.getUint32(at + 52, true) !== this.link ||
-        commit > this.lastIndex)
-    ) {
-      problem = 'a seal does not fit its batch';
-    }
-    if (problem !== null) {
-      this.lastIndex = lastBefore;
-      return problem;
-    }
-    this.batch++;
-    this.hardState = {
-      term: getU64(view, at + 24),
-      vote: view.getBigUint64(at + 32, true),
-      commit,
-    };
+  private takeBatch(segment: Segment, start: number): Unreadable | null {
+    const { content } = this;
+    const read = readBatch(segment, start, content.link, content.batch);
+    if ('why' in read) return read;
+    const problem = content.take(segment, read);
+    if (problem !== null) return contradiction(read.seal.start - RECORD_HEADER_BYTES, problem);
+    this.position = read.end;
     return null;
-  }
-
-  private takeMarker(segment: Segment, record: PendingRecord): string | null {
-    const snapshot = getSnapshot(segment.view, record.start, record.start + record.length);
-    if (snapshot === undefined) return 'a snapshot marker is malformed';
-    if (record.type === RecordType.restart) {
-      this.entries = [];
-      this.base = snapshot.index;
-      this.lastIndex = snapshot.index;
-      this.restartIndex = snapshot.index;
-    } else if (snapshot.index > this.lastIndex) {
-      return `a snapshot marker names entry ${snapshot.index}, which the log does not hold`;
-    }
-    this.snapshot = snapshot;
-    this.snapshotSeq = segment.file.seq;
-    return null;
-  }
-
-  private takeEntry(segment: Segment, record: PendingRecord): string | null {
-    const index = record.index;
-    if (index > this.lastIndex + 1 || index <= this.restartIndex) {
-      return `entry ${index} does not follow entry ${this.lastIndex}`;
-    }
-    if (index <= this.base) {
-      // The entries it replaces began in a segment that was released since; what precedes it is there too.
-      this.entries = [];
-      this.base = index - 1;
-    } else if (index <= this.lastIndex) {
-      this.entries.length = index - this.base - 1;
-    }
-    const data =
-      index > this.keepAfter
-        ? this.copyPayload(segment.bytes, record.start, record.length)
-        : NO_BYTES;
-    const type = record.type === RecordType.normalEntry ? EntryType.normal : EntryType.confChange;
-    this.entries.push({ term: record.term, index, type, data });
-    this.lastIndex = index;
-    return null;
-  }
-
-  /** Copies into slabs, so that a few entries do not keep a whole segment's bytes in memory. */
-  private copyPayload(bytes: Uint8Array, start: number, length: number): Uint8Array {
-    if (length === 0) return NO_BYTES;
-    if (length > SLAB_BYTES / 4) return bytes.slice(start, start + length);
-    if (this.slabUsed + length > this.slab.length) {
-      this.slab = new Uint8Array(SLAB_BYTES);
-      this.slabUsed = 0;
-    }
-    const copy = this.slab.subarray(this.slabUsed, this.slabUsed + length);
-    copy.set(bytes.subarray(start, start + length));
-    this.slabUsed += length;
-    return copy;
   }
 
   /** The newest segment could not be read beyond `start`; see the head of this file for the reasoning. */
@@ -500,7 +280,7 @@ class Scanner {
     const end = endOfContent(bytes, start);
     if (end === start) return;
     const found = (why: string): void => this.damaged(path, stop.at, why, file.seq, start);
-    const later = this.laterBatch(segment, start);
+    const later = laterBatch(segment, start, (this.content.batch + 1) >>> 0);
     if (later >= 0)
       return found(
         `${stop.why}, although an intact record of a later batch follows at offset ${later}`,
@@ -512,18 +292,6 @@ class Scanner {
     this.torn = { segment: file.seq, offset: start, bytes: bytes.slice(start, end) };
   }
 
-  /** Offset of the first intact record header after `start` that belongs to a batch after the next one, or -1. */
-  private laterBatch(segment: Segment, start: number): number {
-    const { bytes, view, header } = segment;
-    const next = (this.batch + 1) >>> 0;
-    for (let at = start; at + RECORD_HEADER_BYTES <= bytes.length; at += 8) {
-      if (!isRecordHeader(bytes, view, at, header.salt)) continue;
-      const ahead = (view.getUint32(at + 32, true) - next) | 0;
-      if (ahead > 0) return at;
-    }
-    return -1;
-  }
-
   /** Checks that concern the log as a whole, once every segment was read. */
   private checkWhole(files: readonly SegmentFile[]): void {
     const newest = this.segments[this.segments.length - 1];
@@ -532,25 +300,26 @@ class Scanner {
         this.damaged(this.options.dir, 0, 'the directory holds no segment', 0, 0);
       return;
     }
+    const { base, snapshot, hardState, lastIndex } = this.content;
     const path = this.path(newest.file);
     const seq = newest.file.seq;
-    if (this.base > this.snapshot.index) {
+    if (base > snapshot.index) {
       const oldest = this.segments[0] ?? newest;
-      const found = `the entries from ${this.snapshot.index + 1} to ${this.base} are missing`;
+      const found = `the entries from ${snapshot.index + 1} to ${base} are missing`;
       this.damage = {
         path: this.path(oldest.file),
         offset: 0,
         found,
-        firstLostIndex: this.snapshot.index + 1,
+        firstLostIndex: snapshot.index + 1,
         segment: oldest.file.seq,
         cutOffset: 0,
       };
       return;
     }
-    const witness = Math.max(this.options.witnessIndex, this.hardState.commit);
-    if (witness > this.lastIndex) {
+    const witness = Math.max(this.options.witnessIndex, hardState.commit);
+    if (witness > lastIndex) {
       const tail = this.torn === null ? '' : ' and is followed by an unreadable batch';
-      const found = `the log ends with entry ${this.lastIndex}${tail}, but entry ${witness} is known to have been in it`;
+      const found = `the log ends with entry ${lastIndex}${tail}, but entry ${witness} is known to have been in it`;
       this.damaged(path, this.position, found, seq, this.position);
       this.torn = null;
     }
@@ -571,8 +340,4 @@ class Scanner {
       }
     }
   }
-}
-
-function contradiction(at: number, why: string): Unreadable {
-  return { at, why, payloadBytes: 0, contradiction: true };
 }

@@ -1,10 +1,16 @@
 import type { DiskFile, Env } from '../base/env/env.js';
 import type { SegmentHeader } from './format.js';
-import { SPARE_NAME, TRAILER_BYTES, encodeSegmentHeader, segmentName } from './format.js';
+import {
+  FORMAT_VERSION,
+  SPARE_NAME,
+  TRAILER_BYTES,
+  encodeSegmentHeader,
+  segmentName,
+} from './format.js';
 import type { WalIdentity } from './types.js';
 
 /** What the writer knows about a segment; salt and trailer are drawn anew for each. */
-export type SegmentFields = Omit<SegmentHeader, 'identity' | 'salt' | 'trailer'>;
+export type SegmentFields = Omit<SegmentHeader, 'version' | 'identity' | 'salt' | 'trailer'>;
 
 export interface OpenSegment {
   readonly header: SegmentHeader;
@@ -16,7 +22,7 @@ export function newHeader(env: Env, identity: WalIdentity, fields: SegmentFields
   const trailer = new Uint8Array(TRAILER_BYTES);
   // Two bits set in every byte at least, so that damage to one bit cannot make a byte zero.
   for (let i = 0; i < TRAILER_BYTES; i++) trailer[i] = (env.randomU32() & 0xff) | 0x81;
-  return { identity, salt: env.randomU32(), trailer, ...fields };
+  return { version: FORMAT_VERSION, identity, salt: env.randomU32(), trailer, ...fields };
 }
 
 /** Makes a segment that no other precedes. It has its name only once its header is durable, and both are on return. */

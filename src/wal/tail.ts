@@ -1,4 +1,6 @@
+import { invariant } from '../base/invariant.js';
 import { RECORD_HEADER_BYTES, SECTOR_BYTES, TRAILER_BYTES, alignSector } from './format.js';
+import { TRAILER_WRONG_BITS } from './limits.js';
 
 /** Where a record that cannot be read lies; `payloadBytes` is 0 when not even its header can be. */
 export interface UnreadableRecord {
@@ -15,6 +17,7 @@ function isZeroSector(bytes: Uint8Array, at: number): boolean {
 
 /** Offset after the last byte that is not zero, or `start`. Requires: `start` on a sector boundary. */
 export function endOfContent(bytes: Uint8Array, start: number): number {
+  invariant(start % SECTOR_BYTES === 0, 'content is measured from a sector boundary');
   let sector = alignSector(bytes.length) - SECTOR_BYTES;
   while (sector >= start && isZeroSector(bytes, sector)) sector -= SECTOR_BYTES;
   if (sector < start) return start;
@@ -36,7 +39,7 @@ export function endsWithTrailer(bytes: Uint8Array, end: number, trailer: Uint8Ar
     let difference = (bytes[end - TRAILER_BYTES + i] ?? 0) ^ (trailer[i] ?? 0);
     for (; difference !== 0; difference &= difference - 1) wrong++;
   }
-  return wrong <= 8;
+  return wrong <= TRAILER_WRONG_BITS;
 }
 
 /** Whether a sector that the unreadable record needs is all zero, as if it never reached the disk. */

@@ -1,3 +1,5 @@
+import { invariant } from '../base/invariant.js';
+
 /**
  * Terms of the log's entries as runs of equal terms: a handful of numbers for any number of entries.
  *
@@ -6,9 +8,17 @@
 export class TermRuns {
   private readonly firsts: number[] = [];
   private readonly terms: number[] = [];
+  private last: number;
+
+  /** `last`: index of the log's last entry. */
+  constructor(last: number) {
+    this.last = last;
+  }
 
   /** Records the entry and forgets every entry with its index or a higher one. */
   append(index: number, term: number): void {
+    invariant(index <= this.last + 1, 'the terms of a log have no gap');
+    this.last = index;
     const { firsts, terms } = this;
     while (firsts.length > 0 && (firsts[firsts.length - 1] as number) >= index) {
       firsts.pop();
@@ -21,6 +31,7 @@ export class TermRuns {
 
   /** Requires: `index` not above the last entry. Undefined when the entry precedes what is known. */
   termAt(index: number): number | undefined {
+    invariant(index <= this.last, 'the term of an entry beyond the last one is asked for');
     for (let i = this.firsts.length - 1; i >= 0; i--) {
       if ((this.firsts[i] as number) <= index) return this.terms[i];
     }
@@ -35,7 +46,9 @@ export class TermRuns {
     this.terms.splice(0, gone);
   }
 
-  clear(): void {
+  /** Forgets everything: the log begins anew after entry `last`. */
+  clear(last: number): void {
+    this.last = last;
     this.firsts.length = 0;
     this.terms.length = 0;
   }

@@ -12,11 +12,9 @@ export interface WalOptions {
   readonly identity: WalIdentity;
   /** Bytes; 64 MiB in production, small in tests and the simulator. */
   readonly segmentBytes: number;
-  /** Largest entry payload accepted; a longer length field in a file is damage, not a size. */
-  readonly maxEntryBytes: number;
   /**
    * Highest entry index that another durable store (the backend's consistent index) proves to have been
-   * in the log; a log that ends before it has lost data (4.3).
+   * in the log; a log that ends before it has lost data.
    */
   readonly witnessIndex: number;
   /** Durations of fdatasync and group commits, for metrics. Seconds and bytes. */

@@ -20,30 +20,21 @@ import type { HardState, SnapshotMeta } from '../raft/types.js';
 import { BatchEncoder, SEAL_BOUND, entriesBound, snapshotBound } from './encoder.js';
 import { WalDamaged } from './errors.js';
 import {
-  END_RESERVE_BYTES,
   NO_HARD_STATE,
   NO_SNAPSHOT,
-  SPARE_NAME,
-  TORN_TAIL_NAME,
   alignSector,
-  encodeSegmentHeader,
   listSegments,
   segmentHeaderBytes,
-  segmentName,
 } from './format.js';
-import type { Scan } from './reader.js';
+import { openNewest } from './newest-segment.js';
+import { FIRST_SEGMENT_BYTES, GROUP_BYTES, MAX_ENTRY_BYTES } from './limits.js';
 import { scanLog } from './reader.js';
 import type { OpenSegment } from './segment.js';
+import type { KnownSegment } from './segment-chain.js';
+import { SegmentChain } from './segment-chain.js';
 import { createSegmentSync, newHeader, removeSpare } from './segment.js';
 import { TermRuns } from './term-runs.js';
 import type { WalBatch, WalOptions, WalRecovery, WalWriter } from './types.js';
-
-/** A log begins with a small segment and doubles up to `segmentBytes`, so that small deployments stay small. */
-const FIRST_SEGMENT_BYTES = 4 * 1024 * 1024;
-/** A group commit takes no further batches beyond this, so that encoding it does not hold up the event loop. */
-const GROUP_BYTES = 4 * 1024 * 1024;
-/** Segments that a release always leaves. */
-const KEPT_SEGMENTS = 2;
 
 interface QueuedBatch {
   readonly batch: WalBatch;
@@ -55,21 +46,9 @@ interface QueuedBatch {
   readonly lastIndex: number;
 }
 
-interface KnownSegment {
-  readonly seq: number;
-  readonly firstIndex: number;
-  readonly path: string;
-  readonly sizeBytes: number;
-}
-
-interface Spare {
-  readonly file: DiskFile;
-  readonly sizeBytes: number;
-}
-
 interface StartState {
   readonly segment: OpenSegment;
-  readonly segments: KnownSegment[];
+  readonly known: KnownSegment[];
   readonly position: number;
   readonly link: number;
   readonly batch: number;
@@ -85,9 +64,7 @@ export class Wal implements WalWriter {
   private readonly options: WalOptions;
   private readonly encoder = new BatchEncoder();
 
-  private segment: OpenSegment;
-  /** Oldest first; the last is `segment`. */
-  private readonly segments: KnownSegment[];
+  private readonly chain: SegmentChain;
   private position: number;
   private link: number;
   private batch: number;
@@ -113,11 +90,6 @@ export class Wal implements WalWriter {
   private writtenLast: number;
   private sealedHardState: HardState;
 
-  private spare: Spare | null = null;
-  private isMakingSpare = false;
-  private afterSpare: (() => void) | null = null;
-  private releaseIndex = 0;
-  private isReleasing = false;
   private closeDone: Done | null = null;
   private isClosed = false;
 
@@ -149,7 +121,7 @@ export class Wal implements WalWriter {
     const segment = createSegmentSync(env, dir, header);
     return new Wal(env, options, {
       segment,
-      segments: [{ seq: 1, firstIndex: 1, path: segment.path, sizeBytes: header.sizeBytes }],
+      known: [{ seq: 1, firstIndex: 1, path: segment.path, sizeBytes: header.sizeBytes }],
       position: segmentHeaderBytes(NO_SNAPSHOT),
       link: 0,
       batch: 0,
@@ -157,14 +129,15 @@ export class Wal implements WalWriter {
       hardState: NO_HARD_STATE,
       snapshot: NO_SNAPSHOT,
       snapshotSeq: 0,
-      terms: new TermRuns(),
+      terms: new TermRuns(0),
     });
   }
 
   /**
-   * Reads the log, cuts off a torn tail (a copy of it is kept in torn-tail.bin) and continues behind the last intact batch.
+   * Reads the log, cuts off a torn tail (a copy of it is kept in torn-tail.bin) and continues behind the last intact
+   * batch; a log of an older format goes on in a segment of the current one.
    *
-   * Throws: WalDamaged, WalForeign, or the operating system's error; the log is unchanged then.
+   * Throws: WalDamaged, WalForeign, WalNewer, or the operating system's error; the log is unchanged then.
    */
   static open(env: Env, options: WalOptions): { wal: Wal; recovery: WalRecovery } {
     const scan = scanLog(env.disk, options);
@@ -173,20 +146,13 @@ export class Wal implements WalWriter {
     invariant(newest !== undefined, 'a scan without damage found a segment');
     removeSpare(env, options.dir);
     for (const file of scan.leftovers) env.disk.unlinkSync(`${options.dir}/${file.name}`);
-    const path = `${options.dir}/${newest.file.name}`;
-    const file = env.disk.openSync(path);
-    cutTornTail(env, options.dir, file, scan);
-    const terms = new TermRuns();
+    const terms = new TermRuns(scan.lastIndex);
     for (const entry of scan.entries) terms.append(entry.index, entry.term);
+    const { segment, known, position } = openNewest(env, options, scan, newest);
     const wal = new Wal(env, options, {
-      segment: { header: newest.header, path, file },
-      segments: scan.segments.map(({ file: f, header }) => ({
-        seq: f.seq,
-        firstIndex: f.firstIndex,
-        path: `${options.dir}/${f.name}`,
-        sizeBytes: header.sizeBytes,
-      })),
-      position: scan.position,
+      segment,
+      known,
+      position,
       link: scan.link,
       batch: scan.batch,
       lastIndex: scan.lastIndex,
@@ -208,8 +174,16 @@ export class Wal implements WalWriter {
   private constructor(env: Env, options: WalOptions, start: StartState) {
     this.env = env;
     this.options = options;
-    this.segment = start.segment;
-    this.segments = start.segments;
+    this.chain = new SegmentChain({
+      env,
+      options,
+      current: start.segment,
+      known: start.known,
+      fail: (what, cause) => this.fail(what, cause),
+      onIdle: () => {
+        if (this.closeDone !== null) this.startGroup();
+      },
+    });
     this.position = start.position;
     this.link = start.link;
     this.batch = start.batch;
@@ -224,9 +198,7 @@ export class Wal implements WalWriter {
 
   /** Bytes of all segments, preallocated space included. */
   get sizeBytes(): number {
-    let sum = 0;
-    for (const segment of this.segments) sum += segment.sizeBytes;
-    return sum;
+    return this.chain.sizeBytes;
   }
 
   /**
@@ -253,7 +225,7 @@ export class Wal implements WalWriter {
         `entry ${entry.index} appended after entry ${this.appendedLast}`,
       );
       invariant(
-        entry.data.length <= this.options.maxEntryBytes,
+        entry.data.length <= MAX_ENTRY_BYTES,
         `entry ${entry.index} is larger than the log accepts`,
       );
       this.terms.append(entry.index, entry.term);
@@ -266,8 +238,7 @@ export class Wal implements WalWriter {
   }
 
   release(index: number): void {
-    if (index > this.releaseIndex) this.releaseIndex = index;
-    this.releaseNext();
+    this.chain.release(index, this.snapshot, this.snapshotSeq);
   }
 
   close(done: Done): void {
@@ -287,16 +258,19 @@ export class Wal implements WalWriter {
 
   /** Returns whether the snapshot contradicts or exceeds the log and therefore replaces it. */
   private takeSnapshot(snapshot: SnapshotMeta): boolean {
-    const known = this.terms.termAt(snapshot.index);
-    const restart =
-      snapshot.index > this.appendedLast || (known !== undefined && known !== snapshot.term);
+    const restart = snapshot.index > this.appendedLast || this.contradicts(snapshot);
     if (restart) {
       this.appendedLast = snapshot.index;
-      this.terms.clear();
+      this.terms.clear(snapshot.index);
     } else {
       this.terms.dropBefore(snapshot.index);
     }
     return restart;
+  }
+
+  private contradicts(snapshot: SnapshotMeta): boolean {
+    const known = this.terms.termAt(snapshot.index);
+    return known !== undefined && known !== snapshot.term;
   }
 
   private startGroup(): void {
@@ -307,8 +281,7 @@ export class Wal implements WalWriter {
     }
     this.isBusy = true;
     const bound = this.takeGroup();
-    if (this.position + alignSector(bound) + END_RESERVE_BYTES <= this.segment.header.sizeBytes)
-      this.writeGroup(bound);
+    if (this.chain.fits(this.position, bound)) this.writeGroup(bound);
     else this.rotate(bound);
   }
 
@@ -334,7 +307,8 @@ export class Wal implements WalWriter {
   }
 
   private writeGroup(bound: number): void {
-    const { encoder, group, segment } = this;
+    const { encoder, group } = this;
+    const segment = this.chain.current;
     let firstIndex = 0;
     let lastIndex = this.writtenLast;
     encoder.begin(bound, this.link, this.batch + 1, segment.header.salt);
@@ -368,7 +342,7 @@ export class Wal implements WalWriter {
   private readonly onSynced: Done = (error) => {
     if (error !== null)
       this.fail(
-        `cannot write ${this.groupBytes} bytes durably at offset ${this.position} of ${this.segment.path}`,
+        `cannot write ${this.groupBytes} bytes durably at offset ${this.position} of ${this.chain.current.path}`,
         error,
       );
     if (this.options.noFsync !== true)
@@ -383,154 +357,54 @@ export class Wal implements WalWriter {
       const snapshot = finished[i]?.batch.snapshot ?? null;
       if (snapshot === null) continue;
       this.snapshot = snapshot;
-      this.snapshotSeq = this.segment.header.seq;
+      this.snapshotSeq = this.chain.current.header.seq;
     }
-    if (this.position * 2 > this.segment.header.sizeBytes) this.makeSpare(this.nextSizeBytes());
+    this.chain.prepare(this.position);
     // What waits goes to the disk first; the callbacks below may take their time.
     this.isBusy = false;
     this.startGroup();
     for (let i = 0; i < finished.length; i++) finished[i]?.done(null);
   };
 
-  private nextSizeBytes(): number {
-    return alignSector(Math.min(this.options.segmentBytes, 2 * this.segment.header.sizeBytes));
-  }
-
-  private makeSpare(sizeBytes: number): void {
-    if (this.isMakingSpare || this.spare !== null) return;
-    this.isMakingSpare = true;
-    const path = this.sparePath();
-    this.env.disk.create(path, sizeBytes, (error, file) => {
-      if (file === null) this.fail(`cannot create ${path} with ${sizeBytes} bytes`, error);
-      this.spare = { file, sizeBytes };
-      this.isMakingSpare = false;
-      const next = this.afterSpare;
-      this.afterSpare = null;
-      if (next !== null) next();
-      else if (this.closeDone !== null) this.startGroup();
-    });
-  }
-
-  private sparePath(): string {
-    return `${this.options.dir}/${SPARE_NAME}`;
-  }
-
   /** Begins a segment that can take a batch of `bound` bytes, then writes the waiting group into it. */
   private rotate(bound: number): void {
-    const needed = segmentHeaderBytes(this.snapshot) + alignSector(bound) + END_RESERVE_BYTES;
-    const spare = this.spare;
-    if (spare === null) {
-      this.afterSpare = () => this.rotate(bound);
-      this.makeSpare(Math.max(needed, this.nextSizeBytes()));
-      return;
-    }
-    this.spare = null;
-    if (spare.sizeBytes < needed) {
-      spare.file.closeSync();
-      this.env.disk.unlink(this.sparePath(), (error) => {
-        if (error !== null) this.fail(`cannot remove ${this.sparePath()}`, error);
-        this.rotate(bound);
-      });
-      return;
-    }
-    this.installSpare(spare, bound);
-  }
-
-  /**
-   * Order matters for a crash at any point: the header is durable before the file gets its name, the name is durable
-   * before the old segment says that another follows, and both before anything is acknowledged from the new one.
-   */
-  private installSpare(spare: Spare, bound: number): void {
-    const { disk } = this.env;
-    const header = newHeader(this.env, this.options.identity, {
-      seq: this.segment.header.seq + 1,
-      firstIndex: this.writtenLast + 1,
-      sizeBytes: spare.sizeBytes,
-      link: this.link,
-      batch: this.batch,
-      hardState: this.sealedHardState,
-      snapshot: this.snapshot,
-    });
-    const path = `${this.options.dir}/${segmentName(header.seq, header.firstIndex)}`;
-    const old = this.segment;
-    this.inTurn(
-      `cannot begin segment ${path}`,
-      [
-        (done) => this.writeTo(spare.file, encodeSegmentHeader(header), 0, done),
-        (done) => disk.rename(this.sparePath(), path, done),
-        (done) => disk.syncDir(this.options.dir, done),
-        (done) => this.writeTo(old.file, this.encodeEnd(), this.position, done),
-      ],
-      () => {
-        old.file.closeSync();
-        this.segment = { header, path, file: spare.file };
-        this.segments.push({
-          seq: header.seq,
-          firstIndex: header.firstIndex,
-          path,
-          sizeBytes: header.sizeBytes,
-        });
-        this.position = segmentHeaderBytes(header.snapshot);
-        this.releaseNext();
-        this.writeGroup(bound);
+    const rotation = {
+      batchBytes: bound,
+      point: {
+        firstIndex: this.writtenLast + 1,
+        link: this.link,
+        batch: this.batch,
+        hardState: this.sealedHardState,
+        snapshot: this.snapshot,
       },
-    );
+      end: this.encodeEnd(),
+      endPosition: this.position,
+    };
+    this.chain.rotate(rotation, () => {
+      this.position = segmentHeaderBytes(this.snapshot);
+      this.release(0);
+      this.writeGroup(bound);
+    });
   }
 
   private encodeEnd(): Uint8Array {
-    this.encoder.begin(SEAL_BOUND, this.link, this.batch, this.segment.header.salt);
+    const { header } = this.chain.current;
+    this.encoder.begin(SEAL_BOUND, this.link, this.batch, header.salt);
     this.encoder.end(this.writtenLast);
     return this.encoder.bytes();
   }
 
-  private inTurn(
-    failure: string,
-    steps: readonly ((done: Done) => void)[],
-    finished: () => void,
-  ): void {
-    const run = (i: number): void => {
-      const step = steps[i];
-      if (step === undefined) return finished();
-      step((error) => {
-        if (error !== null) this.fail(failure, error);
-        run(i + 1);
-      });
-    };
-    run(0);
-  }
-
-  /** Removes the oldest segment if nothing needs it, then the next. A failure costs disk space and nothing else. */
-  private releaseNext(): void {
-    if (this.isReleasing || this.isClosed || this.segments.length <= KEPT_SEGMENTS) return;
-    const oldest = this.segments[0] as KnownSegment;
-    const next = this.segments[1] as KnownSegment;
-    const needed = Math.min(this.releaseIndex, this.snapshot.index);
-    if (next.firstIndex - 1 > needed || oldest.seq >= this.snapshotSeq) return;
-    this.isReleasing = true;
-    this.segments.shift();
-    this.env.disk.unlink(oldest.path, () => {
-      this.isReleasing = false;
-      this.releaseNext();
-      if (this.closeDone !== null) this.startGroup();
-    });
-  }
-
   private finishClosing(): void {
     const done = this.closeDone;
-    if (done === null || this.isClosed || this.isMakingSpare || this.isReleasing) return;
+    if (done === null || this.isClosed || this.chain.isBusy) return;
     if (!this.hardStateIsWritten) {
       this.isBusy = true;
-      if (
-        this.position + alignSector(SEAL_BOUND) + END_RESERVE_BYTES <=
-        this.segment.header.sizeBytes
-      )
-        this.writeGroup(SEAL_BOUND);
+      if (this.chain.fits(this.position, SEAL_BOUND)) this.writeGroup(SEAL_BOUND);
       else this.rotate(SEAL_BOUND);
       return;
     }
     this.isClosed = true;
-    this.spare?.file.closeSync();
-    this.segment.file.closeSync();
+    this.chain.close();
     done(null);
   }
 
@@ -547,15 +421,4 @@ export class Wal implements WalWriter {
 function boundedCommit(hardState: HardState, lastIndex: number): HardState {
   if (hardState.commit <= lastIndex) return hardState;
   return { term: hardState.term, vote: hardState.vote, commit: lastIndex };
-}
-
-function cutTornTail(env: Env, dir: string, file: DiskFile, scan: Scan): void {
-  if (scan.torn === null) return;
-  try {
-    env.disk.writeFileSync(`${dir}/${TORN_TAIL_NAME}`, scan.torn.bytes);
-  } catch {
-    // The copy is for people who investigate a crash; a full disk must not keep the member from starting.
-  }
-  file.writeSync(new Uint8Array(alignSector(scan.torn.bytes.length)), scan.torn.offset);
-  file.datasyncSync();
 }

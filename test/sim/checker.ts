@@ -320,7 +320,6 @@ export class Checker {
       dir: '/data/member/wal',
       identity: { clusterId: member.clusterId, memberId: member.memberId },
       segmentBytes: 64 * 1024,
-      maxEntryBytes: 2 * 1024 * 1024,
       witnessIndex: 0,
     });
     return recovery;

@@ -13,7 +13,6 @@ export function walOptions(overrides: Partial<WalOptions> = {}): WalOptions {
     dir: DIR,
     identity: { clusterId: 0xc1n, memberId: 0xa1n },
     segmentBytes: 8192,
-    maxEntryBytes: 100_000,
     witnessIndex: 0,
     ...overrides,
   };

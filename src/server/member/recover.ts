@@ -21,8 +21,6 @@ import type { MemberOptions } from './options.js';
 
 /** Stands for the bootstrap itself, so that the first leader's term is 2, as etcd's is. */
 const BOOTSTRAP_TERM = 1;
-/** Room an entry's envelope and framing may add to a request that is exactly at the limit. */
-const ENTRY_OVERHEAD_BYTES = 1024;
 
 export interface RecoveredMember {
   readonly identity: WalIdentity;
@@ -75,7 +73,6 @@ export function recover(
       dir: dirs.walDir,
       identity: { clusterId: identity.clusterId, memberId: identity.memberId },
       segmentBytes: options.segmentBytes,
-      maxEntryBytes: options.maxRequestBytes + ENTRY_OVERHEAD_BYTES,
       witnessIndex: backend.appliedIndex,
       noFsync: options.noFsync,
       ...(options.onWalSync === undefined ? {} : { onSync: options.onWalSync }),

@@ -23,8 +23,6 @@ export interface LogRepairResult {
   readonly isStartable: boolean;
 }
 
-/** More than any member can have been configured to accept, so that no intact entry is taken for damage. */
-const MAX_ENTRY_BYTES = 512 * 1024 * 1024;
 
 /**
  * Repairs the log of a stopped member that has no peers, so that it can start from what is left.
@@ -59,7 +57,6 @@ export async function repairMemberLog(options: LogRepairOptions): Promise<LogRep
         dir: dirs.walDir,
         identity,
         segmentBytes: SEGMENT_BYTES,
-        maxEntryBytes: MAX_ENTRY_BYTES,
         witnessIndex: image?.index ?? 0,
       },
       image,
