@@ -111,8 +111,9 @@ export class MemoryDisk implements Disk {
   /** Replaces content behind the back of whoever owns the file, durably: rot, or a meddling hand. */
   tamper(path: string, bytes: Uint8Array): void {
     const inode = this.inode(path);
-    inode.current = bytes.slice();
-    inode.durable = bytes.slice();
+    // A Buffer's slice would share memory with the caller.
+    inode.current = new Uint8Array(bytes);
+    inode.durable = new Uint8Array(bytes);
     inode.dirty.clear();
   }
 

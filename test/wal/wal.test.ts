@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createNodeEnv } from '../../src/base/env/node.js';
 import { WalForeign } from '../../src/wal/errors.js';
+import { MAX_ENTRY_BYTES } from '../../src/wal/limits.js';
 import type { WalBatch } from '../../src/wal/types.js';
 import { Wal } from '../../src/wal/wal.js';
 import { seededU32 } from '../support/memory-env.js';
@@ -170,9 +171,10 @@ describe('Wal', () => {
     expect(() => wal.append(batchOf({ entries: [entry(2)] }), true, () => undefined)).to.throw(
       /entry 2 appended after entry 0/,
     );
-    expect(() =>
-      wal.append(batchOf({ entries: [entry(1, 1, 100_001)] }), true, () => undefined),
-    ).to.throw(/larger/);
+    const tooLong = { ...entry(1), data: new Uint8Array(MAX_ENTRY_BYTES + 1) };
+    expect(() => wal.append(batchOf({ entries: [tooLong] }), true, () => undefined)).to.throw(
+      /larger/,
+    );
   });
 
   it('releases whole segments below the marker, never the newest two nor the one with the newest marker', () => {
