@@ -74,9 +74,23 @@ export function dataDirFailure(dir: string, cause: unknown): StartupError {
         { cause },
       );
     case 'ENOSPC':
+    case 'EDQUOT':
       return new StartupError(
         `no space is left on the disk that holds ${dir}`,
         'free some space, or choose a place on another disk with --data-dir',
+        { cause },
+      );
+    case 'EMFILE':
+    case 'ENFILE':
+      return new StartupError(
+        `there are no file descriptors left to open the files in ${dir}`,
+        'raise the limit of open files (ulimit -n, LimitNOFILE of a systemd unit)',
+        { cause },
+      );
+    case 'EIO':
+      return new StartupError(
+        `the disk that holds ${dir} reports an error`,
+        'check the disk (dmesg, smartctl); restore the data from a backup when it is lost',
         { cause },
       );
     default:

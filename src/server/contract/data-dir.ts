@@ -9,12 +9,14 @@ export const SEGMENT_BYTES = 64 * 1024 * 1024;
  * switched to by replacing CURRENT.
  */
 export class DataDir {
+  readonly dataDir: string;
   readonly memberDir: string;
   readonly walDir: string;
   private readonly disk: Disk;
 
   constructor(disk: Disk, dataDir: string, walDir?: string) {
     this.disk = disk;
+    this.dataDir = dataDir;
     this.memberDir = `${dataDir}/member`;
     this.walDir = walDir ?? `${this.memberDir}/wal`;
   }

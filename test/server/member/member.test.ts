@@ -6,6 +6,7 @@ import {
   encodeTxnRequest,
 } from '../../../src/gen/rpc.js';
 import { message, MessageType } from '../../../src/raft/types.js';
+import type { StartupError } from '../../../src/base/flags/startup-error.js';
 import { errors } from '../../../src/server/contract/errors.js';
 import { CommandKind } from '../../../src/server/contract/command.js';
 import { Machine, MemberBench } from './member-bench.js';
@@ -48,7 +49,7 @@ describe('Member', () => {
     const again = new MemberBench(machine, 1, { walDir: '/elsewhere' });
     machine.env.settle();
     expect(again.member).to.equal(undefined);
-    expect(again.error?.message).to.include('--wal-dir');
+    expect((again.error as StartupError).nextStep).to.include('--wal-dir');
     machine.crash(true);
     expect(lone(machine).running.store.currentRevision).to.equal(2);
   });
