@@ -20,6 +20,7 @@ const never = (name, from, to, comment) => ({ name, severity: 'error', comment, 
 const SERVER_FOLDERS = [
   'contract',
   'config',
+  'directory',
   'peer',
   'membership',
   'upkeep',
@@ -31,6 +32,7 @@ const SERVER_FOLDERS = [
   'member',
   'services',
   'http',
+  'startup',
   'offline',
 ];
 

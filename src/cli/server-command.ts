@@ -31,12 +31,14 @@ export async function runServerCommand(argv: readonly string[]): Promise<number>
     process.stderr.write(formatStartupError(error));
     return 1;
   }
-  log.info('ready to serve client requests', {
-    name: parsed.config.name,
-    'member-id': server.memberId,
-    'client-urls': server.clientUrls,
-    'took-ms': Math.round(performance.now() - startedMs),
-  });
+  void server.ready.then(() =>
+    log.info('ready to serve client requests', {
+      name: parsed.config.name,
+      'member-id': server.memberId,
+      'client-urls': server.clientUrls,
+      'took-ms': Math.round(performance.now() - startedMs),
+    }),
+  );
   stopOnSignals(server, log);
   await server.closed;
   log.flush();

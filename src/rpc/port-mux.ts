@@ -6,8 +6,9 @@
  * `SNIFF_TIMEOUT_MS` is closed; closing the listener closes connections still undecided, and only those.
  * Does not serve anything itself. Called by the member for each of its client URLs.
  */
-import * as net from 'node:net';
+import type * as net from 'node:net';
 import * as tls from 'node:tls';
+import { BoundPort } from '../base/net/bound-port.js';
 import type { RpcTransport } from './service.js';
 import type { TransportEnv } from './transport.js';
 
@@ -19,10 +20,8 @@ const PREFACE_START = Buffer.from('PRI ', 'latin1');
 const ALPN_PROTOCOLS = ['h2', 'http/1.1'];
 const NO_BYTES = new Uint8Array(0);
 
-export interface MuxOptions {
+export interface MuxParts {
   readonly env: TransportEnv;
-  /** A TCP address (port 0 for any), or the path of a unix socket. */
-  readonly listen: { readonly host: string; readonly port: number } | { readonly path: string };
   readonly transport: RpcTransport;
   /**
    * Receives a socket that speaks HTTP/1.1 and must listen for its data before it returns, as the 'connection'
@@ -31,63 +30,66 @@ export interface MuxOptions {
   readonly onHttp?: (socket: net.Socket) => void;
   /** Makes the port a TLS port; protocols for ALPN are added unless given. */
   readonly tls?: tls.TlsOptions;
-  /** Connections beyond this are closed at once. */
-  readonly maxConnections?: number;
+}
+
+export interface MuxOptions extends MuxParts {
+  /** A TCP address (port 0 for any), or the path of a unix socket. */
+  readonly listen: net.ListenOptions;
 }
 
 export interface MuxListener {
-  /** The listener itself, for instance to replace its certificate with `setSecureContext`. */
-  readonly server: net.Server;
   /** The bound port; 0 for a unix socket. */
   readonly port: number;
   /** Stops listening and closes connections whose protocol is not known yet; `done` runs when the port is free. */
   close(done: () => void): void;
 }
 
-/** Starts listening; `done` receives the listener, or the operating system's error. */
+/** Binds and serves; `done` receives the listener, or the operating system's error. */
 export function listenMux(
   options: MuxOptions,
   done: (error: Error | null, listener: MuxListener | null) => void,
 ): void {
-  const undecided = new Set<net.Socket>();
-  const onSocket = (socket: net.Socket): void => sniff(socket, options, undecided);
   // Plain HTTP/1.1 clients may close their side and still read; on TLS a half-open socket would only outlast its handshake.
-  const server =
-    options.tls === undefined
-      ? net.createServer({ noDelay: true, allowHalfOpen: true }, onSocket)
-      : tls.createServer(
-          {
-            ALPNProtocols: ALPN_PROTOCOLS,
-            handshakeTimeout: TLS_HANDSHAKE_TIMEOUT_MS,
-            ...options.tls,
-            noDelay: true,
-          },
-          onSocket,
-        );
-  if (options.maxConnections !== undefined) server.maxConnections = options.maxConnections;
-  // A failed handshake is the client's affair; the TLS layer has closed the socket already.
-  server.on('tlsClientError', () => {});
-  const onListenError = (error: Error): void => done(error, null);
-  server.once('error', onListenError);
-  server.listen(options.listen, () => {
-    server.removeListener('error', onListenError);
-    // Accept errors (for instance no free descriptor) leave the listener usable.
-    server.on('error', () => {});
-    const address = server.address();
-    const port = address !== null && typeof address === 'object' ? address.port : 0;
-    done(null, {
-      server,
-      port,
-      close(closed: () => void): void {
-        server.close();
-        for (const socket of undecided) socket.destroy();
-        closed();
-      },
-    });
-  });
+  BoundPort.bind(
+    { where: options.listen, allowHalfOpen: options.tls === undefined },
+    (error, port) => {
+      if (port === null) done(error, null);
+      else done(null, serveMux(port, options));
+    },
+  );
 }
 
-function sniff(socket: net.Socket, options: MuxOptions, undecided: Set<net.Socket>): void {
+/** Serves the connections of a port that is bound already. */
+export function serveMux(port: BoundPort, parts: MuxParts): MuxListener {
+  const undecided = new Set<net.Socket>();
+  const onSocket = (socket: net.Socket): void => sniff(socket, parts, undecided);
+  const tlsServer = parts.tls === undefined ? undefined : secured(parts.tls, onSocket);
+  port.accept(
+    tlsServer === undefined ? onSocket : (socket) => void tlsServer.emit('connection', socket),
+  );
+  return {
+    port: port.address?.port ?? 0,
+    close(closed: () => void): void {
+      port.close();
+      for (const socket of undecided) socket.destroy();
+      closed();
+    },
+  };
+}
+
+/** Speaks TLS on the sockets given to it with `emit('connection', socket)`; it does not listen. */
+function secured(options: tls.TlsOptions, onSocket: (socket: tls.TLSSocket) => void): tls.Server {
+  const handshakeTimeout = TLS_HANDSHAKE_TIMEOUT_MS;
+  const server = tls.createServer(
+    { ALPNProtocols: ALPN_PROTOCOLS, handshakeTimeout, ...options },
+    onSocket,
+  );
+  // A failed handshake is the client's affair; the TLS layer has closed the socket already.
+  server.on('tlsClientError', () => {});
+  return server;
+}
+
+function sniff(socket: net.Socket, options: MuxParts, undecided: Set<net.Socket>): void {
   if (socket instanceof tls.TLSSocket && socket.alpnProtocol === 'h2') {
     options.transport.accept(socket, NO_BYTES);
     return;

@@ -5,9 +5,11 @@ import type { Bootstrap } from '../contract/bootstrap.js';
 /**
  * Asks the other members of a new cluster, before a member without data joins it, whether they have seen this member
  * before. One that has lost its data must not come back under its old id: it could vote twice in a term and would
- * acknowledge again what it no longer holds (R34).
+ * acknowledge again what it no longer holds (Ongaro, "Consensus: Bridging Theory and Practice", 3.8).
  *
- * Nobody answering is the ordinary case, a cluster that is just being started.
+ * Nobody answering is the ordinary case, a cluster that is just being started. An address where another cluster
+ * answers is as good as one where nobody does: this member waits, as etcd's do, so that a cluster can be rebuilt in
+ * place, one member after the other.
  */
 const ASK_TIMEOUT_MS = 1000;
 
@@ -17,22 +19,14 @@ interface MemberEntry {
   readonly hasStarted: boolean;
 }
 
-/**
- * Throws: StartupError when a peer belongs to another cluster, or knows this member as one that has started already.
- */
+/** Throws: StartupError when a peer of the same cluster knows this member as one that has started already. */
 export async function refuseIfBootstrapped(bootstrap: Bootstrap, dataDir: string): Promise<void> {
   const urls = bootstrap.members
     .filter((member) => member.id !== bootstrap.memberId)
     .flatMap((member) => member.peerURLs);
   const answers = await Promise.all(urls.map((url) => ask(url)));
   for (const answer of answers) {
-    if (answer === undefined) continue;
-    if (answer.clusterId !== idText(bootstrap.clusterId)) {
-      throw new StartupError(
-        `${answer.url} belongs to another cluster (${answer.clusterId}; the flags of this member describe ${idText(bootstrap.clusterId)})`,
-        'give all members the same --initial-cluster and --initial-cluster-token, or use other peer URLs',
-      );
-    }
+    if (answer?.clusterId !== idText(bootstrap.clusterId)) continue;
     const own = answer.members.find((member) => member.id === bootstrap.memberId.toString());
     if (own?.hasStarted === true) {
       throw new StartupError(
@@ -44,7 +38,6 @@ export async function refuseIfBootstrapped(bootstrap: Bootstrap, dataDir: string
 }
 
 interface Answer {
-  readonly url: string;
   readonly clusterId: string;
   readonly members: readonly MemberEntry[];
 }
@@ -54,7 +47,7 @@ async function ask(url: string): Promise<Answer | undefined> {
     const response = await fetch(`${url}/members`, { signal: AbortSignal.timeout(ASK_TIMEOUT_MS) });
     const clusterId = response.headers.get('x-etcd-cluster-id');
     if (!response.ok || clusterId === null) return undefined;
-    return { url, clusterId, members: entriesOf(await response.text()) };
+    return { clusterId, members: entriesOf(await response.text()) };
   } catch {
     // Not running, not reachable, or not a member: it has nothing to say against this start.
     return undefined;

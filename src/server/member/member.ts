@@ -158,6 +158,7 @@ export class Member {
       proposals: this.proposals,
       leadership: this.leadership,
       cluster,
+      onPublished: options.onPublished,
     });
     this.revoker = new LeaseRevoker(this.roles, { checkpoint: options.leaseCheckpoint });
     this.snapshots = this.createSnapshots(recovered);
@@ -255,7 +256,7 @@ export class Member {
     onSlowApply: (ms, entries) => reportSlowApply(this.options, ms, entries),
   };
 
-  /** Starts listening to peers and taking part. `done` reports a peer port that cannot be used. */
+  /** Begins to accept peers and to take part. */
   start(done: (error: Error | null) => void): void {
     const handler = peerHandler({
       log: this.options.log,

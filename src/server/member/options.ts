@@ -50,4 +50,6 @@ export interface MemberOptions {
   readonly onSnapshotSent?: SnapshotOutcome;
   readonly onSnapshotReceived?: SnapshotOutcome;
   readonly onRemoved?: () => void;
+  /** The cluster has a leader and has recorded this member's name and client URLs. */
+  readonly onPublished?: () => void;
 }

@@ -17,6 +17,8 @@ export interface PublisherParts {
   readonly proposals: Proposals;
   readonly leadership: Leadership;
   readonly cluster: Pick<ClusterView, 'clusterVersion'>;
+  /** Runs once the log holds this member's attributes and they are applied here. */
+  readonly onPublished: (() => void) | undefined;
 }
 
 /** Tells the cluster about this member through the log: its name and client URLs; as leader, the cluster's version. */
@@ -38,7 +40,8 @@ export class Publisher {
     const { env, memberId, name, clientUrls, proposals } = this.p;
     const request = encodeMemberAttributesCommand({ memberId, name, clientUrls: [...clientUrls] });
     proposals.propose(CommandKind.memberAttributes, request, (error) => {
-      if (error !== null && !this.isStopped) env.after(RETRY_MS, this.publishAttributes);
+      if (error === null) this.p.onPublished?.();
+      else if (!this.isStopped) env.after(RETRY_MS, this.publishAttributes);
     });
   };
 

@@ -23,7 +23,6 @@ export interface LogRepairResult {
   readonly isStartable: boolean;
 }
 
-
 /**
  * Repairs the log of a stopped member that has no peers, so that it can start from what is left.
  *

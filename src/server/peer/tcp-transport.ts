@@ -12,8 +12,9 @@
  *
  * Called by the member; `codec.ts` and `frames.ts` describe the bytes.
  */
-import * as net from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Done, Env, Timer } from '../../base/env/env.js';
+import type { BoundPort } from '../../base/net/bound-port.js';
 import type { MemberId, Message } from '../../raft/types.js';
 import type { PeerContext, PeerIdentity, PeerLog, PeerMetrics } from './context.js';
 import { PING_INTERVAL_MS, idText } from './context.js';
@@ -32,15 +33,15 @@ const MAX_LOGGED_REFUSALS = 100;
 export interface TcpPeerTransportOptions {
   readonly env: Env;
   readonly identity: PeerIdentity;
-  /** Port 0 picks one; see `listenAddresses`. */
-  readonly listen: readonly { readonly host: string; readonly port: number }[];
+  /** Bound already; the transport accepts on them from `start` on and closes them. */
+  readonly ports: readonly BoundPort[];
   readonly serverVersion: string;
   readonly log: PeerLog;
   /**
    * Takes over a socket that speaks HTTP/1.1 and listens for its data before it returns, as the 'connection' event of
    * a node:http server does. Without it such sockets are closed.
    */
-  readonly onHttp?: (socket: net.Socket) => void;
+  readonly onHttp?: (socket: Socket) => void;
   readonly metrics?: PeerMetrics;
 }
 
@@ -57,7 +58,6 @@ export class TcpPeerTransport implements PeerTransport {
   private readonly options: TcpPeerTransportOptions;
   private readonly env: Env;
   private context: PeerContext | null = null;
-  private readonly servers: net.Server[] = [];
   private readonly links = new Map<MemberId, PeerLink>();
   private removed = new Set<MemberId>();
   private readonly incoming = new Set<IncomingConnection>();
@@ -75,14 +75,9 @@ export class TcpPeerTransport implements PeerTransport {
     this.env = options.env;
   }
 
-  /** Where the transport listens, in the order of the `listen` option. */
-  get listenAddresses(): readonly net.AddressInfo[] {
-    const addresses: net.AddressInfo[] = [];
-    for (const server of this.servers) {
-      const address = server.address();
-      if (address !== null && typeof address !== 'string') addresses.push(address);
-    }
-    return addresses;
+  /** Where the transport listens, in the order of the `ports` option. */
+  get listenAddresses(): readonly AddressInfo[] {
+    return this.options.ports.map((port) => port.address).filter((a) => a !== undefined);
   }
 
   start(handler: PeerHandler, done: Done): void {
@@ -100,7 +95,8 @@ export class TcpPeerTransport implements PeerTransport {
       },
     };
     this.scheduleTick();
-    this.listenFrom(0, done);
+    for (const port of this.options.ports) port.accept((socket) => this.onSocket(socket));
+    done(null);
   }
 
   setPeers(peers: readonly PeerAddress[], removed: readonly MemberId[]): void {
@@ -176,7 +172,7 @@ export class TcpPeerTransport implements PeerTransport {
     this.isClosed = true;
     this.ticker?.cancel();
     // Sockets handed to `onHttp` may outlive this; the port itself is free at once.
-    for (const server of this.servers) server.close();
+    for (const port of this.options.ports) port.close();
     for (const link of this.links.values()) link.stop();
     this.links.clear();
     for (const sender of [...this.sending]) sender.stop();
@@ -190,23 +186,7 @@ export class TcpPeerTransport implements PeerTransport {
     return this.context;
   }
 
-  private listenFrom(i: number, done: Done): void {
-    const where = this.options.listen[i];
-    if (where === undefined || this.isClosed) return done(null);
-    const server = net.createServer({ noDelay: true }, (socket) => this.onSocket(socket));
-    const onError = (error: Error): void => this.close(() => done(error));
-    server.once('error', onError);
-    server.listen({ host: where.host, port: where.port }, () => {
-      server.removeListener('error', onError);
-      server.on('error', (error) => {
-        this.options.log('warn', 'accepting a peer connection failed', { error: error.message });
-      });
-      this.listenFrom(i + 1, done);
-    });
-    this.servers.push(server);
-  }
-
-  private onSocket(socket: net.Socket): void {
+  private onSocket(socket: Socket): void {
     const context = this.context;
     if (context === null || this.isClosed || this.undecided.size >= MAX_UNDECIDED) {
       socket.destroy();

@@ -1,5 +1,6 @@
 import type { AddressInfo, Socket } from 'node:net';
 import type { Env } from '../../../src/base/env/env.js';
+import { BoundPort } from '../../../src/base/net/bound-port.js';
 import { createNodeEnv } from '../../../src/base/env/node.js';
 import type { Message } from '../../../src/raft/types.js';
 import type { PeerMetrics } from '../../../src/server/peer/context.js';
@@ -72,7 +73,6 @@ export interface NodeOptions {
 /** A transport and everything its handler was told. */
 export class TestNode implements PeerHandler {
   readonly id: bigint;
-  readonly transport: TcpPeerTransport;
   readonly metrics = new CountingMetrics();
   readonly logs: LogLine[] = [];
   readonly messages: { readonly from: bigint; readonly message: Message }[] = [];
@@ -87,22 +87,37 @@ export class TestNode implements PeerHandler {
   ) => void = (_kind, body, reply) => reply(null, body);
   private isClosed = false;
 
+  private readonly options: NodeOptions;
+  private running: TcpPeerTransport | undefined;
+
   constructor(id: bigint, options: NodeOptions = {}) {
     this.id = id;
-    this.transport = new TcpPeerTransport({
+    this.options = options;
+  }
+
+  get transport(): TcpPeerTransport {
+    if (this.running === undefined) throw new Error('the node is not started');
+    return this.running;
+  }
+
+  async start(): Promise<this> {
+    const { options } = this;
+    const where = { host: options.host ?? '127.0.0.1', port: options.port ?? 0 };
+    const bound = await new Promise<BoundPort>((resolve, reject) => {
+      BoundPort.bind({ where }, (error, port) => (port === null ? reject(error) : resolve(port)));
+    });
+    const transport = new TcpPeerTransport({
       env: options.env ?? createNodeEnv(),
-      identity: { clusterId: options.clusterId ?? CLUSTER, memberId: id, incarnation: 1 },
-      listen: [{ host: options.host ?? '127.0.0.1', port: options.port ?? 0 }],
+      identity: { clusterId: options.clusterId ?? CLUSTER, memberId: this.id, incarnation: 1 },
+      ports: [bound],
       serverVersion: 'test',
       log: (level, msg, fields = {}) => this.logs.push({ level, msg, fields }),
       metrics: this.metrics,
       ...(options.onHttp === undefined ? {} : { onHttp: options.onHttp }),
     });
-  }
-
-  start(): Promise<this> {
+    this.running = transport;
     return new Promise((resolve, reject) => {
-      this.transport.start(this, (error) => (error === null ? resolve(this) : reject(error)));
+      transport.start(this, (error) => (error === null ? resolve(this) : reject(error)));
     });
   }
 

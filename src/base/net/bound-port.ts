@@ -1,0 +1,87 @@
+import * as net from 'node:net';
+
+/** Connections that wait while a port is bound and nobody accepts; further ones are closed at once. */
+const MAX_WAITING = 512;
+
+export interface BoundPortOptions {
+  readonly where: net.ListenOptions;
+  /** Lets a caller go on reading after it has said all. */
+  readonly allowHalfOpen?: boolean;
+}
+
+/**
+ * A port that is bound before there is anybody to serve it, so that a port that is taken is found before anything is
+ * written. Connections wait, unread, until `accept` is called.
+ */
+export class BoundPort {
+  private readonly server: net.Server;
+  private waiting: net.Socket[] = [];
+  private onSocket: ((socket: net.Socket) => void) | null = null;
+
+  /** `done` receives the port, or the operating system's error. */
+  static bind(
+    options: BoundPortOptions,
+    done: (error: Error | null, port: BoundPort | null) => void,
+  ): void {
+    const port = new BoundPort(options);
+    const { server } = port;
+    const refuse = (error: Error): void => done(error, null);
+    server.once('error', refuse);
+    server.listen(options.where, () => {
+      server.removeListener('error', refuse);
+      // A connection that cannot be accepted (for instance no free descriptor) leaves the port usable.
+      server.on('error', () => {});
+      done(null, port);
+    });
+  }
+
+  private constructor({ allowHalfOpen = false }: BoundPortOptions) {
+    this.server = net.createServer(
+      // Unread until it is handed over: node:http reads the handle itself, past what a stream has buffered.
+      { noDelay: true, pauseOnConnect: true, allowHalfOpen },
+      (socket) => this.arrive(socket),
+    );
+  }
+
+  /** Where the port is; undefined for a unix socket. */
+  get address(): net.AddressInfo | undefined {
+    const address = this.server.address();
+    return address === null || typeof address === 'string' ? undefined : address;
+  }
+
+  /** Hands over the connections that wait and all that come. `onSocket` listens for data before it returns. */
+  accept(onSocket: (socket: net.Socket) => void): void {
+    this.onSocket = onSocket;
+    const { waiting } = this;
+    this.waiting = [];
+    for (const socket of waiting) {
+      socket.removeListener('error', ignore);
+      this.handOver(socket, onSocket);
+    }
+  }
+
+  /** Frees the port at once. Connections that wait are closed, those handed over are not. */
+  close(): void {
+    this.server.close();
+    for (const socket of this.waiting) socket.destroy();
+    this.waiting = [];
+  }
+
+  private arrive(socket: net.Socket): void {
+    if (this.onSocket !== null) return this.handOver(socket, this.onSocket);
+    socket.on('error', ignore);
+    if (this.waiting.length < MAX_WAITING) this.waiting.push(socket);
+    else socket.destroy();
+  }
+
+  private handOver(socket: net.Socket, onSocket: (socket: net.Socket) => void): void {
+    if (socket.destroyed) return;
+    onSocket(socket);
+    socket.resume();
+  }
+}
+
+/** A waiting connection that fails is found destroyed when it would be handed over. */
+function ignore(): void {
+  return undefined;
+}

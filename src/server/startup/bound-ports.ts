@@ -1,0 +1,55 @@
+import { listenFailure } from '../../base/flags/startup-error.js';
+import type { ServerUrl } from '../../base/flags/url.js';
+import { BoundPort } from '../../base/net/bound-port.js';
+import type { ServerConfig } from '../config/server-config.js';
+
+/**
+ * Every port of a member, bound before the member writes anything and before anybody is served: a port that is taken
+ * ends the start while nothing has happened yet.
+ */
+export class BoundPorts {
+  readonly peer: BoundPort[] = [];
+  readonly client: BoundPort[] = [];
+  readonly metrics: BoundPort[] = [];
+
+  /** Throws: StartupError that names URL and flag; nothing stays bound then. */
+  static async bind(config: ServerConfig): Promise<BoundPorts> {
+    const ports = new BoundPorts();
+    try {
+      for (const url of config.listenPeerUrls) {
+        ports.peer.push(await bind(url, 'listen-peer-urls', false));
+      }
+      for (const url of config.listenClientUrls) {
+        // Plain HTTP/1.1 clients may close their side and still read.
+        ports.client.push(await bind(url, 'listen-client-urls', true));
+      }
+      for (const url of config.listenMetricsUrls) {
+        ports.metrics.push(await bind(url, 'listen-metrics-urls', true));
+      }
+    } catch (error) {
+      ports.close();
+      throw error;
+    }
+    return ports;
+  }
+
+  /** Harmless for ports that whoever accepted on them has closed. */
+  close(): void {
+    for (const port of [...this.peer, ...this.client, ...this.metrics]) port.close();
+  }
+}
+
+function bind(url: ServerUrl, flag: string, allowHalfOpen: boolean): Promise<BoundPort> {
+  return new Promise((resolve, reject) => {
+    BoundPort.bind({ where: addressOf(url), allowHalfOpen }, (error, port) => {
+      if (port === null) reject(listenFailure(url.text, flag, error));
+      else resolve(port);
+    });
+  });
+}
+
+function addressOf(url: ServerUrl): { path: string } | { host: string; port: number } {
+  return url.scheme === 'unix' || url.scheme === 'unixs'
+    ? { path: url.host }
+    : { host: url.host, port: url.port };
+}

@@ -1,0 +1,83 @@
+import { createServer, type Server as HttpServer } from 'node:http';
+import type { Env } from '../../base/env/env.js';
+import { GrpcJsTransport } from '../../rpc/grpc-js-server.js';
+import { Http2Transport } from '../../rpc/http2/http2-transport.js';
+import { serveMux, type MuxListener } from '../../rpc/port-mux.js';
+import type { RpcTransport } from '../../rpc/service.js';
+import type { ServerConfig } from '../config/server-config.js';
+import {
+  clientListener,
+  metricsListener,
+  type ClusterFacts,
+  type MonitoringParts,
+} from '../http/listeners.js';
+import type { Member } from '../member/member.js';
+import { serviceTable } from '../services/table.js';
+import type { BoundPorts } from './bound-ports.js';
+
+/** What a request may exceed max-request-bytes by before the transport itself refuses it. */
+const GRPC_OVERHEAD_BYTES = 512 * 1024;
+const STOP_GRACE_MS = 2000;
+
+/** The ports clients talk to: gRPC and HTTP on the client URLs, HTTP alone on the metrics URLs. */
+export class ClientPorts {
+  private readonly env: Env;
+  private readonly http: HttpServer;
+  private readonly metricsHttp: HttpServer;
+  private readonly transport: RpcTransport;
+  private readonly listeners: MuxListener[] = [];
+
+  constructor(
+    env: Env,
+    config: ServerConfig,
+    member: Member,
+    cluster: ClusterFacts,
+    monitoring: MonitoringParts,
+  ) {
+    this.env = env;
+    const rules = { cors: config.cors, hostWhitelist: config.hostWhitelist };
+    this.http = createServer(clientListener(monitoring, cluster, rules));
+    this.metricsHttp = createServer(metricsListener(monitoring));
+    const table = serviceTable(member.roles, member.machine, {
+      maxTxnOps: config.maxTxnOps,
+      maxRequestBytes: config.maxRequestBytes,
+      watchProgressIntervalMs: config.watchProgressIntervalMs,
+    });
+    const limits = {
+      maxReceiveBytes: config.maxRequestBytes + GRPC_OVERHEAD_BYTES,
+      maxConcurrentStreams: config.maxConcurrentStreams,
+      keepaliveMinTimeMs: config.keepaliveMinTimeMs,
+      keepaliveIntervalMs: config.keepaliveIntervalMs,
+      keepaliveTimeoutMs: config.keepaliveTimeoutMs,
+    };
+    const setup = { table, limits, env, observer: monitoring.metrics };
+    this.transport =
+      config.rpcTransport === 'http2' ? new Http2Transport(setup) : new GrpcJsTransport(setup);
+  }
+
+  /** Serves what has been waiting on the ports and all that comes. */
+  serve(ports: BoundPorts): void {
+    for (const port of ports.client) {
+      this.listeners.push(
+        serveMux(port, {
+          env: this.env,
+          transport: this.transport,
+          onHttp: (socket) => this.http.emit('connection', socket),
+        }),
+      );
+    }
+    for (const port of ports.metrics) {
+      port.accept((socket) => this.metricsHttp.emit('connection', socket));
+    }
+  }
+
+  /** Frees the ports of clients, lets calls that run end, and closes every connection. */
+  async close(): Promise<void> {
+    await Promise.all(
+      this.listeners.map((listener) => new Promise<void>((resolve) => listener.close(resolve))),
+    );
+    this.http.closeAllConnections();
+    this.metricsHttp.closeAllConnections();
+    await new Promise<void>((resolve) => this.transport.stop(STOP_GRACE_MS, resolve));
+  }
+}

@@ -1,0 +1,84 @@
+import type { Server as HttpServer } from 'node:http';
+import type { Env } from '../../base/env/env.js';
+import { ETCD_VERSION } from '../../base/flags/version.js';
+import type { Logger } from '../../base/observe/logger.js';
+import { openLevelEngine } from '../../storage/level-engine.js';
+import type { ServerConfig } from '../config/server-config.js';
+import type { Bootstrap } from '../contract/bootstrap.js';
+import { SEGMENT_BYTES } from '../contract/data-dir.js';
+import { Member } from '../member/member.js';
+import type { MemberOptions } from '../member/options.js';
+import type { MemberMetrics } from '../metrics/metrics.js';
+import { peerMetrics } from '../metrics/peer-metrics.js';
+import { TcpPeerTransport } from '../peer/tcp-transport.js';
+import type { BoundPorts } from './bound-ports.js';
+
+const MAX_APPEND_BYTES = 1024 * 1024;
+
+export interface MemberParts {
+  readonly env: Env;
+  readonly config: ServerConfig;
+  readonly log: Logger;
+  readonly metrics: MemberMetrics;
+  readonly ports: BoundPorts;
+  /** Answers HTTP/1.1 on the ports of peers. */
+  readonly peerHttp: HttpServer;
+  readonly bootstrap: Bootstrap | undefined;
+  readonly onPublished: () => void;
+}
+
+/** Opens the member's state, or makes it. Nobody is served before it is started. Throws: StartupError. */
+export function openMember(parts: MemberParts): Promise<Member> {
+  return new Promise((resolve, reject) => {
+    Member.open(memberOptions(parts), (error, member) => {
+      if (member === null) reject(error ?? new Error('the member did not open'));
+      else resolve(member);
+    });
+  });
+}
+
+function memberOptions(parts: MemberParts): MemberOptions {
+  const { env, config, log, metrics, ports, peerHttp, bootstrap, onPublished } = parts;
+  return {
+    env,
+    log,
+    name: config.name,
+    dataDir: config.dataDir,
+    ...(config.walDir === undefined ? {} : { walDir: config.walDir }),
+    bootstrap,
+    clientUrls: config.advertiseClientUrls,
+    heartbeatMs: config.heartbeatMs,
+    electionMs: config.electionMs,
+    preVote: config.preVote,
+    advanceElection: config.initialElectionTickAdvance,
+    snapshotCount: config.snapshotCount,
+    snapshotCatchupEntries: config.snapshotCatchupEntries,
+    maxRequestBytes: config.maxRequestBytes,
+    quotaBytes: config.quotaBytes,
+    segmentBytes: SEGMENT_BYTES,
+    maxAppendBytes: MAX_APPEND_BYTES,
+    noFsync: config.unsafeNoFsync,
+    skippedIndexes: new Set(config.unsafeSkipEntries),
+    leaseCheckpoint: config.featureGates.LeaseCheckpoint,
+    compaction: { sliceRows: config.compactionBatchLimit, pauseMs: config.compactionSleepMs },
+    openEngine: openLevelEngine,
+    createTransport: (identity) =>
+      new TcpPeerTransport({
+        env,
+        identity,
+        ports: ports.peer,
+        serverVersion: ETCD_VERSION,
+        log: (level, msg, fields) => log[level](msg, fields),
+        onHttp: (socket) => peerHttp.emit('connection', socket),
+        metrics: peerMetrics(metrics),
+      }),
+    onWalSync: metrics.onWalSync,
+    onWalWrite: metrics.onWalWrite,
+    onBackendCommit: metrics.onBackendCommit,
+    warningApplyMs: config.warningApplyMs,
+    onApplySlow: metrics.onApplySlow,
+    onSnapshotSent: metrics.onSnapshotSent,
+    onSnapshotReceived: metrics.onSnapshotReceived,
+    onPublished,
+  };
+}
