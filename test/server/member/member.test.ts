@@ -54,6 +54,34 @@ describe('Member', () => {
     expect(lone(machine).running.store.currentRevision).to.equal(2);
   });
 
+  it('begins anew, with the flags of now, after a start that ended before there was a log', () => {
+    const machine = new Machine();
+    const wrong = { memberId: 1n, clusterId: 9n, members: [{ id: 7n, name: 'x', peerURLs: [] }] };
+    machine.disk.fault = (operation, path) =>
+      operation === 'create' && path.includes('/wal/') ? new Error('power is lost') : null;
+    const first = new MemberBench(machine, 1, { bootstrap: { ...wrong, memberId: 7n } });
+    machine.env.settle();
+    expect(first.member).to.equal(undefined);
+    machine.disk.fault = null;
+    machine.crash(true);
+    const again = new MemberBench(machine, 1);
+    machine.env.settle();
+    expect(again.running.machine.members.list().map((m) => m.name)).to.deep.equal(['m1']);
+  });
+
+  it('ends an attempt to open with an error in one form, and with nothing open', () => {
+    const machine = new Machine();
+    machine.disk.fault = (operation) =>
+      operation === 'mkdir'
+        ? Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' })
+        : null;
+    const bench = new MemberBench(machine, 1);
+    machine.env.settle();
+    expect(bench.member).to.equal(undefined);
+    expect((bench.error as StartupError).message).to.match(/no space is left/);
+    expect((bench.error as StartupError).nextStep).to.match(/free some space/);
+  });
+
   it('knows the names of its cluster before anybody published one', () => {
     const machine = new Machine();
     const other = new MemberBench(machine, 3);
