@@ -154,7 +154,7 @@ describe('mainstay server', () => {
       { encoding: 'utf8' },
     );
     expect(locked.status).equal(1);
-    expect(locked.stderr).contain('stop the member first');
+    expect(locked.stderr).contain(`is in use by process ${again.child.pid ?? 0}`);
   });
 
   it('refuses an initial cluster without itself, but only while it has no data', async () => {

@@ -4,10 +4,13 @@ import { decodeConfStateRecord } from '../../gen/peer.js';
 import { Backend } from '../../storage/backend.js';
 import { openLevelEngine } from '../../storage/level-engine.js';
 import type { SnapshotMeta } from '../../raft/types.js';
-import { StartupError, dataDirFailure } from '../../base/flags/startup-error.js';
-import { DataDir, SEGMENT_BYTES } from '../contract/data-dir.js';
+import { StartupError } from '../../base/flags/startup-error.js';
+import { SEGMENT_BYTES } from '../contract/data-dir.js';
+import type { DataDir } from '../contract/data-dir.js';
+import { openFailure } from '../directory/failures.js';
+import { MemberDirectory } from '../directory/member-directory.js';
 import { damageAdvice } from '../../wal/errors.js';
-import { readIdentity } from '../../wal/identity.js';
+import type { WalIdentity } from '../../wal/types.js';
 import { WalUnrepairable, repairWal } from '../../wal/repair.js';
 import type { RepairReport } from '../../wal/repair.js';
 
@@ -32,20 +35,35 @@ export async function repairMemberLog(options: LogRepairOptions): Promise<LogRep
   const env = createNodeEnv({
     onFatal: ({ what, next }) => process.stderr.write(`mainstay: ${what}\n  next step: ${next}\n`),
   });
-  const dirs = new DataDir(env.disk, options.dataDir, options.walDir);
-  const identity = readIdentity(env.disk, dirs.walDir);
-  if (identity === undefined) {
+  const directory = new MemberDirectory(env, options.dataDir, options.walDir);
+  const { hasLog, identity } = directory.inspect();
+  if (!hasLog) {
     throw new StartupError(
-      `there is no log of a member in ${dirs.walDir}`,
+      `there is no log of a member in ${directory.dirs.walDir}`,
       'check --data-dir, and --wal-dir if the log has a directory of its own',
     );
   }
-  const image = await readImage(env, dirs.currentDb);
+  if (identity === undefined) {
+    throw new StartupError(
+      `no segment of the log in ${directory.dirs.walDir} has a readable header, so nothing of it can be kept`,
+      'restore the member from a backup',
+    );
+  }
+  directory.take();
+  try {
+    return await repair(env, directory.dirs, identity);
+  } finally {
+    directory.release();
+  }
+}
+
+async function repair(env: Env, dirs: DataDir, identity: WalIdentity): Promise<LogRepairResult> {
+  const image = await readImage(env, dirs);
   if (image !== null && image.confState.voters.length > 1) {
     const voters = image.confState.voters.length;
     throw new StartupError(
       `this member is one of ${voters}: a repaired log could contradict what it promised to the others`,
-      damageAdvice(options.dataDir, voters).join('\n    '),
+      damageAdvice(dirs.dataDir, voters).join('\n    '),
     );
   }
   let report: RepairReport;
@@ -68,11 +86,12 @@ export async function repairMemberLog(options: LogRepairOptions): Promise<LogRep
 }
 
 /** Up to where the store on disk reaches; null when there is none. */
-async function readImage(env: Env, dir: string): Promise<SnapshotMeta | null> {
+async function readImage(env: Env, dirs: DataDir): Promise<SnapshotMeta | null> {
+  const dir = dirs.currentDb;
   if (!env.disk.existsSync(dir)) return null;
   const backend = await new Promise<Backend>((resolve, reject) => {
     openLevelEngine(dir, (error, engine) => {
-      if (engine === null) reject(openFailure(dir, error));
+      if (engine === null) reject(openFailure(error, dirs, 1));
       else resolve(new Backend({ engine, env }));
     });
   });
@@ -81,15 +100,6 @@ async function readImage(env: Env, dir: string): Promise<SnapshotMeta | null> {
   return confState.length === 0
     ? null
     : { index, term, confState: decodeConfStateRecord(confState) };
-}
-
-function openFailure(dir: string, error: Error | null): StartupError {
-  const cause = error?.cause;
-  const isLocked = [error, cause].some(
-    (e) => e instanceof Error && 'code' in e && e.code === 'LEVEL_LOCKED',
-  );
-  if (!isLocked) return dataDirFailure(dir, error);
-  return new StartupError(`${dir} is in use`, 'stop the member first', { cause: error });
 }
 
 function describe(report: RepairReport): string {
