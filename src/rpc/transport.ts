@@ -1,6 +1,7 @@
 /** What both transports share: how one is built, and the refusals whose texts clients know from grpc-go. */
 import type { Socket } from 'node:net';
 import type { Env } from '../base/env/env.js';
+import { callerHost } from '../base/net/listen-address.js';
 import { RpcError, Status } from './service.js';
 import type { ServiceTable, TransportObserver, TransportOptions } from './service.js';
 
@@ -47,9 +48,9 @@ export function unknownPath(path: string, services: ReadonlySet<string>): RpcErr
 
 /** Remote address as `host:port` (`[host]:port` for IPv6), or the local path of a unix socket. */
 export function peerName(socket: Socket): string {
-  const host = socket.remoteAddress;
+  const host = callerHost(socket);
   if (host !== undefined) {
-    return socket.remoteFamily === 'IPv6'
+    return host.includes(':')
       ? `[${host}]:${socket.remotePort ?? 0}`
       : `${host}:${socket.remotePort ?? 0}`;
   }

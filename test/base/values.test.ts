@@ -65,7 +65,7 @@ describe('URLs of flags', () => {
     expect(parseServerUrl('http://[::1]:2379')).include({ host: '::1', port: 2379 });
     expect(parseServerUrl('http://:2379')).include({ host: '', port: 2379 });
     expect(parseServerUrl('unix:///run/m.sock')).include({ scheme: 'unix', host: '/run/m.sock' });
-    expect(parseServerUrl('unix://localhost:0')).include({ scheme: 'unix', host: 'localhost' });
+    expect(parseServerUrl('unix://localhost:0')).include({ scheme: 'unix', host: 'localhost:0' });
   });
 
   for (const [text, message] of [

@@ -1,11 +1,14 @@
 import { isIP } from 'node:net';
 
+/** Longest path of a unix socket (unix(7): sun_path without its final zero). Node cuts longer ones without a word. */
+const MAX_SOCKET_PATH_BYTES = 107;
+
 /** An address given in a URL flag. */
 export interface ServerUrl {
   /** As given, without surrounding blanks. */
   readonly text: string;
   readonly scheme: 'http' | 'https' | 'unix' | 'unixs';
-  /** Without brackets for IPv6; empty means every address. For unix schemes the socket's path. */
+  /** Without brackets for IPv6; empty means every address. For unix schemes the path of the socket's file. */
   readonly host: string;
   /** 0 for unix schemes. */
   readonly port: number;
@@ -36,10 +39,12 @@ export function parseServerUrl(text: string): ServerUrl {
     throw new Error(`URL scheme must be http, https, unix, or unixs: ${text}`);
   }
   if (scheme === 'unix' || scheme === 'unixs') {
-    // etcd names sockets as unix://path:0 in places where a port is demanded.
-    const path = rest.replace(/:0$/, '');
-    if (path === '') throw new Error(`URL must name a socket: ${text}`);
-    return { text, scheme, host: path, port: 0 };
+    // The file's name is the text as it stands: unix://localhost:2380 is a file "localhost:2380", as in etcd.
+    if (rest === '') throw new Error(`URL must name a socket: ${text}`);
+    if (Buffer.byteLength(rest) > MAX_SOCKET_PATH_BYTES) {
+      throw new Error(`URL names a socket of more than ${MAX_SOCKET_PATH_BYTES} bytes: ${text}`);
+    }
+    return { text, scheme, host: rest, port: 0 };
   }
   if (/[/?#]/.test(rest)) throw new Error(`URL must not contain a path: ${text}`);
   const parts = /^(?:\[([0-9a-fA-F:.%a-z]*)\]|([^:[\]@]*)):(\d{1,5})$/.exec(rest);

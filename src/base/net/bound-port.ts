@@ -1,9 +1,11 @@
 import * as net from 'node:net';
+import { listenOn } from './listen-address.js';
 
 /** Connections that wait while a port is bound and nobody accepts; further ones are closed at once. */
 const MAX_WAITING = 512;
 
 export interface BoundPortOptions {
+  /** `listenOptions` makes it of a URL. */
   readonly where: net.ListenOptions;
   /** Lets a caller go on reading after it has said all. */
   readonly allowHalfOpen?: boolean;
@@ -25,10 +27,8 @@ export class BoundPort {
   ): void {
     const port = new BoundPort(options);
     const { server } = port;
-    const refuse = (error: Error): void => done(error, null);
-    server.once('error', refuse);
-    server.listen(options.where, () => {
-      server.removeListener('error', refuse);
+    listenOn(server, options.where, (error) => {
+      if (error !== null) return done(error, null);
       // A connection that cannot be accepted (for instance no free descriptor) leaves the port usable.
       server.on('error', () => {});
       done(null, port);

@@ -17,6 +17,7 @@
  * that is not as above is a PeerDecodeError, and nothing larger than the input is allocated for it.
  * Used by the TCP transport and by the simulator's network.
  */
+import { invariant } from '../../base/invariant.js';
 import type { ConfState, Entry, MemberId, Message, SnapshotMeta } from '../../raft/types.js';
 import { EntryType, MessageType } from '../../raft/types.js';
 
@@ -95,6 +96,38 @@ export function sizeMessage(m: Message): number {
 
 /** Writes `m` at `at` and returns the position behind it. */
 export function writeMessage(m: Message, bytes: Uint8Array, view: DataView, at: number): number {
+  const pos = writeEntries(m, bytes, view, writeHead(m, view, at));
+  return m.snapshot === null ? pos : writeSnapshot(m.snapshot, view, pos);
+}
+
+/**
+ * The bytes of `m` as the pieces they consist of: the entries' own data, not copied, and views of one buffer that holds
+ * everything between. For messages too long to be written at once.
+ */
+export function messagePieces(m: Message): Uint8Array[] {
+  let dataBytes = 0;
+  for (const e of m.entries) dataBytes += e.data.length;
+  const frame = new Uint8Array(sizeMessage(m) - dataBytes);
+  const view = new DataView(frame.buffer);
+  const pieces: Uint8Array[] = [];
+  let start = 0;
+  let pos = writeHead(m, view, 0);
+  let index = m.index;
+  let term = m.logTerm;
+  for (const e of m.entries) {
+    pos = writeEntryHead(e, index, term, view, pos);
+    pieces.push(frame.subarray(start, pos), e.data);
+    start = pos;
+    index = e.index;
+    term = e.term;
+  }
+  if (m.snapshot !== null) pos = writeSnapshot(m.snapshot, view, pos);
+  invariant(pos === frame.length, 'the pieces of a message differ from its size');
+  if (pos > start) pieces.push(frame.subarray(start, pos));
+  return pieces;
+}
+
+function writeHead(m: Message, view: DataView, at: number): number {
   const presence = presenceOf(m);
   view.setUint8(at, m.type);
   view.setUint8(
@@ -116,8 +149,7 @@ export function writeMessage(m: Message, bytes: Uint8Array, view: DataView, at: 
   pos = putId(view, pos, m.transferee);
   pos = putNumber(view, pos, m.incarnation);
   view.setUint32(pos, m.entries.length, true);
-  pos = writeEntries(m, bytes, view, pos + 4);
-  return m.snapshot === null ? pos : writeSnapshot(m.snapshot, view, pos);
+  return pos + 4;
 }
 
 function putNumber(view: DataView, at: number, value: number): number {
@@ -140,23 +172,27 @@ function writeEntries(m: Message, bytes: Uint8Array, view: DataView, at: number)
   const entries = m.entries;
   for (let i = 0; i < entries.length; i++) {
     const e = entries[i] as Entry;
-    const isExplicit = e.index !== index + 1 || e.term !== term;
-    const kind =
-      (e.type === EntryType.confChange ? Kind.confChange : 0) | (isExplicit ? Kind.explicit : 0);
-    view.setUint8(pos, kind);
-    view.setUint32(pos + 1, e.data.length, true);
-    pos += ENTRY_FIXED_BYTES;
-    if (isExplicit) {
-      putFixed(view, pos, e.index);
-      putFixed(view, pos + 8, e.term);
-      pos += ENTRY_EXPLICIT_BYTES;
-    }
+    pos = writeEntryHead(e, index, term, view, pos);
     bytes.set(e.data, pos);
     pos += e.data.length;
     index = e.index;
     term = e.term;
   }
   return pos;
+}
+
+/** Everything of an entry before its data; `index` and `term` are those of its predecessor. */
+function writeEntryHead(e: Entry, index: number, term: number, view: DataView, at: number): number {
+  const isExplicit = e.index !== index + 1 || e.term !== term;
+  const kind =
+    (e.type === EntryType.confChange ? Kind.confChange : 0) | (isExplicit ? Kind.explicit : 0);
+  view.setUint8(at, kind);
+  view.setUint32(at + 1, e.data.length, true);
+  const pos = at + ENTRY_FIXED_BYTES;
+  if (!isExplicit) return pos;
+  putFixed(view, pos, e.index);
+  putFixed(view, pos + 8, e.term);
+  return pos + ENTRY_EXPLICIT_BYTES;
 }
 
 function putFixed(view: DataView, at: number, value: number): void {

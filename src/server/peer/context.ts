@@ -32,15 +32,10 @@ export interface PeerContext {
   readonly env: Env;
   readonly identity: PeerIdentity;
   readonly serverVersion: string;
+  /** Lines about one peer are limited in number; see LimitedLog. */
   readonly log: PeerLog;
   readonly metrics: PeerMetrics;
   readonly handler: PeerHandler;
   /** A member refused us because we were removed; tells the handler the first time. */
   removedFromCluster(): void;
 }
-
-/** An established connection says something at least this often, and is dead when it did not for the other time. */
-export const PING_INTERVAL_MS = 1000;
-export const DEAD_AFTER_MS = 5000;
-/** How long a connection may take from the first packet to the reply to its hello. */
-export const HANDSHAKE_TIMEOUT_MS = 5000;

@@ -1,21 +1,23 @@
 import * as net from 'node:net';
-import type { MemberId } from '../../raft/types.js';
+import type { Timer } from '../../base/env/env.js';
+import { parseServerUrl } from '../../base/flags/url.js';
+import { connectOptions } from '../../base/net/listen-address.js';
 import { decodePeerHelloReply, encodePeerHello } from '../../gen/peer.js';
+import type { MemberId } from '../../raft/types.js';
 import type { PeerContext } from './context.js';
-import { HANDSHAKE_TIMEOUT_MS, idText } from './context.js';
+import { idText } from './context.js';
+import type { Frame } from './frames.js';
 import {
   FrameReader,
   FrameType,
-  MAX_FRAME_BYTES,
-  MAX_HELLO_BYTES,
+  NEWEST_PROTOCOL_VERSION,
+  OLDEST_PROTOCOL_VERSION,
   PREFACE,
-  PROTOCOL_VERSION,
   makeFrame,
 } from './frames.js';
+import { HANDSHAKE_TIMEOUT_MS } from './limits.js';
 
 export type ConnectionKind = 'messages' | 'snapshot';
-
-const DEFAULT_PEER_PORT = 2380;
 
 /** Why a connection could not be made. */
 export interface DialFailure {
@@ -26,122 +28,166 @@ export interface DialFailure {
   readonly isCut: boolean;
 }
 
-export interface DialAttempt {
-  cancel(): void;
+/** A connection whose hello was accepted. The owner takes the socket, which is paused, and what was read already. */
+export interface DialledPeer {
+  readonly socket: net.Socket;
+  readonly reader: FrameReader;
+  /** Version of the protocol both sides speak. */
+  readonly version: number;
+  /** Which process of the member answered; 0 when it did not say. */
+  readonly incarnation: number;
+}
+
+export interface DialEvents {
+  onReady(peer: DialledPeer): void;
+  onFailed(failure: DialFailure): void;
 }
 
 /**
- * Connects to a member and introduces this one.
- *
- * On success the caller owns the socket, which is paused, and the reader, which may hold bytes already.
+ * One attempt to connect to a member and to introduce this one. Exactly one event follows `start`, never before it
+ * returns, and none follows `cancel`.
  */
-export function dial(
-  context: PeerContext,
-  url: string,
-  to: MemberId,
-  kind: ConnectionKind,
-  onReady: (socket: net.Socket, reader: FrameReader) => void,
-  onFailed: (failure: DialFailure) => void,
-): DialAttempt {
-  const { env, identity } = context;
-  let socket: net.Socket | null = null;
-  let isOver = false;
-  let isConnected = false;
-  let lastError: Error | null = null;
-  const reader = new FrameReader(MAX_HELLO_BYTES);
+export class Dial {
+  private readonly context: PeerContext;
+  private readonly url: string;
+  private readonly to: MemberId;
+  private readonly kind: ConnectionKind;
+  private readonly events: DialEvents;
+  private readonly reader = new FrameReader();
+  private socket: net.Socket | null = null;
+  private timer: Timer | null = null;
+  private lastError: Error | null = null;
+  private isConnected = false;
+  private isOver = false;
 
-  const finish = (): void => {
-    isOver = true;
-    timer.cancel();
-    socket?.removeAllListeners();
-  };
-  const fail = (error: Error, isCut: boolean): void => {
-    if (isOver) return;
-    finish();
-    // Errors that still come from the dying socket tell nothing more.
-    socket?.on('error', () => undefined);
-    socket?.destroy();
-    onFailed({ error, isRefused: isRefusal(error), isCut });
-  };
-  const timer = env.after(HANDSHAKE_TIMEOUT_MS, () =>
-    fail(new Error(`no answer from ${url}`), false),
-  );
-
-  const onData = (chunk: Buffer): void => {
-    reader.push(chunk);
-    try {
-      const frame = reader.next();
-      if (frame === null) return;
-      if (frame.type !== FrameType.helloReply)
-        throw new Error(`${url} does not speak the peer protocol`);
-      const reply = decodePeerHelloReply(frame.body);
-      if (reply.removed) context.removedFromCluster();
-      if (!reply.ok) throw new Error(`refused by member ${idText(to)}: ${reply.error}`);
-    } catch (error) {
-      fail(error instanceof Error ? error : new Error(String(error)), false);
-      return;
-    }
-    const ready = socket;
-    if (ready === null || isOver) return;
-    ready.pause();
-    finish();
-    reader.maxBodyBytes = MAX_FRAME_BYTES;
-    onReady(ready, reader);
-  };
-
-  try {
-    const { host, port } = hostAndPort(url);
-    socket = net.connect({ host, port, noDelay: true });
-  } catch (error) {
-    const cause = error instanceof Error ? error : new Error(String(error));
-    env.defer(() => fail(cause, false));
-    return { cancel: finish };
+  constructor(
+    context: PeerContext,
+    url: string,
+    to: MemberId,
+    kind: ConnectionKind,
+    events: DialEvents,
+  ) {
+    this.context = context;
+    this.url = url;
+    this.to = to;
+    this.kind = kind;
+    this.events = events;
   }
-  socket.on('connect', () => {
-    isConnected = true;
+
+  start(): this {
+    const { env } = this.context;
+    this.timer = env.after(HANDSHAKE_TIMEOUT_MS, () =>
+      this.fail(new Error(`no answer from ${this.url}`), false),
+    );
+    try {
+      this.socket = openSocket(this.url);
+    } catch (error) {
+      env.defer(() => this.fail(asError(error), false));
+      return this;
+    }
+    this.socket.on('connect', () => this.sendHello());
+    this.socket.on('data', (chunk: Buffer) => this.onData(chunk));
+    this.socket.on('error', (error) => (this.lastError = error));
+    this.socket.on('close', () => this.onClose());
+    return this;
+  }
+
+  cancel(): void {
+    if (!this.isOver) this.discard();
+  }
+
+  private sendHello(): void {
+    this.isConnected = true;
+    const { identity, serverVersion } = this.context;
     const hello = encodePeerHello({
       clusterId: identity.clusterId,
       from: identity.memberId,
-      to,
-      protocolVersion: PROTOCOL_VERSION,
-      serverVersion: context.serverVersion,
+      to: this.to,
+      protocolVersion: OLDEST_PROTOCOL_VERSION,
+      newestVersion: NEWEST_PROTOCOL_VERSION,
+      serverVersion,
       incarnation: identity.incarnation,
-      kind,
+      kind: this.kind,
     });
-    socket?.write(Buffer.concat([PREFACE, makeFrame(FrameType.hello, hello)]));
-  });
-  socket.on('data', onData);
-  socket.on('error', (error) => (lastError = error));
-  socket.on('close', () =>
-    fail(lastError ?? new Error(`${url} closed the connection`), isConnected),
-  );
-  return {
-    cancel(): void {
-      if (isOver) return;
-      finish();
-      socket?.on('error', () => undefined);
-      socket?.destroy();
-    },
-  };
-}
-
-/** Throws: Error when the text is no http URL. */
-function hostAndPort(url: string): { host: string; port: number } {
-  const parsed = new URL(url);
-  if (parsed.protocol !== 'http:') throw new Error(`peer URL ${url}: only http is supported`);
-  const host = parsed.hostname.replace(/^\[(.*)\]$/, '$1');
-  return { host, port: parsed.port === '' ? defaultPort(url) : Number(parsed.port) };
-}
-
-/** The parser drops a port that is the scheme's default, so ":80" has to be found in the text. */
-function defaultPort(url: string): number {
-  return /:80(\/|$)/.test(url) ? 80 : DEFAULT_PEER_PORT;
-}
-
-function isRefusal(error: Error): boolean {
-  const code = (error as NodeJS.ErrnoException).code;
-  if (error instanceof AggregateError && error.errors.length > 0) {
-    return error.errors.every((inner) => (inner as NodeJS.ErrnoException).code === 'ECONNREFUSED');
+    this.socket?.write(Buffer.concat([PREFACE, makeFrame(FrameType.hello, hello)]));
   }
-  return code === 'ECONNREFUSED';
+
+  private onData(chunk: Buffer): void {
+    this.reader.push(chunk);
+    try {
+      const frame = this.reader.next();
+      if (frame !== null) this.onReply(frame);
+    } catch (error) {
+      this.fail(asError(error), false);
+    }
+  }
+
+  /** Throws: Error when the reply is none or refuses this member. */
+  private onReply(frame: Frame): void {
+    if (frame.type !== FrameType.helloReply) {
+      throw new Error(`${this.url} does not speak the peer protocol`);
+    }
+    const reply = decodePeerHelloReply(frame.body);
+    if (reply.removed) this.context.removedFromCluster();
+    if (!reply.ok) throw new Error(`refused by member ${idText(this.to)}: ${reply.error}`);
+    const version = Math.max(OLDEST_PROTOCOL_VERSION, reply.protocolVersion);
+    if (version > NEWEST_PROTOCOL_VERSION) {
+      throw new Error(`${this.url} chose version ${version} of the peer protocol, unknown here`);
+    }
+    const { socket, reader } = this;
+    // `removedFromCluster` may have cancelled this attempt.
+    if (socket === null || this.isOver) return;
+    socket.pause();
+    this.detach();
+    reader.admit();
+    this.events.onReady({ socket, reader, version, incarnation: reply.incarnation });
+  }
+
+  private onClose(): void {
+    const error = this.lastError ?? new Error(`${this.url} closed the connection`);
+    this.fail(error, this.isConnected);
+  }
+
+  private fail(error: Error, isCut: boolean): void {
+    if (this.isOver) return;
+    this.discard();
+    this.events.onFailed({ error, isRefused: isRefusal(error), isCut });
+  }
+
+  private discard(): void {
+    this.detach();
+    // Errors that still come from the dying socket tell nothing more.
+    this.socket?.on('error', () => undefined);
+    this.socket?.destroy();
+  }
+
+  private detach(): void {
+    this.isOver = true;
+    this.timer?.cancel();
+    this.socket?.removeAllListeners();
+  }
+}
+
+/** Throws: Error when `text` is no URL of a peer. */
+function openSocket(text: string): net.Socket {
+  const url = parseServerUrl(text);
+  if (url.scheme === 'https' || url.scheme === 'unixs') {
+    throw new Error(`peer URL ${text} needs TLS, which this release does not have yet`);
+  }
+  return net.connect(connectOptions(url));
+}
+
+/** Whether nobody listens at the address: refused, or a socket file that does not exist. */
+function isRefusal(error: Error): boolean {
+  const errors: unknown[] = error instanceof AggregateError ? error.errors : [error];
+  return (
+    errors.length > 0 &&
+    errors.every((inner) =>
+      ['ECONNREFUSED', 'ENOENT'].includes((inner as NodeJS.ErrnoException).code ?? ''),
+    )
+  );
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }

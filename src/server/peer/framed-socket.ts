@@ -1,13 +1,18 @@
 import type { Socket } from 'node:net';
 import type { Env, Timer } from '../../base/env/env.js';
+import { InvariantViolation } from '../../base/invariant.js';
 import type { Frame, FrameReader } from './frames.js';
+import { FrameType, makeFrame } from './frames.js';
+import { FRAME_TARGET_BYTES } from './limits.js';
+import { BodyAssembler, BodyCutter } from './parts.js';
 
 const LINGER_MS = 5000;
 
 export interface FramedSocketEvents {
   onFrame(frame: Frame): void;
-  /** Bytes of any kind arrived. */
-  onBytes(count: number): void;
+  /** Bytes of any kind arrived, or were handed to the socket. */
+  onReceived(count: number): void;
+  onSent(count: number): void;
   /** `onFrame` threw, or the bytes are no frames; the socket is destroyed and `onClosed` follows. */
   onMalformed(error: Error): void;
   /** Once. `byRemote`: the other side closed or reset it, rather than this one. */
@@ -15,7 +20,7 @@ export interface FramedSocketEvents {
 }
 
 /**
- * A socket that carries frames in both directions.
+ * A socket that carries frames in both directions, and puts those that come in parts together.
  *
  * Owns the socket's events from construction on. Frames are delivered one at a time; `pause` stops delivery between
  * two frames and, through TCP, the sender.
@@ -28,6 +33,7 @@ export class FramedSocket {
   private readonly env: Env;
   private readonly reader: FrameReader;
   private readonly events: FramedSocketEvents;
+  private readonly assembler = new BodyAssembler();
   private paused = false;
   private isPumping = false;
   private isDestroyed = false;
@@ -42,8 +48,9 @@ export class FramedSocket {
     this.events = events;
     this.lastReadMs = env.clock.monoMs();
     socket.on('data', (chunk: Buffer) => {
+      if (!this.isOpen) return;
       this.lastReadMs = env.clock.monoMs();
-      events.onBytes(chunk.length);
+      events.onReceived(chunk.length);
       reader.push(chunk);
       this.pump();
     });
@@ -68,7 +75,15 @@ export class FramedSocket {
   write(frame: Uint8Array): void {
     if (!this.isOpen) return;
     this.pendingWrites++;
+    this.events.onSent(frame.length);
     this.socket.write(frame, this.onWritten);
+  }
+
+  /** Writes a body of any length: in parts when it is long, which the other side must be able to read. */
+  writeBody(type: FrameType, body: Uint8Array): void {
+    if (body.length <= FRAME_TARGET_BYTES) return this.write(makeFrame(type, body));
+    const cutter = new BodyCutter(type, [body]);
+    while (cutter.restBytes > 0) this.write(cutter.next());
   }
 
   private readonly onWritten = (): void => {
@@ -94,10 +109,12 @@ export class FramedSocket {
     if (!this.paused && this.isOpen) this.socket.resume();
   }
 
-  /** Sends what is queued and closes; the other side is given `LINGER_MS` to read it. */
+  /** Sends what is queued and closes; the other side is given `LINGER_MS` to read it. What it sends is ignored. */
   end(lastFrame: Uint8Array): void {
     if (!this.isOpen) return;
+    this.events.onSent(lastFrame.length);
     this.isDestroyed = true;
+    this.socket.resume();
     this.linger = this.env.after(LINGER_MS, () => this.socket.destroy());
     this.socket.end(lastFrame);
   }
@@ -117,13 +134,14 @@ export class FramedSocket {
    * Destroys the socket when nothing was read for `afterMs`. A process that was stopped for a while finds its
    * timers due before it reads what arrived meanwhile, so it reads once more before it decides.
    */
-  destroyIfSilent(afterMs: number, onDead: () => void): void {
+  destroyIfSilent(afterMs: number, onDead: () => void = () => undefined): void {
     const isSilent = (): boolean =>
       this.isOpen && !this.paused && this.env.clock.monoMs() - this.lastReadMs > afterMs;
     if (!isSilent()) return;
     this.env.defer(() =>
       this.env.defer(() => {
         if (!isSilent()) return;
+        this.lastError = new Error(`silent for ${afterMs} ms`);
         onDead();
         this.destroy();
       }),
@@ -145,10 +163,16 @@ export class FramedSocket {
       while (!this.paused && this.isOpen) {
         const frame = this.reader.next();
         if (frame === null) break;
-        this.events.onFrame(frame);
+        const isPart = frame.type === FrameType.part && this.reader.isAdmitted;
+        const whole = isPart ? this.assembler.add(frame.body) : frame;
+        if (whole !== null) this.events.onFrame(whole);
       }
     } catch (error) {
-      this.events.onMalformed(error instanceof Error ? error : new Error(String(error)));
+      // A broken promise of this program is not the peer's fault.
+      if (error instanceof InvariantViolation) throw error;
+      const cause = error instanceof Error ? error : new Error(String(error));
+      this.lastError = new Error(`malformed bytes: ${cause.message}`, { cause });
+      this.events.onMalformed(cause);
       this.destroy();
     } finally {
       this.isPumping = false;

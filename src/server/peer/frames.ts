@@ -6,10 +6,17 @@
  * The dialler sends the preface and a hello; everything else waits for the reply to it.
  */
 import { crc32c } from '../../base/bytes/crc32c.js';
+import { invariant } from '../../base/invariant.js';
+import { MAX_FRAME_BYTES, MAX_HELLO_BYTES } from './limits.js';
 
 /** No HTTP method begins like this, and no TLS handshake does. */
 export const PREFACE = Buffer.from('mainstay-peer/1\n', 'latin1');
-export const PROTOCOL_VERSION = 1;
+/**
+ * Versions of the protocol this member speaks. Version 2 adds parts (parts.ts) and the answer to a ping on the side
+ * that dialled; the older of the two members decides.
+ */
+export const OLDEST_PROTOCOL_VERSION = 1;
+export const NEWEST_PROTOCOL_VERSION = 2;
 
 export const FrameType = {
   hello: 1,
@@ -24,14 +31,12 @@ export const FrameType = {
   snapshotChunk: 10,
   snapshotEnd: 11,
   snapshotResult: 12,
+  part: 13,
 } as const;
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 
 export const FRAME_HEADER_BYTES = 9;
 const CRC_AT = 5;
-/** Longest body accepted from a member that has introduced itself, and from one that has not. */
-export const MAX_FRAME_BYTES = 64 * 1024 * 1024;
-export const MAX_HELLO_BYTES = 4096;
 
 export class FrameError extends Error {
   override name = 'FrameError';
@@ -39,6 +44,7 @@ export class FrameError extends Error {
 
 /** A buffer for a frame whose body the caller writes behind the header and then seals. */
 export function allocateFrame(bodyBytes: number): Buffer {
+  invariant(bodyBytes <= MAX_FRAME_BYTES, 'a frame that no peer accepts');
   return Buffer.allocUnsafe(FRAME_HEADER_BYTES + bodyBytes);
 }
 
@@ -69,12 +75,17 @@ export interface Frame {
  * memory grows with what arrived and not with what a header announces.
  */
 export class FrameReader {
-  maxBodyBytes: number;
+  private maxBodyBytes = MAX_HELLO_BYTES;
   private chunks: Buffer[] = [];
   private available = 0;
 
-  constructor(maxBodyBytes: number) {
-    this.maxBodyBytes = maxBodyBytes;
+  /** The hello was accepted: from here on bodies of every length are read. */
+  admit(): void {
+    this.maxBodyBytes = MAX_FRAME_BYTES;
+  }
+
+  get isAdmitted(): boolean {
+    return this.maxBodyBytes === MAX_FRAME_BYTES;
   }
 
   push(chunk: Buffer): void {

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Timer } from '../../base/env/env.js';
-import type { PeerHello } from '../../gen/peer.js';
+import { callerHost } from '../../base/net/listen-address.js';
+import type { PeerHello, PeerReplyFrameInit } from '../../gen/peer.js';
 import {
   decodePeerHello,
   decodePeerRequestFrame,
@@ -11,95 +12,38 @@ import type { MemberId, Message } from '../../raft/types.js';
 import { decodeMessages } from './codec.js';
 import type { ConnectionKind } from './dial.js';
 import type { PeerContext } from './context.js';
-import { DEAD_AFTER_MS, HANDSHAKE_TIMEOUT_MS, idText } from './context.js';
+import { idText } from './context.js';
 import { FramedSocket } from './framed-socket.js';
-import type { Frame } from './frames.js';
+import type { Frame, FrameReader } from './frames.js';
 import {
-  FrameReader,
   FrameType,
-  MAX_FRAME_BYTES,
-  MAX_HELLO_BYTES,
-  PREFACE,
-  PROTOCOL_VERSION,
+  NEWEST_PROTOCOL_VERSION,
+  OLDEST_PROTOCOL_VERSION,
   makeFrame,
 } from './frames.js';
+import {
+  CHALLENGE_MS,
+  DEAD_AFTER_MS,
+  HANDSHAKE_TIMEOUT_MS,
+  MAX_FRAME_BYTES,
+  MAX_OPEN_REQUESTS,
+  MAX_SNAPSHOTS,
+} from './limits.js';
 import { SnapshotReceiver } from './snapshot-receiver.js';
 
-/** Requests of one peer that may be answered at the same time. */
-const MAX_OPEN_REQUESTS = 4096;
+const NO_BODY = new Uint8Array(0);
 
 /** Decides whom to talk to. */
 export interface Admission {
   isPeer(id: MemberId): boolean;
   wasRemoved(id: MemberId): boolean;
-}
-
-export interface UndecidedSocket {
-  destroy(): void;
-}
-
-export interface SniffResult {
-  /** The peer preface was read; `reader` holds what followed it. */
-  onPeer(socket: Socket, reader: FrameReader): void;
-  onHttp: ((socket: Socket) => void) | undefined;
-  /** The socket is no longer undecided, whatever became of it. */
-  onDecided(): void;
-}
-
-/** Tells by its first bytes what a fresh connection speaks: the peer protocol, HTTP/1.1, or nothing known. */
-export function sniff(context: PeerContext, socket: Socket, result: SniffResult): UndecidedSocket {
-  let head: Buffer = Buffer.alloc(0);
-  const timer = context.env.after(HANDSHAKE_TIMEOUT_MS, () => drop());
-  const decide = (): void => {
-    timer.cancel();
-    socket.removeAllListeners();
-    result.onDecided();
-  };
-  const drop = (): void => {
-    decide();
-    // A socket that is thrown away may still report an error nobody needs.
-    socket.on('error', () => undefined);
-    socket.destroy();
-  };
-  const onData = (chunk: Buffer): void => {
-    head = head.length === 0 ? chunk : Buffer.concat([head, chunk]);
-    const compared = Math.min(head.length, PREFACE.length);
-    if (head.compare(PREFACE, 0, compared, 0, compared) === 0) {
-      if (head.length < PREFACE.length) return;
-      socket.pause();
-      decide();
-      const reader = new FrameReader(MAX_HELLO_BYTES);
-      reader.push(head.subarray(PREFACE.length));
-      result.onPeer(socket, reader);
-      return;
-    }
-    if (isUpperCase(head[0] ?? 0) && result.onHttp !== undefined) {
-      socket.pause();
-      decide();
-      result.onHttp(socket);
-      // An HTTP server reads the socket's handle itself from now on, so the bytes read here come as an event.
-      socket.emit('data', head);
-      socket.resume();
-      return;
-    }
-    context.log(
-      'debug',
-      'a connection to the peer port speaks neither the peer protocol nor HTTP/1.1',
-      {
-        'remote-addr': socket.remoteAddress,
-      },
-    );
-    drop();
-  };
-  socket.on('data', onData);
-  socket.on('error', () => drop());
-  socket.on('end', () => drop());
-  socket.on('close', () => drop());
-  return { destroy: drop };
-}
-
-function isUpperCase(byte: number): boolean {
-  return byte >= 0x41 && byte <= 0x5a;
+  /** Connections of the member that bring a snapshot. */
+  snapshotsFrom(id: MemberId): number;
+  /**
+   * Finds out whether the process `incarnation` may speak for the member `from`. `done` receives an empty text, at once
+   * or within `CHALLENGE_MS`, or why not.
+   */
+  contest(from: MemberId, incarnation: number, done: (refusal: string) => void): void;
 }
 
 /** A connection another member made: its messages, its requests, or one snapshot. */
@@ -107,6 +51,10 @@ export class IncomingConnection {
   /** 0n until the hello was accepted. */
   from: MemberId = 0n;
   kind: ConnectionKind = 'messages';
+  /** Which process of the member made the connection. */
+  incarnation = 0;
+  /** Monotonic ms since when the hello is accepted. */
+  acceptedMs = 0;
   private readonly context: PeerContext;
   private readonly admission: Admission;
   private readonly events: IncomingEvents;
@@ -115,6 +63,9 @@ export class IncomingConnection {
   private readonly helloTimer: Timer;
   private receiver: SnapshotReceiver | null = null;
   private openRequests = 0;
+  /** Version of the protocol both sides speak. */
+  private version: number = OLDEST_PROTOCOL_VERSION;
+  private challenge: Challenge | null = null;
 
   constructor(
     context: PeerContext,
@@ -130,16 +81,24 @@ export class IncomingConnection {
     this.helloTimer = context.env.after(HANDSHAKE_TIMEOUT_MS, () => this.destroy());
     this.socket = new FramedSocket(context.env, socket, reader, {
       onFrame: (frame) => this.onFrame(frame),
-      onBytes: (count) => {
+      onReceived: (count) => {
         if (this.from !== 0n) context.metrics.received(this.from, count);
+      },
+      onSent: (count) => {
+        if (this.from !== 0n) context.metrics.sent(this.from, count);
       },
       onMalformed: (error) => this.onMalformed(error),
       onClosed: () => {
         this.helloTimer.cancel();
+        this.endChallenge(false);
         this.receiver?.onClosed();
         events.onClosed(this);
       },
     });
+  }
+
+  get isOpen(): boolean {
+    return this.socket.isOpen;
   }
 
   /** Begins to read. Apart from construction, so that the owner knows the connection before it reports anything. */
@@ -149,6 +108,27 @@ export class IncomingConnection {
 
   destroy(): void {
     this.socket.destroy();
+  }
+
+  /** Asks the other side for a sign of life; `done` is told whether one came within `CHALLENGE_MS`. */
+  proveAlive(done: (isAlive: boolean) => void): void {
+    if (!this.socket.isOpen) return done(false);
+    if (this.challenge !== null) {
+      this.challenge.waiting.push(done);
+      return;
+    }
+    const timer = this.context.env.after(CHALLENGE_MS, () => this.endChallenge(false));
+    this.challenge = { timer, waiting: [done] };
+    // A member that speaks version 1 does not answer this, but sends pings of its own within the time.
+    this.socket.write(makeFrame(FrameType.ping, NO_BODY));
+  }
+
+  private endChallenge(isAlive: boolean): void {
+    const { challenge } = this;
+    if (challenge === null) return;
+    this.challenge = null;
+    challenge.timer.cancel();
+    for (const done of challenge.waiting) done(isAlive);
   }
 
   /** Called about every second. */
@@ -164,13 +144,14 @@ export class IncomingConnection {
     if (this.from !== 0n) this.context.metrics.receiveFailure(this.from);
     this.context.log('warn', 'closed a peer connection because of malformed bytes', {
       peer: idText(this.from),
-      'remote-addr': this.socket.socket.remoteAddress,
+      'remote-addr': callerHost(this.socket.socket),
       error: error.message,
     });
   }
 
   private onFrame(frame: Frame): void {
     if (this.from === 0n) return this.onHello(frame);
+    this.endChallenge(true);
     if (this.receiver !== null) return this.receiver.onFrame(frame);
     switch (frame.type) {
       case FrameType.messages:
@@ -178,7 +159,7 @@ export class IncomingConnection {
       case FrameType.request:
         return this.onRequest(frame.body);
       case FrameType.ping:
-        return this.write(makeFrame(FrameType.pong, frame.body));
+        return this.socket.write(makeFrame(FrameType.pong, frame.body));
       default:
         return undefined;
     }
@@ -189,25 +170,41 @@ export class IncomingConnection {
     this.helloTimer.cancel();
     const hello = decodePeerHello(frame.body);
     const refusal = this.refusalOf(hello);
-    if (refusal !== '') {
-      const removed = this.isRemoved(hello);
-      this.events.onRefused(hello.from, refusal);
-      this.socket.end(
-        makeFrame(
-          FrameType.helloReply,
-          encodePeerHelloReply({ ok: false, error: refusal, removed }),
-        ),
-      );
-      return;
-    }
+    if (refusal !== '') return this.refuse(hello, refusal);
+    // Nothing may follow the hello before the reply to it.
+    this.socket.pause();
+    this.admission.contest(hello.from, hello.incarnation, (contested) => {
+      if (!this.socket.isOpen) return;
+      if (contested === '') this.accept(hello);
+      else this.refuse(hello, contested);
+    });
+  }
+
+  private refuse(hello: PeerHello, refusal: string): void {
+    const removed = this.isRemoved(hello);
+    this.events.onRefused(hello.from, refusal);
+    const reply = encodePeerHelloReply({ ok: false, error: refusal, removed });
+    this.socket.end(makeFrame(FrameType.helloReply, reply));
+  }
+
+  private accept(hello: PeerHello): void {
     this.from = hello.from;
     this.kind = hello.kind === 'snapshot' ? 'snapshot' : 'messages';
-    this.reader.maxBodyBytes = MAX_FRAME_BYTES;
+    this.incarnation = hello.incarnation;
+    this.acceptedMs = this.context.env.clock.monoMs();
+    this.version = Math.min(
+      NEWEST_PROTOCOL_VERSION,
+      Math.max(hello.newestVersion, hello.protocolVersion),
+    );
+    this.reader.admit();
     if (this.kind === 'snapshot') {
       this.receiver = new SnapshotReceiver(this.context, this.from, this.socket);
     }
-    this.write(makeFrame(FrameType.helloReply, encodePeerHelloReply({ ok: true })));
+    const { incarnation } = this.context.identity;
+    const reply = encodePeerHelloReply({ ok: true, protocolVersion: this.version, incarnation });
+    this.socket.write(makeFrame(FrameType.helloReply, reply));
     this.events.onAccepted(this);
+    this.socket.resume();
   }
 
   private isRemoved(hello: PeerHello): boolean {
@@ -219,8 +216,9 @@ export class IncomingConnection {
   /** Empty when the dialler is welcome. */
   private refusalOf(hello: PeerHello): string {
     const { clusterId, memberId } = this.context.identity;
-    if (hello.protocolVersion !== PROTOCOL_VERSION) {
-      return `this member speaks version ${PROTOCOL_VERSION} of the peer protocol, not ${hello.protocolVersion}`;
+    const oldest = hello.protocolVersion;
+    if (oldest < OLDEST_PROTOCOL_VERSION || oldest > NEWEST_PROTOCOL_VERSION) {
+      return `this member speaks versions ${OLDEST_PROTOCOL_VERSION} to ${NEWEST_PROTOCOL_VERSION} of the peer protocol, not ${oldest}`;
     }
     if (hello.clusterId !== clusterId) {
       return `cluster ID mismatch: this member belongs to cluster ${idText(clusterId)}, the caller to ${idText(hello.clusterId)}`;
@@ -234,6 +232,9 @@ export class IncomingConnection {
     }
     if (hello.kind !== 'messages' && hello.kind !== 'snapshot')
       return `unknown connection kind ${hello.kind}`;
+    if (hello.kind === 'snapshot' && this.admission.snapshotsFrom(hello.from) >= MAX_SNAPSHOTS) {
+      return `${MAX_SNAPSHOTS} snapshots from member ${idText(hello.from)} are under way`;
+    }
     return '';
   }
 
@@ -252,9 +253,7 @@ export class IncomingConnection {
   private onRequest(body: Buffer): void {
     const { seq, kind, body: payload } = decodePeerRequestFrame(body);
     if (this.openRequests >= MAX_OPEN_REQUESTS) {
-      this.write(
-        makeFrame(FrameType.reply, encodePeerReplyFrame({ seq, error: 'too many requests' })),
-      );
+      this.reply({ seq, error: 'too many requests' });
       return;
     }
     this.openRequests++;
@@ -264,15 +263,21 @@ export class IncomingConnection {
       isAnswered = true;
       this.openRequests--;
       const text = error === null ? '' : error.message === '' ? error.name : error.message;
-      const frame = encodePeerReplyFrame({ seq, error: text, body: reply ?? undefined });
-      this.write(makeFrame(FrameType.reply, frame));
+      this.reply({ seq, error: text, body: reply ?? undefined });
     });
   }
 
-  private write(frame: Buffer): void {
-    if (this.from !== 0n) this.context.metrics.sent(this.from, frame.length);
-    this.socket.write(frame);
+  private reply(reply: PeerReplyFrameInit): void {
+    const body = encodePeerReplyFrame(reply);
+    if (this.version > OLDEST_PROTOCOL_VERSION) this.socket.writeBody(FrameType.reply, body);
+    else if (body.length <= MAX_FRAME_BYTES) this.socket.write(makeFrame(FrameType.reply, body));
+    else this.reply({ seq: reply.seq, error: `an answer of ${body.length} bytes is too long` });
   }
+}
+
+interface Challenge {
+  readonly timer: Timer;
+  readonly waiting: ((isAlive: boolean) => void)[];
 }
 
 export interface IncomingEvents {

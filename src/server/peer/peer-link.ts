@@ -1,55 +1,55 @@
 /**
  * The connection this member keeps to one other: its messages and requests go out on it, replies come back.
  *
- * Promises: messages arrive in the order sent, without gaps while the link is up; what cannot be sent at once or in
- * bounded memory is dropped and reported, never held; a broken link is dialled again at once and then with growing,
- * jittered pauses; the handler hears of each outage once, and that the process is gone only when the other side broke
+ * Promises: entries arrive in the order sent, without gaps while the link is up (send-queue.ts); what cannot be sent at once or in
+ * bounded memory is dropped and reported, never held; a broken link is dialled again, at once if it was stable and else
+ * after growing, jittered pauses; the handler is told of each outage once, and that the process is gone only when the other side broke
  * the connection and its address then refuses a new one.
  */
 import type { Timer } from '../../base/env/env.js';
-import { decodePeerReplyFrame, encodePeerRequestFrame } from '../../gen/peer.js';
+import { invariant } from '../../base/invariant.js';
 import type { Message } from '../../raft/types.js';
-import { sizeMessage, writeMessage } from './codec.js';
 import type { PeerContext } from './context.js';
-import { DEAD_AFTER_MS, PING_INTERVAL_MS, idText } from './context.js';
-import type { DialAttempt, DialFailure } from './dial.js';
-import { dial } from './dial.js';
+import { idText } from './context.js';
+import type { DialFailure, DialledPeer } from './dial.js';
+import { Dial } from './dial.js';
 import { FramedSocket } from './framed-socket.js';
 import type { Frame } from './frames.js';
 import {
   FRAME_HEADER_BYTES,
   FrameType,
-  MAX_FRAME_BYTES,
+  OLDEST_PROTOCOL_VERSION,
   allocateFrame,
   makeFrame,
   sealFrame,
 } from './frames.js';
 import type { PeerRequest } from '../contract/roles.js';
+import {
+  BACKOFF_MAX_MS,
+  BACKOFF_MIN_MS,
+  DEAD_AFTER_MS,
+  MAX_FRAME_BYTES,
+  PING_INTERVAL_MS,
+  PROBE_MS,
+  PROBE_PAUSE_MS,
+  STABLE_MS,
+} from './limits.js';
+import type { RequestDone } from './pending-requests.js';
+import { PendingRequests } from './pending-requests.js';
+import { SendQueue, isMark } from './send-queue.js';
 import type { PeerAddress } from './types.js';
-
-const BACKOFF_MIN_MS = 50;
-const BACKOFF_MAX_MS = 1000;
-/** After the other side broke the connection: how long to look for a refusal, and how long between looks. */
-const PROBE_MS = 300;
-const PROBE_PAUSE_MS = 10;
-/** Messages are spread over frames of about this size, so that none holds up what follows it for long. */
-const FRAME_TARGET_BYTES = 1024 * 1024;
-/** What may wait in one socket before further messages are dropped. */
-const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
-const MAX_QUEUED_WRITES = 4096;
-const MAX_REQUESTS = 10_000;
-
-type RequestDone = (error: Error | null, body: Uint8Array | null) => void;
-
-interface PendingRequest {
-  readonly frame: Buffer;
-  readonly timer: Timer;
-  readonly done: RequestDone;
-}
 
 interface Probe {
   readonly untilMs: number;
   refusals: number;
+}
+
+/** A link that is up. */
+interface Established {
+  readonly socket: FramedSocket;
+  readonly queue: SendQueue;
+  readonly version: number;
+  readonly incarnation: number;
 }
 
 export class PeerLink {
@@ -57,23 +57,30 @@ export class PeerLink {
   /** Monotonic ms since when the link is up. */
   upSinceMs: number | undefined = undefined;
   private readonly context: PeerContext;
-  private socket: FramedSocket | null = null;
-  private attempt: DialAttempt | null = null;
+  private readonly requests: PendingRequests;
+  private established: Established | null = null;
+  private attempt: Dial | null = null;
   private retry: Timer | null = null;
   private probe: Probe | null = null;
   private urlNumber = 0;
+  /** Attempts that failed since the link was last up, and links in a row that broke before they were stable. */
   private failures = 0;
+  private shortLinks = 0;
   private isStopped = false;
   private isOutageReported = false;
   private isOverloadReported = false;
   private lastLogged = '';
-  private nextSeq = 1;
-  private readonly requests = new Map<number, PendingRequest>();
   private pingSentMs = 0;
 
   constructor(context: PeerContext, address: PeerAddress) {
     this.context = context;
     this.address = address;
+    this.requests = new PendingRequests(context, address.id);
+  }
+
+  /** Which process of the member this link goes to; 0 when it is down or the process did not say. */
+  get incarnation(): number {
+    return this.established?.incarnation ?? 0;
   }
 
   start(): void {
@@ -92,113 +99,69 @@ export class PeerLink {
     this.isStopped = true;
     this.attempt?.cancel();
     this.retry?.cancel();
-    const socket = this.socket;
+    const socket = this.established?.socket;
     this.takeDown();
     socket?.destroySoon();
-    this.failRequests(new Error('the transport is closed'));
+    this.requests.failAll('the transport is closed');
   }
 
   send(messages: readonly Message[]): void {
-    const socket = this.socket;
-    if (socket === null) {
+    const { established } = this;
+    if (established === null) {
       this.context.metrics.sendFailure(this.address.id);
       this.reportOutage();
       return;
     }
-    if (socket.queuedBytes > MAX_QUEUED_BYTES || socket.pendingWrites >= MAX_QUEUED_WRITES) {
-      this.dropForOverload(socket);
-      return;
-    }
-    this.isOverloadReported = false;
-    let start = 0;
-    let size = 0;
-    for (let i = 0; i < messages.length; i++) {
-      const next = sizeMessage(messages[i] as Message);
-      if (size > 0 && size + next > FRAME_TARGET_BYTES) {
-        this.writeMessages(socket, messages, start, i, size);
-        start = i;
-        size = 0;
-      }
-      size += next;
-    }
-    if (size > 0) this.writeMessages(socket, messages, start, messages.length, size);
+    if (established.queue.send(messages)) this.isOverloadReported = false;
+    else this.reportOverload(established);
   }
 
   request(kind: PeerRequest, body: Uint8Array, timeoutMs: number, done: RequestDone): void {
-    const { env } = this.context;
     const isFirstDial = this.attempt !== null && this.failures === 0 && !this.isOutageReported;
-    if (this.isStopped || (this.socket === null && !isFirstDial)) {
-      env.defer(() => done(new Error(`no connection to member ${idText(this.address.id)}`), null));
-      return;
+    if (this.isStopped || (this.established === null && !isFirstDial)) {
+      return this.requests.refuse('no connection to', done);
     }
-    if (this.requests.size >= MAX_REQUESTS) {
-      env.defer(() =>
-        done(new Error(`too many requests to member ${idText(this.address.id)}`), null),
-      );
-      return;
-    }
-    const seq = this.nextSeq++;
-    const frame = makeFrame(FrameType.request, encodePeerRequestFrame({ seq, kind, body }));
-    const timer = env.after(timeoutMs, () => {
-      this.requests.delete(seq);
-      done(
-        new Error(`member ${idText(this.address.id)} did not answer within ${timeoutMs} ms`),
-        null,
-      );
-    });
-    this.requests.set(seq, { frame, timer, done });
-    // Without a socket yet, the frame goes out when the first connection is up.
-    if (this.socket !== null) this.write(this.socket, frame);
+    const frameBody = this.requests.add(kind, body, timeoutMs, done);
+    // Without a socket yet, the request goes out when the first connection is up.
+    if (frameBody !== null && this.established !== null) this.ask(this.established, frameBody);
   }
 
   /** Called about every second. */
   tick(nowMs: number): void {
-    const socket = this.socket;
-    if (socket === null) return;
+    const { established } = this;
+    if (established === null) return;
+    const { socket } = established;
     if (nowMs - this.pingSentMs >= PING_INTERVAL_MS / 2) {
       this.pingSentMs = nowMs;
       const ping = allocateFrame(8);
       ping.writeDoubleLE(nowMs, FRAME_HEADER_BYTES);
       sealFrame(ping, FrameType.ping);
-      this.write(socket, ping);
+      socket.write(ping);
     }
-    socket.destroyIfSilent(DEAD_AFTER_MS, () => {
-      this.log('warn', 'peer connection is silent', { 'silent-ms': DEAD_AFTER_MS });
+    socket.destroyIfSilent(DEAD_AFTER_MS);
+  }
+
+  private ask({ socket, version }: Established, frameBody: Uint8Array): void {
+    if (version > OLDEST_PROTOCOL_VERSION) socket.writeBody(FrameType.request, frameBody);
+    else if (frameBody.length <= MAX_FRAME_BYTES) {
+      socket.write(makeFrame(FrameType.request, frameBody));
+    } else this.onTooLong(frameBody.length);
+  }
+
+  private onTooLong(bytes: number): void {
+    this.log('error', 'a message exceeds what the peer accepts; run the same version everywhere', {
+      bytes,
     });
+    this.context.metrics.sendFailure(this.address.id);
   }
 
-  private write(socket: FramedSocket, frame: Buffer): void {
-    this.context.metrics.sent(this.address.id, frame.length);
-    socket.write(frame);
-  }
-
-  private writeMessages(
-    socket: FramedSocket,
-    messages: readonly Message[],
-    start: number,
-    end: number,
-    bodyBytes: number,
-  ): void {
-    if (bodyBytes > MAX_FRAME_BYTES) {
-      this.log('error', 'a message exceeds what peers accept', { bytes: bodyBytes });
-      this.context.metrics.sendFailure(this.address.id);
-      return;
-    }
-    const frame = allocateFrame(bodyBytes);
-    const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
-    let pos = FRAME_HEADER_BYTES;
-    for (let i = start; i < end; i++) pos = writeMessage(messages[i] as Message, frame, view, pos);
-    sealFrame(frame, FrameType.messages);
-    this.write(socket, frame);
-  }
-
-  private dropForOverload(socket: FramedSocket): void {
+  private reportOverload({ socket, queue }: Established): void {
     const { metrics, handler } = this.context;
     metrics.sendFailure(this.address.id);
     if (this.isOverloadReported) return;
     this.isOverloadReported = true;
     this.log('warn', 'peer does not keep up; messages to it are dropped', {
-      'queued-bytes': socket.queuedBytes,
+      'queued-bytes': socket.queuedBytes + queue.queuedBytes,
     });
     handler.onUnreachable(this.address.id);
   }
@@ -213,74 +176,78 @@ export class PeerLink {
     const { urls, id } = this.address;
     const url = urls[this.urlNumber % urls.length];
     if (url === undefined) return;
-    this.attempt = dial(
-      this.context,
-      url,
-      id,
-      'messages',
-      (socket, reader) => {
-        const framed = new FramedSocket(this.context.env, socket, reader, {
-          onFrame: (frame) => this.onFrame(frame),
-          onBytes: (count) => this.context.metrics.received(id, count),
-          onMalformed: (error) => {
-            this.context.metrics.receiveFailure(id);
-            this.log('warn', 'peer sent malformed bytes', { error: error.message });
-          },
-          onClosed: (byRemote, error) => this.onClosed(byRemote, error),
-        });
-        this.bringUp(framed);
-      },
-      (failure) => this.onDialFailed(failure),
-    );
+    this.attempt = new Dial(this.context, url, id, 'messages', {
+      onReady: (peer) => this.bringUp(peer),
+      onFailed: (failure) => this.onDialFailed(failure),
+    }).start();
   }
 
-  private bringUp(socket: FramedSocket): void {
+  private bringUp(peer: DialledPeer): void {
+    invariant(this.established === null && !this.isStopped, 'a second connection of one link');
     const { env, metrics } = this.context;
+    const { id } = this.address;
+    const socket = new FramedSocket(env, peer.socket, peer.reader, {
+      onFrame: (frame) => this.onFrame(frame),
+      onReceived: (count) => metrics.received(id, count),
+      onSent: (count) => metrics.sent(id, count),
+      onMalformed: () => metrics.receiveFailure(id),
+      onClosed: (byRemote, error) => this.onClosed(byRemote, error),
+    });
+    const { version, incarnation } = peer;
+    const canDivide = version > OLDEST_PROTOCOL_VERSION;
+    const queue = new SendQueue(socket, canDivide, (bytes) => this.onTooLong(bytes));
+    const established = { socket, queue, version, incarnation };
     this.attempt = null;
-    this.socket = socket;
+    this.established = established;
     this.upSinceMs = env.clock.monoMs();
     this.failures = 0;
     this.probe = null;
     this.isOutageReported = false;
     this.isOverloadReported = false;
     this.lastLogged = '';
-    metrics.activePeer(this.address.id, 1);
+    metrics.activePeer(id, 1);
     this.log('info', 'connected to peer', {});
-    for (const request of this.requests.values()) this.write(socket, request.frame);
+    for (const body of this.requests.bodies()) this.ask(established, body);
     socket.start();
   }
 
-  private onFrame(frame: Frame): void {
-    if (frame.type === FrameType.reply) {
-      const reply = decodePeerReplyFrame(frame.body);
-      const request = this.requests.get(reply.seq);
-      if (request === undefined) return;
-      this.requests.delete(reply.seq);
-      request.timer.cancel();
-      if (reply.error === '') request.done(null, reply.body);
-      else request.done(new Error(reply.error), null);
-    } else if (frame.type === FrameType.pong && frame.body.length === 8) {
-      const seconds = (this.context.env.clock.monoMs() - frame.body.readDoubleLE(0)) / 1000;
+  private onFrame({ type, body }: Frame): void {
+    const { established } = this;
+    if (established === null) return;
+    if (type === FrameType.reply) this.requests.onReply(body);
+    else if (type === FrameType.ping) established.socket.write(makeFrame(FrameType.pong, body));
+    else if (type !== FrameType.pong) return;
+    else if (isMark(body)) established.queue.onMarkConfirmed();
+    else if (body.length === 8) {
+      const seconds = (this.context.env.clock.monoMs() - body.readDoubleLE(0)) / 1000;
       if (seconds >= 0) this.context.metrics.roundTrip(this.address.id, seconds);
     }
   }
 
-  /** Forgets the socket; everything that depends on it hears so. */
+  /** Forgets the connection and what waits for it. */
   private takeDown(): void {
-    if (this.socket === null) return;
-    this.socket = null;
+    if (this.established === null) return;
+    this.established = null;
     this.upSinceMs = undefined;
     this.context.metrics.activePeer(this.address.id, -1);
   }
 
   private onClosed(byRemote: boolean, error: Error | null): void {
-    if (this.socket === null) return;
+    const upSinceMs = this.upSinceMs;
+    if (this.established === null || upSinceMs === undefined) return;
     this.takeDown();
     if (this.isStopped) return;
+    const nowMs = this.context.env.clock.monoMs();
     this.log('warn', 'lost the connection to peer', { error: error?.message ?? 'closed' });
-    this.failRequests(new Error(`lost the connection to member ${idText(this.address.id)}`));
-    if (byRemote) this.probe = { untilMs: this.context.env.clock.monoMs() + PROBE_MS, refusals: 0 };
-    this.connect();
+    this.requests.failAll(`lost the connection to member ${idText(this.address.id)}`);
+    this.shortLinks = nowMs - upSinceMs >= STABLE_MS ? 0 : this.shortLinks + 1;
+    if (this.shortLinks > 1) {
+      // Accepted and cut again: the next attempt would probably end the same way.
+      this.retryLater(this.shortLinks);
+    } else {
+      if (byRemote) this.probe = { untilMs: nowMs + PROBE_MS, refusals: 0 };
+      this.connect();
+    }
     this.reportOutage();
   }
 
@@ -291,10 +258,10 @@ export class PeerLink {
     if (this.probe !== null) return this.continueProbe(this.probe, failure);
     this.failures++;
     this.logFailure(failure.error);
-    this.failRequests(
-      new Error(`no connection to member ${idText(this.address.id)}: ${failure.error.message}`),
+    this.requests.failAll(
+      `no connection to member ${idText(this.address.id)}: ${failure.error.message}`,
     );
-    this.retryLater();
+    this.retryLater(this.failures);
   }
 
   private continueProbe(probe: Probe, failure: DialFailure): void {
@@ -304,7 +271,7 @@ export class PeerLink {
       if (probe.refusals < this.address.urls.length) return this.connect();
       this.probe = null;
       this.log('info', 'the peer process is gone', {});
-      this.retryLater();
+      this.retryLater(0);
       this.context.handler.onGone(this.address.id);
     } else if (failure.isCut && !isLate) {
       // A dying process may still complete a connection before its listener is closed.
@@ -312,13 +279,14 @@ export class PeerLink {
     } else {
       this.probe = null;
       this.logFailure(failure.error);
-      this.retryLater();
+      this.retryLater(0);
     }
   }
 
-  private retryLater(): void {
+  private retryLater(failures: number): void {
+    invariant(this.retry === null, 'two attempts at once');
     const { env } = this.context;
-    const full = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** Math.min(this.failures, 10));
+    const full = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** Math.min(failures, 10));
     const delayMs = full / 2 + (env.randomU32() % 1000) * (full / 2000);
     this.retry = env.after(delayMs, () => this.retryNow());
   }
@@ -326,16 +294,6 @@ export class PeerLink {
   private retryNow(): void {
     this.retry = null;
     if (!this.isStopped) this.connect();
-  }
-
-  private failRequests(error: Error): void {
-    if (this.requests.size === 0) return;
-    const failed = [...this.requests.values()];
-    this.requests.clear();
-    for (const request of failed) {
-      request.timer.cancel();
-      request.done(error, null);
-    }
   }
 
   /** Says why it does not work once, not at every attempt. */

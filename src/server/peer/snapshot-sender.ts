@@ -3,18 +3,15 @@ import type { Done } from '../../base/env/env.js';
 import type { Message } from '../../raft/types.js';
 import { encodeMessages } from './codec.js';
 import type { PeerContext } from './context.js';
-import { DEAD_AFTER_MS, idText } from './context.js';
-import type { DialAttempt } from './dial.js';
-import { dial } from './dial.js';
+import { idText } from './context.js';
+import { Dial } from './dial.js';
+import type { DialledPeer } from './dial.js';
 import { FramedSocket } from './framed-socket.js';
 import type { Frame } from './frames.js';
 import { FRAME_HEADER_BYTES, FrameType, allocateFrame, makeFrame, sealFrame } from './frames.js';
+import { CHUNK_FRAME_BYTES, DEAD_AFTER_MS, SNAPSHOT_WINDOW_BYTES } from './limits.js';
 import type { PeerAddress, SnapshotSource } from './types.js';
 
-/** A chunk from the source is cut into frames of at most this size. */
-const CHUNK_FRAME_BYTES = 256 * 1024;
-/** No further chunk is asked for while more than this waits in the socket. */
-const SEND_WINDOW_BYTES = 1024 * 1024;
 const NO_BODY = new Uint8Array(0);
 
 /**
@@ -28,7 +25,7 @@ export class SnapshotSender {
   private readonly source: SnapshotSource;
   private readonly onFinished: Done;
   private socket: FramedSocket | null = null;
-  private attempt: DialAttempt | null = null;
+  private attempt: Dial | null = null;
   private urlNumber = 0;
   private isFinished = false;
   private isStreaming = false;
@@ -58,31 +55,34 @@ export class SnapshotSender {
       );
       return;
     }
-    this.attempt = dial(
-      this.context,
-      url,
-      this.peer.id,
-      'snapshot',
-      (socket, reader) => {
-        this.attempt = null;
-        this.socket = new FramedSocket(this.context.env, socket, reader, {
-          onFrame: (frame) => this.onFrame(frame),
-          onBytes: (count) => this.context.metrics.received(this.peer.id, count),
-          onMalformed: (error) => this.finish(error),
-          onClosed: (_byRemote, error) =>
-            this.finish(error ?? new Error('the receiver closed the connection')),
-        });
-        this.socket.socket.on('drain', () => this.pull());
-        this.write(makeFrame(FrameType.snapshotBegin, encodeMessages([this.message])));
-        this.socket.start();
-      },
-      (failure) => {
-        this.attempt = null;
-        this.urlNumber++;
-        if (this.urlNumber < this.peer.urls.length) this.start();
-        else this.finish(failure.error);
-      },
-    );
+    this.attempt = new Dial(this.context, url, this.peer.id, 'snapshot', {
+      onReady: (peer) => this.begin(peer),
+      onFailed: ({ error }) => this.tryNextUrl(error),
+    }).start();
+  }
+
+  private begin(peer: DialledPeer): void {
+    const { env, metrics } = this.context;
+    const { id } = this.peer;
+    this.attempt = null;
+    this.socket = new FramedSocket(env, peer.socket, peer.reader, {
+      onFrame: (frame) => this.onFrame(frame),
+      onReceived: (count) => metrics.received(id, count),
+      onSent: (count) => metrics.sent(id, count),
+      onMalformed: (error) => this.finish(error),
+      onClosed: (_byRemote, error) =>
+        this.finish(error ?? new Error('the receiver closed the connection')),
+    });
+    this.socket.socket.on('drain', () => this.pull());
+    this.write(makeFrame(FrameType.snapshotBegin, encodeMessages([this.message])));
+    this.socket.start();
+  }
+
+  private tryNextUrl(error: Error): void {
+    this.attempt = null;
+    this.urlNumber++;
+    if (this.urlNumber < this.peer.urls.length) this.start();
+    else this.finish(error);
   }
 
   /** Called about every second: keeps the connection talking and notices a dead one. */
@@ -99,7 +99,6 @@ export class SnapshotSender {
   }
 
   private write(frame: Buffer): void {
-    this.context.metrics.sent(this.peer.id, frame.length);
     this.socket?.write(frame);
   }
 
@@ -115,7 +114,7 @@ export class SnapshotSender {
 
   private pull(): void {
     if (!this.isStreaming || this.isPulling || this.isFinished || this.socket === null) return;
-    if (this.socket.queuedBytes > SEND_WINDOW_BYTES) return; // 'drain' calls again.
+    if (this.socket.queuedBytes > SNAPSHOT_WINDOW_BYTES) return; // 'drain' calls again.
     this.isPulling = true;
     this.source.next((error, chunk) => {
       this.isPulling = false;

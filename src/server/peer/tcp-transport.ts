@@ -5,7 +5,7 @@
  * back on it, messages of the other side do not. A snapshot travels on a connection of its own. The same port answers
  * HTTP/1.1, told apart by the first bytes.
  *
- * Promises: messages of one peer are handed over in the order sent; nothing is accepted before the caller named the
+ * Promises: entries of one peer are handed over in the order sent, and short messages never wait for them; nothing is accepted before the caller named the
  * right cluster, this member, and itself as a peer that is not removed; damaged or hostile bytes close their connection
  * and do nothing else; memory per peer is bounded, what exceeds it is dropped and reported.
  * Does not: encrypt, or deliver reliably. The consensus core repeats what it needs.
@@ -14,19 +14,22 @@
  */
 import type { AddressInfo, Socket } from 'node:net';
 import type { Done, Env, Timer } from '../../base/env/env.js';
+import { invariant } from '../../base/invariant.js';
 import type { BoundPort } from '../../base/net/bound-port.js';
 import type { MemberId, Message } from '../../raft/types.js';
 import type { PeerContext, PeerIdentity, PeerLog, PeerMetrics } from './context.js';
-import { PING_INTERVAL_MS, idText } from './context.js';
-import type { UndecidedSocket } from './incoming.js';
-import { IncomingConnection, sniff } from './incoming.js';
+import { idText } from './context.js';
+import { IdentityGuard } from './identity-guard.js';
+import { IncomingConnection } from './incoming.js';
+import { LimitedLog } from './limited-log.js';
+import { MAX_HTTP, MAX_UNDECIDED, PING_INTERVAL_MS } from './limits.js';
 import { PeerLink } from './peer-link.js';
 import { SnapshotSender } from './snapshot-sender.js';
 import type { PeerRequest } from '../contract/roles.js';
+import type { UndecidedSocket } from './sniff.js';
+import { sniff } from './sniff.js';
 import type { PeerAddress, PeerHandler, PeerTransport, SnapshotSource } from './types.js';
 
-/** Connections that have not introduced themselves yet; further ones are closed at once. */
-const MAX_UNDECIDED = 256;
 /** Refusals remembered so that each is logged once. */
 const MAX_LOGGED_REFUSALS = 100;
 
@@ -58,10 +61,12 @@ export class TcpPeerTransport implements PeerTransport {
   private readonly options: TcpPeerTransportOptions;
   private readonly env: Env;
   private context: PeerContext | null = null;
+  private guard: IdentityGuard | null = null;
   private readonly links = new Map<MemberId, PeerLink>();
   private removed = new Set<MemberId>();
   private readonly incoming = new Set<IncomingConnection>();
   private readonly undecided = new Set<UndecidedSocket>();
+  private readonly http = new Set<Socket>();
   private readonly sending = new Set<SnapshotSender>();
   private readonly loggedRefusals = new Set<string>();
   /** Filled and emptied by `send`: the messages for each peer. */
@@ -81,11 +86,12 @@ export class TcpPeerTransport implements PeerTransport {
   }
 
   start(handler: PeerHandler, done: Done): void {
-    this.context = {
+    invariant(this.context === null, 'a peer transport starts once');
+    const context: PeerContext = {
       env: this.env,
       identity: this.options.identity,
       serverVersion: this.options.serverVersion,
-      log: this.options.log,
+      log: new LimitedLog(this.env, this.options.log).log,
       metrics: this.options.metrics ?? NO_METRICS,
       handler,
       removedFromCluster: () => {
@@ -94,6 +100,8 @@ export class TcpPeerTransport implements PeerTransport {
         handler.onRemoved();
       },
     };
+    this.context = context;
+    this.guard = new IdentityGuard(context, this.incoming);
     this.scheduleTick();
     for (const port of this.options.ports) port.accept((socket) => this.onSocket(socket));
     done(null);
@@ -182,26 +190,37 @@ export class TcpPeerTransport implements PeerTransport {
   }
 
   private started(): PeerContext {
-    if (this.context === null) throw new Error('the peer transport is not started');
+    invariant(this.context !== null, 'the peer transport is not started');
     return this.context;
   }
 
   private onSocket(socket: Socket): void {
-    const context = this.context;
-    if (context === null || this.isClosed || this.undecided.size >= MAX_UNDECIDED) {
+    const { context, guard } = this;
+    if (context === null || guard === null || this.isClosed) {
       socket.destroy();
       return;
     }
+    if (this.undecided.size >= MAX_UNDECIDED) return this.turnAway(socket, 'undecided');
+    const { onHttp } = this.options;
     const undecided = sniff(context, socket, {
-      onHttp: this.options.onHttp,
+      onHttp:
+        onHttp === undefined ? undefined : (httpSocket) => this.onHttpSocket(httpSocket, onHttp),
       onPeer: (peerSocket, reader) => {
         const connection = new IncomingConnection(
           context,
-          { isPeer: (id) => this.links.has(id), wasRemoved: (id) => this.removed.has(id) },
+          {
+            isPeer: (id) => this.links.has(id),
+            wasRemoved: (id) => this.removed.has(id),
+            snapshotsFrom: (id) => guard.snapshotsFrom(id),
+            contest: (from, incarnation, done) => guard.contest(from, incarnation, done),
+          },
           peerSocket,
           reader,
           {
-            onAccepted: (accepted) => this.onAccepted(accepted),
+            onAccepted: (accepted) => {
+              this.links.get(accepted.from)?.wake();
+              guard.replaceBy(accepted);
+            },
             onRefused: (from, reason) => this.onRefused(from, reason),
             onClosed: (closed) => void this.incoming.delete(closed),
           },
@@ -214,15 +233,21 @@ export class TcpPeerTransport implements PeerTransport {
     this.undecided.add(undecided);
   }
 
-  private onAccepted(connection: IncomingConnection): void {
-    this.links.get(connection.from)?.wake();
-    if (connection.kind !== 'messages') return;
-    // A member has one such connection: an older one belongs to a process or a network path that is gone.
-    for (const other of this.incoming) {
-      const isOlder =
-        other !== connection && other.from === connection.from && other.kind === 'messages';
-      if (isOlder) other.destroy();
-    }
+  private onHttpSocket(socket: Socket, onHttp: (socket: Socket) => void): void {
+    if (this.http.size >= MAX_HTTP) return this.turnAway(socket, 'http');
+    this.http.add(socket);
+    socket.once('close', () => this.http.delete(socket));
+    onHttp(socket);
+  }
+
+  private turnAway(socket: Socket, kind: 'undecided' | 'http'): void {
+    this.started().log('warn', 'too many connections to the peer port; new ones are closed', {
+      kind,
+      undecided: this.undecided.size,
+      http: this.http.size,
+    });
+    socket.on('error', () => undefined);
+    socket.destroy();
   }
 
   private onRefused(from: MemberId, reason: string): void {
@@ -230,14 +255,17 @@ export class TcpPeerTransport implements PeerTransport {
     if (this.loggedRefusals.has(key)) return;
     if (this.loggedRefusals.size >= MAX_LOGGED_REFUSALS) this.loggedRefusals.clear();
     this.loggedRefusals.add(key);
-    this.options.log('warn', 'refused a peer connection', { peer: idText(from), reason });
+    this.started().log('warn', 'refused a peer connection', { peer: idText(from), reason });
   }
 
   private scheduleTick(): void {
     if (this.isClosed) return;
     this.ticker = this.env.after(PING_INTERVAL_MS, () => {
       const nowMs = this.env.clock.monoMs();
-      for (const link of this.links.values()) link.tick(nowMs);
+      for (const link of this.links.values()) {
+        link.tick(nowMs);
+        this.guard?.compare(link, nowMs);
+      }
       for (const connection of this.incoming) connection.tick();
       for (const sender of this.sending) sender.tick();
       this.scheduleTick();

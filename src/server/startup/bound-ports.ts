@@ -1,6 +1,7 @@
 import { listenFailure } from '../../base/flags/startup-error.js';
 import type { ServerUrl } from '../../base/flags/url.js';
 import { BoundPort } from '../../base/net/bound-port.js';
+import { listenOptions } from '../../base/net/listen-address.js';
 import type { ServerConfig } from '../config/server-config.js';
 
 /**
@@ -41,15 +42,9 @@ export class BoundPorts {
 
 function bind(url: ServerUrl, flag: string, allowHalfOpen: boolean): Promise<BoundPort> {
   return new Promise((resolve, reject) => {
-    BoundPort.bind({ where: addressOf(url), allowHalfOpen }, (error, port) => {
+    BoundPort.bind({ where: listenOptions(url), allowHalfOpen }, (error, port) => {
       if (port === null) reject(listenFailure(url.text, flag, error));
       else resolve(port);
     });
   });
-}
-
-function addressOf(url: ServerUrl): { path: string } | { host: string; port: number } {
-  return url.scheme === 'unix' || url.scheme === 'unixs'
-    ? { path: url.host }
-    : { host: url.host, port: url.port };
 }

@@ -13,7 +13,6 @@ import {
 } from '../../../src/raft/types.js';
 import type { RpcError } from '../../../src/rpc/service.js';
 import { errors } from '../../../src/server/contract/errors.js';
-import type { PeerTransport } from '../../../src/server/peer/types.js';
 import { silentLogger } from '../../../src/base/observe/logger.js';
 import {
   CommandKind,
@@ -25,6 +24,7 @@ import { ProposalQueue } from '../../../src/server/member/proposal-queue.js';
 import { RaftDriver } from '../../../src/server/member/driver.js';
 import { ReadIndex } from '../../../src/server/member/read-index.js';
 import type { WalBatch } from '../../../src/wal/types.js';
+import { FakeTransport } from '../../support/fake-transport.js';
 import { ManualEnv } from './manual-env.js';
 
 const TICK_MS = 100;
@@ -38,7 +38,7 @@ class Bench {
   readonly proposals = new ProposalQueue(this.env, TIMEOUT_MS);
   readonly reads = new ReadIndex(this.env, TIMEOUT_MS);
   readonly driver: RaftDriver;
-  readonly sent: Message[] = [];
+  readonly transport = new FakeTransport();
   readonly written: WalBatch[] = [];
   readonly applied: string[] = [];
   readonly batches: number[] = [];
@@ -93,9 +93,7 @@ class Bench {
         close: (done) => done(null),
         sizeBytes: 0,
       },
-      transport: {
-        send: (messages) => void this.sent.push(...messages),
-      } as Partial<PeerTransport> as PeerTransport,
+      transport: this.transport,
       proposals: this.proposals,
       reads: this.reads,
       applier: {
@@ -160,7 +158,7 @@ class Bench {
   }
 
   sentOf(type: MessageType): Message[] {
-    return this.sent.filter((m) => m.type === type);
+    return this.transport.sent.filter((m) => m.type === type);
   }
 
   start(): this {
@@ -394,7 +392,7 @@ describe('RaftDriver', () => {
       const put = b.propose('a');
       const read = b.read();
       b.env.advance(TICK_MS);
-      expect(b.sent).to.deep.equal([]);
+      expect(b.transport.sent).to.deep.equal([]);
       b.receive(MessageType.heartbeat, 2n);
       b.env.settle();
       const [forwarded] = b.sentOf(MessageType.propose);

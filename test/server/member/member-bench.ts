@@ -1,4 +1,3 @@
-import type { Done } from '../../../src/base/env/env.js';
 import { encodeConfStateRecord } from '../../../src/gen/peer.js';
 import { Backend } from '../../../src/storage/backend.js';
 import { openDbSnapshot } from '../../../src/storage/image.js';
@@ -10,8 +9,9 @@ import { Members } from '../../../src/server/membership/members.js';
 import { silentLogger } from '../../../src/base/observe/logger.js';
 import type { MemberOptions } from '../../../src/server/member/options.js';
 import { Member } from '../../../src/server/member/member.js';
-import type { PeerHandler, PeerTransport } from '../../../src/server/peer/types.js';
+import type { PeerHandler } from '../../../src/server/peer/types.js';
 import { SteppedEnv } from '../../mvcc/stepped-env.js';
+import { FakeTransport } from '../../support/fake-transport.js';
 import { MemoryDisk } from '../../support/memory-disk.js';
 import {
   MemoryEngine,
@@ -53,21 +53,11 @@ export class Machine {
 export class MemberBench {
   member: Member | undefined;
   error: Error | undefined;
-  handler: PeerHandler | undefined;
-  readonly sent: Message[] = [];
+  private readonly transport = new FakeTransport();
 
   constructor(machine: Machine, voters: number, options: Partial<MemberOptions> = {}) {
     const { env } = machine;
     const ids = Array.from({ length: voters }, (_, i) => BigInt(i + 1));
-    const transport: Partial<PeerTransport> = {
-      start: (handler: PeerHandler, done: Done) => {
-        this.handler = handler;
-        done(null);
-      },
-      setPeers: () => undefined,
-      send: (messages) => void this.sent.push(...messages),
-      close: (done) => done(),
-    };
     Member.open(
       {
         env,
@@ -98,7 +88,7 @@ export class MemberBench {
           machine.disk.mkdirSync(dir);
           memoryEngineFactory(env, machine.engines)(dir, done);
         },
-        createTransport: () => transport as PeerTransport,
+        createTransport: () => this.transport,
         ...options,
       },
       (error, member) => {
@@ -107,6 +97,14 @@ export class MemberBench {
         member?.start(() => undefined);
       },
     );
+  }
+
+  get handler(): PeerHandler | undefined {
+    return this.transport.handler;
+  }
+
+  get sent(): readonly Message[] {
+    return this.transport.sent;
   }
 
   get running(): Member {

@@ -8,6 +8,7 @@ import {
   encodeMessages,
   sizeMessage,
 } from '../../../src/server/peer/codec.js';
+import { MAX_FRAME_BYTES, MAX_HELLO_BYTES } from '../../../src/server/peer/limits.js';
 import { FrameError, FrameReader, FrameType, makeFrame } from '../../../src/server/peer/frames.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
@@ -160,7 +161,7 @@ describe('peer frames', () => {
         fc.array(fc.integer({ min: 1, max: 90 }), { minLength: 1, maxLength: 40 }),
         (bodies, cuts) => {
           const all = Buffer.concat(bodies.map((body) => makeFrame(FrameType.messages, body)));
-          const reader = new FrameReader(1000);
+          const reader = new FrameReader();
           const seen: string[] = [];
           for (let at = 0, i = 0; at < all.length; i++) {
             const length = cuts[i % cuts.length] ?? 1;
@@ -181,7 +182,7 @@ describe('peer frames', () => {
     for (let bit = 0; bit < frame.length * 8; bit++) {
       const changed = Buffer.from(frame);
       changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-      const reader = new FrameReader(1000);
+      const reader = new FrameReader();
       reader.push(changed);
       let outcome: unknown = null;
       try {
@@ -195,8 +196,21 @@ describe('peer frames', () => {
   });
 
   it('are refused beyond the bound before their body arrives', () => {
-    const reader = new FrameReader(10);
-    reader.push(makeFrame(FrameType.ping, new Uint8Array(11)).subarray(0, 9));
-    expect(() => reader.next()).to.throw(FrameError, /exceeds the limit/);
+    const header = (bodyBytes: number): Buffer => {
+      const head = Buffer.alloc(9);
+      head.writeUInt32LE(bodyBytes, 0);
+      return head;
+    };
+    const stranger = new FrameReader();
+    stranger.push(header(MAX_HELLO_BYTES + 1));
+    expect(() => stranger.next()).to.throw(FrameError, /exceeds the limit/);
+    const member = new FrameReader();
+    member.admit();
+    member.push(header(MAX_FRAME_BYTES));
+    expect(member.next()).to.equal(null);
+    const beyond = new FrameReader();
+    beyond.admit();
+    beyond.push(header(MAX_FRAME_BYTES + 1));
+    expect(() => beyond.next()).to.throw(FrameError, /exceeds the limit/);
   });
 });

@@ -1,9 +1,15 @@
+import * as net from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Env } from '../../../src/base/env/env.js';
 import { BoundPort } from '../../../src/base/net/bound-port.js';
 import { createNodeEnv } from '../../../src/base/env/node.js';
+import type { PeerHelloInit, PeerHelloReplyInit } from '../../../src/gen/peer.js';
+import { encodePeerHello, encodePeerHelloReply } from '../../../src/gen/peer.js';
 import type { Message } from '../../../src/raft/types.js';
 import type { PeerMetrics } from '../../../src/server/peer/context.js';
+import type { Frame } from '../../../src/server/peer/frames.js';
+import { FrameReader, FrameType, PREFACE, makeFrame } from '../../../src/server/peer/frames.js';
+import { BodyAssembler } from '../../../src/server/peer/parts.js';
 import { TcpPeerTransport } from '../../../src/server/peer/tcp-transport.js';
 import type {
   PeerAddress,
@@ -68,6 +74,9 @@ export interface NodeOptions {
   readonly host?: string;
   readonly onHttp?: (socket: Socket) => void;
   readonly env?: Env;
+  readonly incarnation?: number;
+  /** A unix socket's file instead of host and port. */
+  readonly path?: string;
 }
 
 /** A transport and everything its handler was told. */
@@ -102,13 +111,22 @@ export class TestNode implements PeerHandler {
 
   async start(): Promise<this> {
     const { options } = this;
-    const where = { host: options.host ?? '127.0.0.1', port: options.port ?? 0 };
+    const where =
+      options.path === undefined
+        ? { host: options.host ?? '127.0.0.1', port: options.port ?? 0 }
+        : { path: options.path };
     const bound = await new Promise<BoundPort>((resolve, reject) => {
-      BoundPort.bind({ where }, (error, port) => (port === null ? reject(error) : resolve(port)));
+      BoundPort.bind({ where }, (error, port) =>
+        error === null && port !== null ? resolve(port) : reject(error ?? new Error('no port')),
+      );
     });
     const transport = new TcpPeerTransport({
       env: options.env ?? createNodeEnv(),
-      identity: { clusterId: options.clusterId ?? CLUSTER, memberId: this.id, incarnation: 1 },
+      identity: {
+        clusterId: options.clusterId ?? CLUSTER,
+        memberId: this.id,
+        incarnation: options.incarnation ?? 1,
+      },
       ports: [bound],
       serverVersion: 'test',
       log: (level, msg, fields = {}) => this.logs.push({ level, msg, fields }),
@@ -197,4 +215,103 @@ export function sourceOf(
       this.closed++;
     },
   };
+}
+
+/** One end of a connection whose bytes the test plays; it keeps the frames it receives, parts put together. */
+export class RawConnection {
+  readonly frames: Frame[] = [];
+  bytes = 0;
+  isClosed = false;
+  private readonly socket: Socket;
+  private readonly reader = new FrameReader();
+  private readonly assembler = new BodyAssembler();
+  private skip: number;
+
+  /** `skip`: bytes before the first frame. */
+  constructor(socket: Socket, skip: number, onFrame: (frame: Frame) => void = () => undefined) {
+    this.socket = socket;
+    this.skip = skip;
+    this.reader.admit();
+    socket.on('error', () => undefined);
+    socket.on('close', () => (this.isClosed = true));
+    socket.on('data', (chunk: Buffer) => {
+      this.bytes += chunk.length;
+      const skipped = Math.min(this.skip, chunk.length);
+      this.skip -= skipped;
+      this.reader.push(chunk.subarray(skipped));
+      for (let frame = this.reader.next(); frame !== null; frame = this.reader.next()) {
+        const whole = frame.type === FrameType.part ? this.assembler.add(frame.body) : frame;
+        if (whole === null) continue;
+        this.frames.push(whole);
+        onFrame(whole);
+      }
+    });
+  }
+
+  send(type: FrameType, body: Uint8Array): void {
+    this.socket.write(makeFrame(type, body));
+  }
+
+  received(type: FrameType): Frame[] {
+    return this.frames.filter((frame) => frame.type === type);
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+}
+
+/** A member's listener as the test plays it: accepts every hello with `reply`. */
+export class RawMember {
+  readonly connections: RawConnection[] = [];
+  private readonly server: net.Server;
+
+  constructor(
+    reply: PeerHelloReplyInit,
+    onAccepted: (connection: RawConnection) => void = () => undefined,
+  ) {
+    this.server = net.createServer((socket) => {
+      const connection: RawConnection = new RawConnection(socket, PREFACE.length, (frame) => {
+        if (frame.type !== FrameType.hello) return;
+        connection.send(FrameType.helloReply, encodePeerHelloReply(reply));
+        onAccepted(connection);
+      });
+      this.connections.push(connection);
+    });
+  }
+
+  listen(): Promise<this> {
+    return new Promise((resolve) => this.server.listen(0, '127.0.0.1', () => resolve(this)));
+  }
+
+  get urls(): readonly string[] {
+    return [`http://127.0.0.1:${(this.server.address() as AddressInfo).port}`];
+  }
+
+  close(): Promise<void> {
+    for (const connection of this.connections) connection.destroy();
+    return new Promise((resolve) => this.server.close(() => resolve()));
+  }
+}
+
+/** A connection to `node` that begins with `hello`. */
+export function dialRaw(node: TestNode, hello: PeerHelloInit): RawConnection {
+  const socket = net.connect(node.port, '127.0.0.1');
+  socket.write(
+    Buffer.concat([
+      PREFACE,
+      makeFrame(
+        FrameType.hello,
+        encodePeerHello({
+          clusterId: CLUSTER,
+          to: node.id,
+          protocolVersion: 1,
+          newestVersion: 2,
+          kind: 'messages',
+          ...hello,
+        }),
+      ),
+    ]),
+  );
+  return new RawConnection(socket, 0);
 }

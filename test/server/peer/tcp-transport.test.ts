@@ -1,11 +1,15 @@
 import { expect } from 'chai';
 import { spawn } from 'node:child_process';
 import { createServer, get } from 'node:http';
+import { mkdtempSync, rmSync } from 'node:fs';
 import * as net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Message } from '../../../src/raft/types.js';
 import { MessageType, message } from '../../../src/raft/types.js';
 import { encodePeerHello } from '../../../src/gen/peer.js';
 import { FrameType, PREFACE, makeFrame } from '../../../src/server/peer/frames.js';
+import { LOG_BURST_LINES, MAX_HTTP, MAX_UNDECIDED } from '../../../src/server/peer/limits.js';
 import type { SnapshotSink } from '../../../src/server/peer/types.js';
 import { PeerRequest } from '../../../src/server/contract/roles.js';
 import { CLUSTER, TestNode, areConnected, introduce, sourceOf, until } from './harness.js';
@@ -220,6 +224,23 @@ describe('TcpPeerTransport', () => {
       await until('connections', () => areConnected([a, b]));
     });
 
+    it('work over unix sockets, and tell that the process is gone', async () => {
+      const dir = mkdtempSync(join(tmpdir(), 'peer-'));
+      try {
+        const a = await make(1n, { path: join(dir, 'a.sock') });
+        const b = await make(2n, { path: join(dir, 'b.sock') });
+        a.transport.setPeers([{ id: 2n, urls: [`unix://${dir}/b.sock`] }], []);
+        b.transport.setPeers([{ id: 1n, urls: [`unix://${dir}/a.sock`] }], []);
+        await until('connections', () => areConnected([a, b]));
+        a.transport.send([heartbeat(1n, 2n, 5)]);
+        await until('message', () => b.messages.length === 1);
+        await b.close();
+        await until('gone', () => a.gone.length > 0);
+      } finally {
+        rmSync(dir, { recursive: true });
+      }
+    });
+
     it('report a listen error', async () => {
       const a = await make(1n);
       const error = await new TestNode(2n, { port: a.port }).start().catch((e: unknown) => e);
@@ -262,7 +283,7 @@ describe('TcpPeerTransport', () => {
         const a = await make(1n);
         const { port } = mute.address() as net.AddressInfo;
         a.transport.setPeers([{ id: 2n, urls: [`http://127.0.0.1:${port}`] }], []);
-        await until('silence noticed', () => a.logged(/is silent/).length > 0, 15_000);
+        await until('silence noticed', () => a.logged(/lost.*silent for/).length > 0, 15_000);
         await until('outage', () => a.unreachable.length === 1);
         expect(a.gone).to.deep.equal([]);
       } finally {
@@ -457,6 +478,19 @@ describe('TcpPeerTransport', () => {
       expect(b.messages).to.deep.equal([]);
     });
 
+    it('from one member are two at a time', async () => {
+      const [a, b] = await pair();
+      b.makeSink = () => new SlowSink();
+      const outcomes: (Error | null)[] = [];
+      for (let i = 0; i < 3; i++) {
+        a.transport.sendSnapshot(snapshotMessage(1n, 2n), sourceOf(chunks), (error) =>
+          outcomes.push(error),
+        );
+      }
+      await until('a refusal', () => outcomes.length === 1);
+      expect(outcomes[0]?.message).to.match(/2 snapshots from member 1 are under way/);
+    });
+
     it('end when the receiver goes away', async () => {
       const [a, b] = await pair();
       const sink = new SlowSink();
@@ -543,17 +577,50 @@ describe('TcpPeerTransport', () => {
 
     it('that say nothing cannot fill the port', async () => {
       const [a, b] = await pair();
-      const sockets: net.Socket[] = [];
-      for (let i = 0; i < 400; i++) {
-        const socket = net.connect(a.port, '127.0.0.1');
-        socket.on('error', () => undefined);
-        sockets.push(socket);
-      }
-      let closed = 0;
-      for (const socket of sockets) socket.on('close', () => closed++);
-      await until('the surplus is closed', () => closed >= 400 - 256);
+      const strangers = await crowd(a.port, 2 * MAX_UNDECIDED, MAX_UNDECIDED);
       expect(areConnected([a, b])).to.equal(true);
-      for (const socket of sockets) socket.destroy();
+      expect(a.logged(/too many connections.*undecided/)).to.have.length.within(1, LOG_BURST_LINES);
+      for (const socket of strangers) socket.destroy();
     });
+
+    it('that speak HTTP cannot fill it either, and get in again when some have closed', async () => {
+      const http = createServer((_request, response) => response.end('served'));
+      const [a, b] = [
+        await make(1n, { onHttp: (socket) => http.emit('connection', socket) }),
+        await make(2n),
+      ];
+      introduce([a, b]);
+      await until('connections', () => areConnected([a, b]));
+      const strangers = await crowd(a.port, MAX_HTTP + 10, 10, 'GET / HTTP/1.1\r\n');
+      for (const socket of strangers) socket.destroy();
+      let body = '';
+      await until('room again', () => {
+        get({ port: a.port, host: '127.0.0.1', agent: false }, (response) =>
+          response.on('data', (chunk: Buffer) => (body += chunk.toString())),
+        ).on('error', () => undefined);
+        return body !== '';
+      });
+      expect(areConnected([a, b])).to.equal(true);
+    });
+
+    /** Connects `count` times and says `text`; returns when `surplus` of them were closed, and no more than these. */
+    async function crowd(
+      port: number,
+      count: number,
+      surplus: number,
+      text = '',
+    ): Promise<net.Socket[]> {
+      let closed = 0;
+      const sockets = Array.from({ length: count }, () => {
+        const socket = net.connect(port, '127.0.0.1');
+        socket.on('error', () => undefined);
+        socket.on('close', () => closed++);
+        socket.write(text);
+        return socket;
+      });
+      await until('the surplus is closed', () => closed >= surplus);
+      expect(closed).to.equal(surplus);
+      return sockets;
+    }
   });
 });
