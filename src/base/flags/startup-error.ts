@@ -28,7 +28,7 @@ export function listenFailure(url: string, flag: string, cause: unknown): Startu
     case 'EADDRINUSE':
       return new StartupError(
         `${url} is already in use by another process`,
-        `stop that process (find it with "ss -ltnp"), or give this member another address with --${flag}`,
+        `stop that process (find it with "ss ${url.startsWith('unix') ? '-lxp' : '-ltnp'}"), or give this member another address with --${flag}`,
         { cause },
       );
     case 'EACCES':

@@ -3,10 +3,8 @@ import type { Env, Timer } from '../../base/env/env.js';
 import { InvariantViolation } from '../../base/invariant.js';
 import type { Frame, FrameReader } from './frames.js';
 import { FrameType, makeFrame } from './frames.js';
-import { FRAME_TARGET_BYTES } from './limits.js';
+import { FRAME_TARGET_BYTES, LINGER_MS } from './limits.js';
 import { BodyAssembler, BodyCutter } from './parts.js';
-
-const LINGER_MS = 5000;
 
 export interface FramedSocketEvents {
   onFrame(frame: Frame): void;

@@ -56,6 +56,8 @@ export const PING_INTERVAL_MS = 1000;
 export const DEAD_AFTER_MS = 5000;
 /** How long a connection may take from the first packet to the reply to its hello. */
 export const HANDSHAKE_TIMEOUT_MS = 5000;
+/** How long the other side may take to read the last frame of a connection that this side ends. */
+export const LINGER_MS = 5000;
 /** How long a connection may take to prove that it is alive when another process claims its member's identity. */
 export const CHALLENGE_MS = 2 * PING_INTERVAL_MS;
 
@@ -68,6 +70,8 @@ export const STABLE_MS = DEAD_AFTER_MS;
 export const PROBE_MS = 300;
 export const PROBE_PAUSE_MS = 10;
 
+/** Refusals remembered so that each is logged once. */
+export const MAX_LOGGED_REFUSALS = 100;
 /** Lines of one text about one peer that are logged in one period; the rest is counted. */
 export const LOG_BURST_LINES = 5;
 export const LOG_PERIOD_MS = 60_000;

@@ -22,16 +22,13 @@ import { idText } from './context.js';
 import { IdentityGuard } from './identity-guard.js';
 import { IncomingConnection } from './incoming.js';
 import { LimitedLog } from './limited-log.js';
-import { MAX_HTTP, MAX_UNDECIDED, PING_INTERVAL_MS } from './limits.js';
+import { MAX_HTTP, MAX_LOGGED_REFUSALS, MAX_UNDECIDED, PING_INTERVAL_MS } from './limits.js';
 import { PeerLink } from './peer-link.js';
 import { SnapshotSender } from './snapshot-sender.js';
 import type { PeerRequest } from '../contract/roles.js';
 import type { UndecidedSocket } from './sniff.js';
 import { sniff } from './sniff.js';
 import type { PeerAddress, PeerHandler, PeerTransport, SnapshotSource } from './types.js';
-
-/** Refusals remembered so that each is logged once. */
-const MAX_LOGGED_REFUSALS = 100;
 
 export interface TcpPeerTransportOptions {
   readonly env: Env;

@@ -35,7 +35,7 @@ export interface PeerHandler {
   onSnapshot(from: MemberId, message: Message): SnapshotSink | null;
   /** The stream to the member broke (or a send was dropped). Called at most once per outage. */
   onUnreachable(id: MemberId): void;
-  /** The connection was reset and reconnecting was refused: its process is gone (R35). */
+  /** The connection was reset and reconnecting was refused: its process is gone. */
   onGone(id: MemberId): void;
   /** The peer told us that this member was removed from the cluster. */
   onRemoved(): void;
@@ -52,7 +52,10 @@ export interface PeerTransport {
   start(handler: PeerHandler, done: Done): void;
   /** The complete set of other members; connections to ids not listed are closed and refused. */
   setPeers(peers: readonly PeerAddress[], removed: readonly MemberId[]): void;
-  /** Queues messages by their `to`; drops them when there is no connection or its queue is over its bound. */
+  /**
+   * Queues messages by their `to`; drops them when there is no connection or its queue is over its bound. Nobody may
+   * change a message or the data of its entries afterwards: one that waits is encoded later.
+   */
   send(messages: readonly Message[]): void;
   /** Sends a snapshot on a connection of its own. */
   sendSnapshot(message: Message, source: SnapshotSource, done: Done): void;
