@@ -9,8 +9,9 @@ import type {
 } from '../../src/server/peer/types.js';
 
 /**
- * The network between members as a test plays it: keeps what a member sends, and hands over what the test makes up
- * through `handler`. Snapshots and requests are refused. A network that delivers is SimTransport of test/sim.
+ * The network between members as a test plays it: keeps what a member sends, and hands over what
+ * the test makes up through `handler`. Snapshots and requests are refused. A network that delivers
+ * is SimTransport of test/sim.
  */
 export class FakeTransport implements PeerTransport {
   /** Set by `start`. */

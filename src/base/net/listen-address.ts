@@ -15,9 +15,9 @@ const EVERY_ADDRESS: readonly string[] = ['', '0.0.0.0', '::'];
 /**
  * Where a server of `url` listens, as etcd (Go's net.Listen) does.
  *
- * A host that stands for every address listens on IPv4 and IPv6 both, whichever of the two it is written in, or on IPv4
- * alone where the machine has no IPv6. `localhost` is IPv4's. A unix URL names a file, relative to the working directory
- * unless it begins with a slash; see `listenOn`.
+ * A host that stands for every address listens on IPv4 and IPv6 both, whichever of the two it is
+ * written in, or on IPv4 alone where the machine has no IPv6. `localhost` is IPv4's. A unix URL
+ * names a file, relative to the working directory unless it begins with a slash; see `listenOn`.
  */
 export function listenOptions(url: ServerUrl): ListenOptions {
   if (isSocketFile(url)) return { path: url.host };
@@ -36,16 +36,21 @@ function isSocketFile(url: ServerUrl): boolean {
   return url.scheme === 'unix' || url.scheme === 'unixs';
 }
 
-/** The address of the other side, as text; an IPv4 address in IPv4's form, also on a listener for both. */
+/**
+ * The address of the other side, as text; an IPv4 address in IPv4's form, also on a listener for
+ * both.
+ */
 export function callerHost(socket: Socket): string | undefined {
   return socket.remoteAddress?.replace(/^::ffff:(?=\d+\.)/, '');
 }
 
 /**
- * Starts `server` at `where`. A socket file that a dead process left is removed first, as etcd does; one that a
- * process still listens on, or a file that is no socket, is left alone and refused.
+ * Starts `server` at `where`. A socket file that a dead process left is removed first, as etcd
+ * does; one that a process still listens on, or a file that is no socket, is left alone and
+ * refused.
  *
- * `done` receives the system's error (`code` EADDRINUSE, EACCES, ...) or null when the server listens.
+ * `done` receives the system's error (`code` EADDRINUSE, EACCES, ...) or null when the server
+ * listens.
  */
 export function listenOn(server: Server, where: ListenOptions, done: Done): void {
   const listen = (): void => {

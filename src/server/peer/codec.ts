@@ -1,6 +1,6 @@
 /**
- * Messages of the consensus core as bytes: one call encodes everything one member has for another at one moment
- * straight into one buffer, and decoding makes entries views of the received bytes.
+ * Messages of the consensus core as bytes: one call encodes everything one member has for another
+ * at one moment straight into one buffer, and decoding makes entries views of the received bytes.
  *
  *   batch    := { message }
  *   message  := u8 type, u8 flags, u16 presence, { u64 } one for each bit set in presence, u32 entry count, { entry },
@@ -13,9 +13,9 @@
  *               and the term the predecessor's, the first predecessor being the message's own (index, logTerm)
  *   snapshot := u64 index, u64 term, u32 voters, u32 learners, { u64 id }
  *
- * All little-endian. A message of an unknown type is skipped, so that a later version may add types; anything else
- * that is not as above is a PeerDecodeError, and nothing larger than the input is allocated for it.
- * Used by the TCP transport and by the simulator's network.
+ * All little-endian. A message of an unknown type is skipped, so that a later version may add
+ * types; anything else that is not as above is a PeerDecodeError, and nothing larger than the input
+ * is allocated for it. Used by the TCP transport and by the simulator's network.
  */
 import { invariant } from '../../base/invariant.js';
 import type { ConfState, Entry, MemberId, Message, SnapshotMeta } from '../../raft/types.js';
@@ -101,8 +101,8 @@ export function writeMessage(m: Message, bytes: Uint8Array, view: DataView, at: 
 }
 
 /**
- * The bytes of `m` as the pieces they consist of: the entries' own data, not copied, and views of one buffer that holds
- * everything between. For messages too long to be written at once.
+ * The bytes of `m` as the pieces they consist of: the entries' own data, not copied, and views of
+ * one buffer that holds everything between. For messages too long to be written at once.
  */
 export function messagePieces(m: Message): Uint8Array[] {
   let dataBytes = 0;

@@ -28,7 +28,10 @@ export interface DialFailure {
   readonly isCut: boolean;
 }
 
-/** A connection whose hello was accepted. The owner takes the socket, which is paused, and what was read already. */
+/**
+ * A connection whose hello was accepted. The owner takes the socket, which is paused, and what was
+ * read already.
+ */
 export interface DialledPeer {
   readonly socket: net.Socket;
   readonly reader: FrameReader;
@@ -44,8 +47,8 @@ export interface DialEvents {
 }
 
 /**
- * One attempt to connect to a member and to introduce this one. Exactly one event follows `start`, never before it
- * returns, and none follows `cancel`.
+ * One attempt to connect to a member and to introduce this one. Exactly one event follows `start`,
+ * never before it returns, and none follows `cancel`.
  */
 export class Dial {
   private readonly context: PeerContext;

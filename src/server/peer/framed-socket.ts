@@ -11,7 +11,9 @@ export interface FramedSocketEvents {
   /** Bytes of any kind arrived, or were handed to the socket. */
   onReceived(count: number): void;
   onSent(count: number): void;
-  /** `onFrame` threw, or the bytes are no frames; the socket is destroyed and `onClosed` follows. */
+  /**
+   * `onFrame` threw, or the bytes are no frames; the socket is destroyed and `onClosed` follows.
+   */
   onMalformed(error: Error): void;
   /** Once. `byRemote`: the other side closed or reset it, rather than this one. */
   onClosed(byRemote: boolean, error: Error | null): void;
@@ -20,8 +22,8 @@ export interface FramedSocketEvents {
 /**
  * A socket that carries frames in both directions, and puts those that come in parts together.
  *
- * Owns the socket's events from construction on. Frames are delivered one at a time; `pause` stops delivery between
- * two frames and, through TCP, the sender.
+ * Owns the socket's events from construction on. Frames are delivered one at a time; `pause` stops
+ * delivery between two frames and, through TCP, the sender.
  */
 export class FramedSocket {
   readonly socket: Socket;
@@ -77,7 +79,10 @@ export class FramedSocket {
     this.socket.write(frame, this.onWritten);
   }
 
-  /** Writes a body of any length: in parts when it is long, which the other side must be able to read. */
+  /**
+   * Writes a body of any length: in parts when it is long, which the other side must be able to
+   * read.
+   */
   writeBody(type: FrameType, body: Uint8Array): void {
     if (body.length <= FRAME_TARGET_BYTES) return this.write(makeFrame(type, body));
     const cutter = new BodyCutter(type, [body]);
@@ -107,7 +112,10 @@ export class FramedSocket {
     if (!this.paused && this.isOpen) this.socket.resume();
   }
 
-  /** Sends what is queued and closes; the other side is given `LINGER_MS` to read it. What it sends is ignored. */
+  /**
+   * Sends what is queued and closes; the other side is given `LINGER_MS` to read it. What it sends
+   * is ignored.
+   */
   end(lastFrame: Uint8Array): void {
     if (!this.isOpen) return;
     this.events.onSent(lastFrame.length);
@@ -129,8 +137,9 @@ export class FramedSocket {
   }
 
   /**
-   * Destroys the socket when nothing was read for `afterMs`. A process that was stopped for a while finds its
-   * timers due before it reads what arrived meanwhile, so it reads once more before it decides.
+   * Destroys the socket when nothing was read for `afterMs`. A process that was stopped for a while
+   * finds its timers due before it reads what arrived meanwhile, so it reads once more before it
+   * decides.
    */
   destroyIfSilent(afterMs: number, onDead: () => void = () => undefined): void {
     const isSilent = (): boolean =>

@@ -12,8 +12,8 @@ import { MAX_FRAME_BYTES, MAX_HELLO_BYTES } from './limits.js';
 /** No HTTP method begins like this, and no TLS handshake does. */
 export const PREFACE = Buffer.from('mainstay-peer/1\n', 'latin1');
 /**
- * Versions of the protocol this member speaks. Version 2 adds parts (parts.ts) and the answer to a ping on the side
- * that dialled; the older of the two members decides.
+ * Versions of the protocol this member speaks. Version 2 adds parts (parts.ts) and the answer to a
+ * ping on the side that dialled; the older of the two members decides.
  */
 export const OLDEST_PROTOCOL_VERSION = 1;
 export const NEWEST_PROTOCOL_VERSION = 2;
@@ -71,8 +71,8 @@ export interface Frame {
 /**
  * Cuts received bytes into frames; pulled, so that the owner may stop between two frames.
  *
- * A frame that lies within one received chunk is a view of it; others are put together once they are complete, so
- * memory grows with what arrived and not with what a header announces.
+ * A frame that lies within one received chunk is a view of it; others are put together once they
+ * are complete, so memory grows with what arrived and not with what a header announces.
  */
 export class FrameReader {
   private maxBodyBytes = MAX_HELLO_BYTES;

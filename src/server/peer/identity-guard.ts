@@ -1,9 +1,10 @@
 /**
  * Sees to it that one process speaks for a member.
  *
- * A hello proves nothing: a second process with a copied data directory says the same as the first. So a connection is
- * only replaced by one of the same process, or after it failed to give a sign of life. Two processes that kept cutting
- * each other's connections would hold up both, and could each vote in one term.
+ * A hello proves nothing: a second process with a copied data directory says the same as the first.
+ * So a connection is only replaced by one of the same process, or after it failed to give a sign of
+ * life. Two processes that kept cutting each other's connections would hold up both, and could each
+ * vote in one term.
  */
 import type { MemberId } from '../../raft/types.js';
 import type { PeerContext } from './context.js';
@@ -59,7 +60,10 @@ export class IdentityGuard {
     }
   }
 
-  /** Compares the process that answers at a member's URL with the one that made the connection from there. */
+  /**
+   * Compares the process that answers at a member's URL with the one that made the connection from
+   * there.
+   */
   compare(link: PeerLink, nowMs: number): void {
     const { id } = link.address;
     const incumbent = this.incumbentOf(id);

@@ -40,8 +40,8 @@ export interface Admission {
   /** Connections of the member that bring a snapshot. */
   snapshotsFrom(id: MemberId): number;
   /**
-   * Finds out whether the process `incarnation` may speak for the member `from`. `done` receives an empty text, at once
-   * or within `CHALLENGE_MS`, or why not.
+   * Finds out whether the process `incarnation` may speak for the member `from`. `done` receives an
+   * empty text, at once or within `CHALLENGE_MS`, or why not.
    */
   contest(from: MemberId, incarnation: number, done: (refusal: string) => void): void;
 }
@@ -101,7 +101,10 @@ export class IncomingConnection {
     return this.socket.isOpen;
   }
 
-  /** Begins to read. Apart from construction, so that the owner knows the connection before it reports anything. */
+  /**
+   * Begins to read. Apart from construction, so that the owner knows the connection before it
+   * reports anything.
+   */
   start(): void {
     this.socket.start();
   }
@@ -110,7 +113,9 @@ export class IncomingConnection {
     this.socket.destroy();
   }
 
-  /** Asks the other side for a sign of life; `done` is told whether one came within `CHALLENGE_MS`. */
+  /**
+   * Asks the other side for a sign of life; `done` is told whether one came within `CHALLENGE_MS`.
+   */
   proveAlive(done: (isAlive: boolean) => void): void {
     if (!this.socket.isOpen) return done(false);
     if (this.challenge !== null) {
@@ -119,7 +124,8 @@ export class IncomingConnection {
     }
     const timer = this.context.env.after(CHALLENGE_MS, () => this.endChallenge(false));
     this.challenge = { timer, waiting: [done] };
-    // A member that speaks version 1 does not answer this, but sends pings of its own within the time.
+    // A member that speaks version 1 does not answer this, but sends pings of its own within the
+    // time.
     this.socket.write(makeFrame(FrameType.ping, NO_BODY));
   }
 

@@ -9,8 +9,9 @@ interface Counter {
 }
 
 /**
- * A log in which no peer can fill the disk: of each text about one peer it lets `LOG_BURST_LINES` lines through in
- * `LOG_PERIOD_MS`. The first line of the next period tells in `suppressed-lines` how many were left out.
+ * A log in which no peer can fill the disk: of each text about one peer it lets `LOG_BURST_LINES`
+ * lines through in `LOG_PERIOD_MS`. The first line of the next period tells in `suppressed-lines`
+ * how many were left out.
  */
 export class LimitedLog {
   private readonly env: Env;

@@ -3,7 +3,8 @@
  *
  *   part := u8 type of the whole frame, u32 length of the whole body, u32 offset of these bytes, bytes   (little-endian)
  *
- * The parts of one body come in order and without gaps. Bodies of different types may be under way at the same time.
+ * The parts of one body come in order and without gaps. Bodies of different types may be under way
+ * at the same time.
  */
 import { invariant } from '../../base/invariant.js';
 import type { Frame } from './frames.js';
@@ -12,7 +13,10 @@ import { MAX_BODY_BYTES, PART_BYTES } from './limits.js';
 
 const PART_HEADER_BYTES = 9;
 
-/** Cuts one body, given as the pieces it consists of, into frames; copies no more than one part at a time. */
+/**
+ * Cuts one body, given as the pieces it consists of, into frames; copies no more than one part at a
+ * time.
+ */
 export class BodyCutter {
   readonly totalBytes: number;
   private readonly type: FrameType;
@@ -73,8 +77,8 @@ interface Assembly {
 const DIVISIBLE: readonly number[] = [FrameType.messages, FrameType.request, FrameType.reply];
 
 /**
- * Puts parts together again. A buffer of the announced length is reserved, but its pages are touched, and so occupy
- * memory, only as the parts arrive.
+ * Puts parts together again. A buffer of the announced length is reserved, but its pages are
+ * touched, and so occupy memory, only as the parts arrive.
  */
 export class BodyAssembler {
   private readonly assemblies = new Map<number, Assembly>();

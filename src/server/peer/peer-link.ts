@@ -1,9 +1,11 @@
 /**
- * The connection this member keeps to one other: its messages and requests go out on it, replies come back.
+ * The connection this member keeps to one other: its messages and requests go out on it, replies
+ * come back.
  *
- * Promises: entries arrive in the order sent, without gaps while the link is up (send-queue.ts); what cannot be sent at once or in
- * bounded memory is dropped and reported, never held; a broken link is dialled again, at once if it was stable and else
- * after growing, jittered pauses; the handler is told of each outage once, and that the process is gone only when the other side broke
+ * Promises: entries arrive in the order sent, without gaps while the link is up (send-queue.ts);
+ * what cannot be sent at once or in bounded memory is dropped and reported, never held; a broken
+ * link is dialled again, at once if it was stable and else after growing, jittered pauses; the
+ * handler is told of each outage once, and that the process is gone only when the other side broke
  * the connection and its address then refuses a new one.
  */
 import type { Timer } from '../../base/env/env.js';
@@ -63,7 +65,10 @@ export class PeerLink {
   private retry: Timer | null = null;
   private probe: Probe | null = null;
   private urlNumber = 0;
-  /** Attempts that failed since the link was last up, and links in a row that broke before they were stable. */
+  /**
+   * Attempts that failed since the link was last up, and links in a row that broke before they were
+   * stable.
+   */
   private failures = 0;
   private shortLinks = 0;
   private isStopped = false;
@@ -78,7 +83,9 @@ export class PeerLink {
     this.requests = new PendingRequests(context, address.id);
   }
 
-  /** Which process of the member this link goes to; 0 when it is down or the process did not say. */
+  /**
+   * Which process of the member this link goes to; 0 when it is down or the process did not say.
+   */
   get incarnation(): number {
     return this.established?.incarnation ?? 0;
   }

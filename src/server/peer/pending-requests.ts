@@ -15,7 +15,10 @@ interface PendingRequest {
   readonly done: RequestDone;
 }
 
-/** Requests to one peer that wait for its reply. Every request ends once: with the reply, its deadline or a failure. */
+/**
+ * Requests to one peer that wait for its reply. Every request ends once: with the reply, its
+ * deadline or a failure.
+ */
 export class PendingRequests {
   private readonly context: PeerContext;
   private readonly to: MemberId;

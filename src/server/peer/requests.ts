@@ -4,7 +4,9 @@ export type PeerRequestHandler = (
   reply: (error: Error | null, body: Uint8Array | null) => void,
 ) => void;
 
-/** The requests of other members that this member answers: each part registers the kinds it serves. */
+/**
+ * The requests of other members that this member answers: each part registers the kinds it serves.
+ */
 export class PeerRequestTable {
   private readonly handlers = new Map<number, PeerRequestHandler>();
 

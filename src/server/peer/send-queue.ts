@@ -1,13 +1,16 @@
 /**
  * Messages on their way to one peer.
  *
- * Two kinds share the connection. Appends and forwarded proposals carry entries and may be long: they go out in the
- * order sent, at most `WINDOW_BYTES` ahead of what the other side has confirmed, a long one in parts. Everything else
- * is short and never waits for them, so heartbeats and votes pass between the parts of a long entry.
+ * Two kinds share the connection. Appends and forwarded proposals carry entries and may be long:
+ * they go out in the order sent, at most `WINDOW_BYTES` ahead of what the other side has confirmed,
+ * a long one in parts. Everything else is short and never waits for them, so heartbeats and votes
+ * pass between the parts of a long entry.
  *
- * Promises: entries arrive in order and without gaps as long as nothing was dropped; what waits is bounded by
- * `MAX_QUEUED_BYTES` and one message more, as the consensus core's window is, so nothing that window allows is dropped.
- * Requires: nobody changes a message or the data of its entries after `send`; a message that waits is encoded later.
+ * Promises: entries arrive in order and without gaps as long as nothing was dropped; what waits is
+ * bounded by `MAX_QUEUED_BYTES` and one message more, as the consensus core's window is, so nothing
+ * that window allows is dropped.
+ * Requires: nobody changes a message or the data of its entries after `send`; a message that waits
+ * is encoded later.
  */
 import { invariant } from '../../base/invariant.js';
 import type { Message } from '../../raft/types.js';
@@ -58,7 +61,10 @@ export class SendQueue {
   private readonly batch: Message[] = [];
   private batchBytes = 0;
   private hasEntries = false;
-  /** Bytes of entries written and not confirmed; those behind the last mark; those each mark stands for. */
+  /**
+   * Bytes of entries written and not confirmed; those behind the last mark; those each mark stands
+   * for.
+   */
   private unconfirmedBytes = 0;
   private unmarkedBytes = 0;
   private readonly marks: number[] = [];
@@ -133,9 +139,9 @@ export class SendQueue {
   }
 
   /**
-   * Whether the same long append waits already. A leader that probes repeats its append at every answer to a
-   * heartbeat, and those answers overtake a long entry. Within a term a leader only adds to its log, so term and place
-   * tell that two appends of one length are the same.
+   * Whether the same long append waits already. A leader that probes repeats its append at every
+   * answer to a heartbeat, and those answers overtake a long entry. Within a term a leader only
+   * adds to its log, so term and place tell that two appends of one length are the same.
    */
   private isUnderWay(m: Message, bytes: number): boolean {
     if (m.type !== MessageType.append) return false;
@@ -188,7 +194,9 @@ export class SendQueue {
     this.beingCut = null;
   }
 
-  /** Begins the first message that waits if it is long, else writes one frame of those that are not. */
+  /**
+   * Begins the first message that waits if it is long, else writes one frame of those that are not.
+   */
   private writeWaiting(): void {
     let taken = 0;
     for (const next of this.waiting) {

@@ -10,7 +10,10 @@ import type { SnapshotSink } from './types.js';
 
 const NO_BODY = new Uint8Array(0);
 
-/** Receives one snapshot on its own connection and gives the verdict; see SnapshotSender for the other side. */
+/**
+ * Receives one snapshot on its own connection and gives the verdict; see SnapshotSender for the
+ * other side.
+ */
 export class SnapshotReceiver {
   private readonly context: PeerContext;
   private readonly from: MemberId;
@@ -40,7 +43,9 @@ export class SnapshotReceiver {
     }
   }
 
-  /** Called about every second: shows the sender that this side lives while it writes or verifies. */
+  /**
+   * Called about every second: shows the sender that this side lives while it writes or verifies.
+   */
   tick(): void {
     this.socket.write(makeFrame(FrameType.ping, NO_BODY));
   }

@@ -15,8 +15,9 @@ import type { PeerAddress, SnapshotSource } from './types.js';
 const NO_BODY = new Uint8Array(0);
 
 /**
- * Sends one snapshot on a connection of its own: begin, the receiver's consent, chunks as fast as it takes them, the
- * end with length and checksum of the whole, and the receiver's verdict once it made everything durable.
+ * Sends one snapshot on a connection of its own: begin, the receiver's consent, chunks as fast as
+ * it takes them, the end with length and checksum of the whole, and the receiver's verdict once it
+ * made everything durable.
  */
 export class SnapshotSender {
   private readonly context: PeerContext;
@@ -122,7 +123,8 @@ export class SnapshotSender {
       if (error !== null) return this.finish(error);
       if (chunk === null) return this.writeEnd();
       this.writeChunk(chunk);
-      // Not at once: a source that answers synchronously must not hold the event loop for the whole snapshot.
+      // Not at once: a source that answers synchronously must not hold the event loop for the whole
+      // snapshot.
       this.context.env.defer(() => this.pull());
     });
   }

@@ -16,7 +16,10 @@ export interface SniffResult {
   onDecided(): void;
 }
 
-/** Tells by its first bytes what a fresh connection speaks: the peer protocol, HTTP/1.1, or nothing known. */
+/**
+ * Tells by its first bytes what a fresh connection speaks: the peer protocol, HTTP/1.1, or nothing
+ * known.
+ */
 export function sniff(context: PeerContext, socket: Socket, result: SniffResult): UndecidedSocket {
   let head: Buffer = Buffer.alloc(0);
   const timer = context.env.after(HANDSHAKE_TIMEOUT_MS, () => drop());
@@ -47,7 +50,8 @@ export function sniff(context: PeerContext, socket: Socket, result: SniffResult)
       socket.pause();
       decide();
       result.onHttp(socket);
-      // An HTTP server reads the socket's handle itself from now on, so the bytes read here come as an event.
+      // An HTTP server reads the socket's handle itself from now on, so the bytes read here come as
+      // an event.
       socket.emit('data', head);
       socket.resume();
       return;

@@ -1,13 +1,14 @@
 /**
  * The network between members, over TCP.
  *
- * Each member dials every other and sends its messages and requests on that connection; replies to requests come
- * back on it, messages of the other side do not. A snapshot travels on a connection of its own. The same port answers
- * HTTP/1.1, told apart by the first bytes.
+ * Each member dials every other and sends its messages and requests on that connection; replies to
+ * requests come back on it, messages of the other side do not. A snapshot travels on a connection
+ * of its own. The same port answers HTTP/1.1, told apart by the first bytes.
  *
- * Promises: entries of one peer are handed over in the order sent, and short messages never wait for them; nothing is accepted before the caller named the
- * right cluster, this member, and itself as a peer that is not removed; damaged or hostile bytes close their connection
- * and do nothing else; memory per peer is bounded, what exceeds it is dropped and reported.
+ * Promises: entries of one peer are handed over in the order sent, and short messages never wait
+ * for them; nothing is accepted before the caller named the right cluster, this member, and itself
+ * as a peer that is not removed; damaged or hostile bytes close their connection and do nothing
+ * else; memory per peer is bounded, what exceeds it is dropped and reported.
  * Does not: encrypt, or deliver reliably. The consensus core repeats what it needs.
  *
  * Called by the member; `codec.ts` and `frames.ts` describe the bytes.
@@ -38,8 +39,8 @@ export interface TcpPeerTransportOptions {
   readonly serverVersion: string;
   readonly log: PeerLog;
   /**
-   * Takes over a socket that speaks HTTP/1.1 and listens for its data before it returns, as the 'connection' event of
-   * a node:http server does. Without it such sockets are closed.
+   * Takes over a socket that speaks HTTP/1.1 and listens for its data before it returns, as the
+   * 'connection' event of a node:http server does. Without it such sockets are closed.
    */
   readonly onHttp?: (socket: Socket) => void;
   readonly metrics?: PeerMetrics;

@@ -3,8 +3,8 @@ import type { MemberId, Message } from '../../raft/types.js';
 import type { PeerRequest } from '../contract/roles.js';
 
 /**
- * The seam between a member and the network to its peers. `tcp-transport.ts` is the real one; the simulator
- * supplies another that runs the same codec over a simulated network.
+ * The seam between a member and the network to its peers. `tcp-transport.ts` is the real one; the
+ * simulator supplies another that runs the same codec over a simulated network.
  */
 
 /** A pull source of snapshot bytes. `next` yields null at the end; one call at a time. */
@@ -16,7 +16,10 @@ export interface SnapshotSource {
 /** Where a received snapshot goes. `write` calls `done` when it can take more. */
 export interface SnapshotSink {
   write(chunk: Uint8Array, done: Done): void;
-  /** All bytes arrived: verify, make durable. An error means the content is damaged and nothing was kept. */
+  /**
+   * All bytes arrived: verify, make durable. An error means the content is damaged and nothing was
+   * kept.
+   */
   finish(done: Done): void;
   abort(): void;
 }
@@ -31,7 +34,10 @@ export interface PeerAddress {
 export interface PeerHandler {
   /** Messages of one received frame, in the order sent. */
   onMessages(from: MemberId, messages: readonly Message[]): void;
-  /** A snapshot message whose state follows; null refuses it. After `sink.finish` succeeded, `onMessages` gets the message. */
+  /**
+   * A snapshot message whose state follows; null refuses it. After `sink.finish` succeeded,
+   * `onMessages` gets the message.
+   */
   onSnapshot(from: MemberId, message: Message): SnapshotSink | null;
   /** The stream to the member broke (or a send was dropped). Called at most once per outage. */
   onUnreachable(id: MemberId): void;
@@ -53,8 +59,9 @@ export interface PeerTransport {
   /** The complete set of other members; connections to ids not listed are closed and refused. */
   setPeers(peers: readonly PeerAddress[], removed: readonly MemberId[]): void;
   /**
-   * Queues messages by their `to`; drops them when there is no connection or its queue is over its bound. Nobody may
-   * change a message or the data of its entries afterwards: one that waits is encoded later.
+   * Queues messages by their `to`; drops them when there is no connection or its queue is over its
+   * bound. Nobody may change a message or the data of its entries afterwards: one that waits is
+   * encoded later.
    */
   send(messages: readonly Message[]): void;
   /** Sends a snapshot on a connection of its own. */

@@ -1,4 +1,7 @@
-/** A member's transport in a process of its own: prints its port, learns its peer from the first line, then stays. */
+/**
+ * A member's transport in a process of its own: prints its port, learns its peer from the first
+ * line, then stays.
+ */
 import { createInterface } from 'node:readline';
 import { TestNode } from './harness.js';
 

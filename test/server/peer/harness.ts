@@ -217,7 +217,10 @@ export function sourceOf(
   };
 }
 
-/** One end of a connection whose bytes the test plays; it keeps the frames it receives, parts put together. */
+/**
+ * One end of a connection whose bytes the test plays; it keeps the frames it receives, parts put
+ * together.
+ */
 export class RawConnection {
   readonly frames: Frame[] = [];
   bytes = 0;

@@ -21,7 +21,9 @@ import { SendQueue, isMark } from '../../../src/server/peer/send-queue.js';
 const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 const MIB = 1024 * 1024;
 
-/** The other side of a connection: reads what is written and confirms a mark when the test says so. */
+/**
+ * The other side of a connection: reads what is written and confirms a mark when the test says so.
+ */
 class Receiver implements Outlet {
   queuedBytes = 0;
   pendingWrites = 0;

@@ -603,7 +603,10 @@ describe('TcpPeerTransport', () => {
       expect(areConnected([a, b])).to.equal(true);
     });
 
-    /** Connects `count` times and says `text`; returns when `surplus` of them were closed, and no more than these. */
+    /**
+     * Connects `count` times and says `text`; returns when `surplus` of them were closed, and no
+     * more than these.
+     */
     async function crowd(
       port: number,
       count: number,
