@@ -50,7 +50,8 @@ export class Publisher {
         });
         this.p.onPublished?.();
       } else if (!this.isStopped) {
-        log.warn('failed to publish local member to cluster through raft', {
+        // Without a leader this repeats; the watch for leaders warns of that.
+        log.debug('failed to publish local member to cluster through raft', {
           'local-member-id': memberId,
           'publish-timeout': durationText(proposals.timeoutMs),
           error: error.message,
