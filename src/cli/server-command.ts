@@ -3,7 +3,7 @@ import type { ServerConfig } from '../server/config/server-config.js';
 import { formatStartupError } from '../base/flags/startup-error.js';
 import { ETCD_VERSION, mainstayVersion } from '../base/flags/version.js';
 import { createLogger } from '../base/observe/logger.js';
-import type { Logger } from '../base/observe/logger.js';
+import type { Logger, RootLogger } from '../base/observe/logger.js';
 import { startServer } from '../server/run.js';
 import type { RunningServer } from '../server/run.js';
 
@@ -20,7 +20,7 @@ export async function runServerCommand(argv: readonly string[]): Promise<number>
     process.stderr.write(parsed.stderr);
     return parsed.code;
   }
-  let log: Logger;
+  let log: RootLogger;
   let server: RunningServer;
   try {
     log = createLogger(parsed.config.log);

@@ -20,6 +20,9 @@ export class Compaction {
   private running = false;
   private waitingForPins = false;
   private stopped = false;
+  /** Of the pass under way. */
+  private rowsStartMs = 0;
+  private rowsRemoved = 0;
   private waiters: { readonly revision: number; readonly done: () => void }[] = [];
 
   constructor(store: Store, pace: CompactionPace) {
@@ -77,7 +80,8 @@ export class Compaction {
 
   private cutIndex(cursor: CompactionCursor): void {
     if (this.isOver) return;
-    const { index, backend, env } = this.store;
+    const { index, backend, env, observer } = this.store;
+    const startMs = env.clock.monoMs();
     const isDone = index.compactSlice(cursor, this.pace.sliceRows, (main, sub) => {
       invariant(
         main <= cursor.revision,
@@ -87,22 +91,33 @@ export class Compaction {
       );
       backend.rows.markRemovable(main, sub);
     });
+    observer?.indexSliced(env.clock.monoMs() - startMs);
     env.defer(() => {
-      if (isDone) this.removeRows(cursor.revision, 0);
+      if (isDone) this.beginRows(cursor.revision);
       else this.cutIndex(cursor);
     });
+  }
+
+  private beginRows(revision: number): void {
+    this.rowsStartMs = this.store.env.clock.monoMs();
+    this.rowsRemoved = 0;
+    this.removeRows(revision, 0);
   }
 
   private removeRows(revision: number, fromBlock: number): void {
     if (this.isOver) return;
     const { store, pace } = this;
-    const { backend, env, index } = store;
+    const { backend, env, index, observer } = store;
+    const startMs = env.clock.monoMs();
     const { puts, deletes, nextBlock } = backend.rows.rewrite(
       fromBlock,
       pace.sliceRows,
       // The index has been cut already, so it knows tombstones that stay from those that go.
-      (main, sub, _tombstone, payload) =>
-        main > revision || index.isNewestAt(keyOfRow(payload), main, sub, revision),
+      (main, sub, _tombstone, payload) => {
+        const stays = main > revision || index.isNewestAt(keyOfRow(payload), main, sub, revision);
+        if (!stays) this.rowsRemoved++;
+        return stays;
+      },
     );
     const isDone = nextBlock < 0;
     const finished = {
@@ -112,6 +127,7 @@ export class Compaction {
     if (isDone) backend.rows.finishRewrite();
     backend.maintain(puts, deletes, isDone ? finished : null);
     backend.whenFlushedWritten(() => {
+      observer?.rowsSliced(env.clock.monoMs() - startMs);
       if (isDone) this.finish(revision);
       else env.after(pace.pauseMs, () => this.removeRows(revision, nextBlock));
     });
@@ -127,6 +143,13 @@ export class Compaction {
       store.finishedCompactRevision,
     );
     store.finishedCompactRevision = revision;
+    store.observer?.compacted({
+      revision,
+      rowsRemoved: this.rowsRemoved,
+      tookMs: store.env.clock.monoMs() - this.rowsStartMs,
+      sizeBytes: store.backend.sizeBytes(),
+      sizeInUseBytes: store.backend.sizeInUseBytes(),
+    });
     this.running = false;
     if (store.compactRevision > revision) this.schedule();
     const ready = this.waiters.filter((waiter) => waiter.revision <= revision);

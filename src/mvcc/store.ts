@@ -11,6 +11,7 @@ import { KeyIndex } from './key-index.js';
 import { createRevisionOf, keyOfRow, leaseOf, versionOf } from './key-value.js';
 import { decodeRevisionKey, encodeRevisionKey } from '../storage/revision.js';
 import type { Interval, Key } from '../base/collections/interval.js';
+import type { StoreObserver } from './observer.js';
 import type { LeaseId, MvccReason, RowRef } from './types.js';
 import { ValueCache } from '../storage/value-cache.js';
 import { WriteTxn } from './write-txn.js';
@@ -39,6 +40,7 @@ export interface StoreOptions {
   /** Called once per key that holds a lease, when the store has been read from the backend. */
   readonly onLease: OnLease;
   readonly compaction?: CompactionPace;
+  readonly observer?: StoreObserver | undefined;
 }
 
 /** How fast compaction removes rows. */
@@ -61,6 +63,7 @@ export class Store {
   private readonly txn: WriteTxn;
   private compaction: Compaction;
   private readonly pace: CompactionPace;
+  readonly observer: StoreObserver | undefined;
 
   currentRevision = FIRST_REVISION;
   /** Reads below it are refused; -1 when the store was never compacted. */
@@ -92,6 +95,7 @@ export class Store {
     this.backendValue = options.backend;
     this.onLease = options.onLease;
     this.pace = options.compaction ?? PACE_DEFAULT;
+    this.observer = options.observer;
     this.cache = new ValueCache(options.backend.cacheBytes, (block) => {
       this.backendValue.rows.add(block);
     });
@@ -103,9 +107,11 @@ export class Store {
     return this.backendValue;
   }
 
-  /** Keys known, including deleted ones not yet removed by a compaction. */
-  get keysTotal(): number {
-    return this.index.size;
+  /** Reads under way that keep their revision readable. */
+  get openReads(): number {
+    let count = 0;
+    for (const pins of this.pins.values()) count += pins;
+    return count;
   }
 
   get liveKeys(): number {
@@ -224,7 +230,11 @@ export class Store {
     revision: number,
     done: (error: Error | MvccReason | null, result: HashResult | null) => void,
   ): void {
-    hashKv(this, revision, done);
+    const startMs = this.env.clock.monoMs();
+    hashKv(this, revision, (reason, result) => {
+      if (result !== null) this.observer?.hashed(this.env.clock.monoMs() - startMs);
+      done(reason, result);
+    });
   }
 
   // ---- writes, by apply only ----

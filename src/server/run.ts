@@ -1,17 +1,17 @@
 import { createServer } from 'node:http';
 import type { Env } from '../base/env/env.js';
 import { createNodeEnv } from '../base/env/node.js';
-import type { Logger } from '../base/observe/logger.js';
+import type { RootLogger } from '../base/observe/logger.js';
 import { allMethods } from '../gen/services.js';
 import { clusterToForm } from './config/cluster-to-form.js';
+import { featureStates } from './config/feature-gates.js';
 import type { ServerConfig } from './config/server-config.js';
 import { MemberDirectory } from './directory/member-directory.js';
 import { peerListener } from './http/listeners.js';
 import { MemberFacts } from './http/member-facts.js';
 import type { Member } from './member/member.js';
+import { LazyMetricsPage } from './metrics/lazy-page.js';
 import { MemberMetrics } from './metrics/metrics.js';
-import { MetricsPage } from './metrics/page.js';
-import { SlowCallLog } from './metrics/slow-calls.js';
 import { BoundPorts } from './startup/bound-ports.js';
 import { ClientPorts } from './startup/client-ports.js';
 import { openMember } from './startup/open-member.js';
@@ -37,7 +37,7 @@ export interface RunningServer {
  * Throws: StartupError, which names cause and next step, when something the operator can mend is in the way. No port
  * stays bound then, and no directory is left that was not there before.
  */
-export async function startServer(config: ServerConfig, log: Logger): Promise<RunningServer> {
+export async function startServer(config: ServerConfig, log: RootLogger): Promise<RunningServer> {
   const server = new Server(config, log);
   await server.start();
   return server;
@@ -48,7 +48,7 @@ class Server implements RunningServer {
   readonly ready: Promise<void>;
   readonly closed: Promise<void>;
   private readonly config: ServerConfig;
-  private readonly log: Logger;
+  private readonly log: RootLogger;
   private readonly env: Env;
   private readonly metrics: MemberMetrics;
   private readonly directory: MemberDirectory;
@@ -58,7 +58,7 @@ class Server implements RunningServer {
   private parts: Serving | undefined;
   private stopping: Promise<void> | undefined;
 
-  constructor(config: ServerConfig, log: Logger) {
+  constructor(config: ServerConfig, log: RootLogger) {
     this.config = config;
     this.log = log;
     this.env = createNodeEnv({
@@ -70,8 +70,8 @@ class Server implements RunningServer {
     this.metrics = new MemberMetrics({
       methods: allMethods,
       isExtensive: config.metrics === 'extensive',
-      slowUnarySeconds: config.warningUnaryRequestMs / 1000,
-      onSlowUnary: new SlowCallLog(this.env.clock, log).onSlowCall,
+      features: featureStates(config.featureGates),
+      wallMs: () => this.env.clock.wallMs(),
     });
     this.directory = new MemberDirectory(this.env, config.dataDir, config.walDir);
     this.ready = new Promise((resolve) => (this.markReady = resolve));
@@ -108,11 +108,12 @@ class Server implements RunningServer {
     const { config, log, env, metrics } = this;
     const facts = new MemberFacts(member);
     this.peerHttp.on('request', peerListener(facts));
-    const page = new MetricsPage(metrics, () => facts.sample());
-    const monitoring = { health: facts, metrics, page };
+    const page = new LazyMetricsPage(metrics, () => facts.sample());
+    const monitoring = { health: facts, metrics, page, log };
     this.parts = {
       member,
       ports,
+      page,
       clients: new ClientPorts(env, config, member, facts, monitoring),
       compactor: new AutoCompactor(member.roles, config.autoCompaction, log),
       leaderWatch: new LeaderWatch({
@@ -162,6 +163,7 @@ class Server implements RunningServer {
     member.hub.close();
     for (const port of parts.ports.metrics) port.close();
     await clients.close();
+    await parts.page.close();
     await new Promise<void>((resolve) => member.stop(resolve));
     this.directory.release();
     log.info('stopped', { name: config.name, 'member-id': member.memberId });
@@ -174,6 +176,7 @@ class Server implements RunningServer {
 interface Serving {
   readonly member: Member;
   readonly ports: BoundPorts;
+  readonly page: LazyMetricsPage;
   readonly clients: ClientPorts;
   readonly compactor: AutoCompactor;
   readonly leaderWatch: LeaderWatch;

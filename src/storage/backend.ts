@@ -5,6 +5,7 @@ import { encodeRevisionKey } from './revision.js';
 import { isBlockIntact } from './row-block.js';
 import { blockKey, KEY_BUCKET, RowLog } from './row-log.js';
 import type { Engine } from './engine.js';
+import type { BackendObserver } from './observer.js';
 
 /**
  * Everything a member stores besides its log: rows in buckets, on an engine that is not trusted.
@@ -92,8 +93,7 @@ export interface BackendOptions {
   readonly cacheBytes?: number;
   /** Budget of the cache of rows read from the engine. */
   readonly readCacheBytes?: number;
-  /** Duration of each batch the engine took, for metrics. */
-  readonly onCommit?: ((seconds: number) => void) | undefined;
+  readonly observer?: BackendObserver | undefined;
 }
 
 const CACHE_BYTES_DEFAULT = 32 << 20;
@@ -103,7 +103,7 @@ export class Backend {
   readonly engine: Engine;
   readonly cacheBytes: number;
   private readonly env: Env;
-  private readonly onCommit: ((seconds: number) => void) | undefined;
+  private readonly observer: BackendObserver | undefined;
 
   /** Since the last flush. */
   private open = new Batch();
@@ -134,7 +134,7 @@ export class Backend {
   constructor(options: BackendOptions) {
     this.engine = options.engine;
     this.env = options.env;
-    this.onCommit = options.onCommit;
+    this.observer = options.observer;
     this.cacheBytes = options.cacheBytes ?? CACHE_BYTES_DEFAULT;
     this.rows = new RowLog(this, options.readCacheBytes ?? READ_CACHE_BYTES_DEFAULT);
     this.index = this.readMetaNumber(MetaKey.consistentIndex);
@@ -308,7 +308,7 @@ export class Backend {
     if (sync) this.syncWaiters = [];
     const startMs = this.env.clock.monoMs();
     this.engine.write(engineBatch(batch), sync, (error) => {
-      this.onCommit?.((this.env.clock.monoMs() - startMs) / 1000);
+      this.observer?.committed((this.env.clock.monoMs() - startMs) / 1000);
       this.onWritten(batch, error, sync ? waiters : null);
     });
   }
@@ -449,7 +449,10 @@ export class Backend {
 
   /** Lets the engine reclaim the space of removed revisions up to `main`, in the background. */
   reclaim(main: number): void {
+    const startMs = this.env.clock.monoMs();
+    this.observer?.reclaiming();
     this.engine.compactRange(Uint8Array.of(Bucket.key), blockKey(main + 1, 0), (error) => {
+      this.observer?.reclaimed((this.env.clock.monoMs() - startMs) / 1000);
       if (error !== null && !this.isClosed) this.failRead(error);
     });
   }

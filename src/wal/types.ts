@@ -18,7 +18,8 @@ export interface WalOptions {
    */
   readonly witnessIndex: number;
   /** Durations of fdatasync and group commits, for metrics. Seconds and bytes. */
-  readonly onSync?: (seconds: number) => void;
+  /** A write of the log ended; with `isDurable` it is on disk. */
+  readonly onWritten?: (seconds: number, isDurable: boolean) => void;
   readonly onWrite?: (bytes: number) => void;
   /** Skips fdatasync (`--unsafe-no-fsync`); the writes still happen. */
   readonly noFsync?: boolean;

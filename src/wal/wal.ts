@@ -345,8 +345,8 @@ export class Wal implements WalWriter {
         `cannot write ${this.groupBytes} bytes durably at offset ${this.position} of ${this.chain.current.path}`,
         error,
       );
-    if (this.options.noFsync !== true)
-      this.options.onSync?.((this.env.clock.monoMs() - this.groupStartMs) / 1000);
+    const seconds = (this.env.clock.monoMs() - this.groupStartMs) / 1000;
+    this.options.onWritten?.(seconds, this.options.noFsync !== true);
     this.link = this.encoder.link;
     this.batch++;
     this.position = alignSector(this.position + this.groupBytes);

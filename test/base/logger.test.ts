@@ -65,6 +65,19 @@ describe('the log', () => {
     expect(log.enabled('error')).equal(true);
   });
 
+  it('changes its level while it runs, for its children too', () => {
+    const sink = new Lines();
+    const log = loggerTo([sink], 'info');
+    const child = log.child({ part: 'a' });
+    log.setLevel('debug');
+    log.debug('a');
+    child.debug('b');
+    log.setLevel('error');
+    child.warn('c');
+    expect(sink.entries().map((entry) => entry['msg'])).deep.equal(['a', 'b']);
+    expect([log.level, child.level]).deep.equal(['error', 'error']);
+  });
+
   it('adds the fields of a child to its messages', () => {
     const sink = new Lines();
     loggerTo([sink], 'info').child({ peer: 16n }).warn('lost', { tries: 2 });

@@ -1,3 +1,4 @@
+import { Agent } from 'node:http';
 import { expect } from 'chai';
 import { EtcdClient } from '../../src/client/client.js';
 import {
@@ -13,9 +14,10 @@ import {
   versionOf,
   type TestCluster,
 } from '../support/servers.js';
+import { httpAnswer } from './support/http.js';
 import { bytes, refusal } from './support/targets.js';
 
-/** A store that reached its quota (row 84): what it refuses, what it still does, and how it ends. */
+/** A store that reached its quota: what it refuses, what it still does, and how it ends. */
 
 const QUOTA_BYTES = 8 * 1024 * 1024;
 const NO_SPACE = '8 etcdserver: mvcc: database space exceeded';
@@ -24,11 +26,12 @@ const ACTIVATE = 1;
 const DEACTIVATE = 2;
 
 describe('a store at its quota', () => {
+  const etcd = versionOf(etcdProgram(), '--version');
   let clusters: TestCluster[] = [];
   let failed = false;
 
   before(async function () {
-    if (versionOf(etcdProgram(), '--version') === null) skipWithout(this, 'etcd to compare with');
+    if (etcd === null) skipWithout(this, 'etcd to compare with');
     const flags = { 'quota-backend-bytes': String(QUOTA_BYTES) };
     clusters = await Promise.all(
       (['mainstay', 'etcd'] as const).map((kind) => startCluster({ kind, size: 1, flags })),
@@ -61,6 +64,10 @@ describe('a store at its quota', () => {
 
   both('refuses what would grow it, and raises an alarm', async (cluster, client) => {
     const value = Buffer.alloc(500_000, 'v');
+    const port = cluster.member(0).clientPort;
+    // On a connection that is open already: the question follows the refusal at once.
+    const agent = new Agent({ keepAlive: true });
+    expect((await httpAnswer({ port, path: '/health', agent })).status).to.equal(200);
     let answer = '';
     for (let i = 0; answer === '' && i < 200; i++) {
       const put = client.put({ key: bytes(`k${i}`), value });
@@ -69,7 +76,11 @@ describe('a store at its quota', () => {
         () => refusal(put),
       );
     }
+    const health = await httpAnswer({ port, path: '/health', agent });
+    agent.destroy();
     expect(answer, cluster.kind).to.equal(NO_SPACE);
+    expect(health.status, cluster.kind).to.equal(503);
+    expect(JSON.parse(health.body)).to.include({ health: 'false' });
     const { header, alarms } = await alarm(client, {});
     expect(alarms).to.deep.equal([{ memberID: header?.memberId ?? alarms[0]?.memberID, alarm: 1 }]);
     const put = { key: bytes('small'), value: bytes('v') };
@@ -82,9 +93,15 @@ describe('a store at its quota', () => {
       expect(await refusal(client.txn(nested))).to.equal(NO_SPACE);
     }
     expect(await refusal(client.leaseGrant({ TTL: 60 }))).to.equal(NO_SPACE);
-    const health = await fetch(`http://${client.endpoint}/health`);
-    expect(health.status).to.equal(503);
-    expect(await health.json()).to.include({ health: 'false' });
+    const excluded = await httpAnswer({ port, path: '/health?exclude=NOSPACE' });
+    expect([excluded.status, excluded.body.includes('true')]).to.deep.equal([200, true]);
+    // Etcd has this metric since 3.5.
+    if (cluster.kind === 'mainstay' || (etcd?.minor ?? 0) > 4) {
+      const metrics = (await httpAnswer({ port, path: '/metrics' })).body;
+      expect(metrics).to.match(
+        /^etcd_debugging_server_alarms\{alarm_type="NOSPACE",server_id="[0-9a-f]+"\} 1$/m,
+      );
+    }
     expect((await client.status()).errors.join()).to.match(/alarm: ?NOSPACE/);
   });
 

@@ -1,4 +1,4 @@
-import type { MemberSample } from '../../src/server/metrics/metrics.js';
+import type { MemberSample } from '../../src/server/metrics/sample.js';
 
 /** A follower's state with numbers that can be told apart. */
 export function memberSample(): MemberSample {
@@ -17,7 +17,11 @@ export function memberSample(): MemberSample {
     quotaBytes: 1000,
     dbSizeBytes: 600,
     dbSizeInUseBytes: 500,
+    openReads: 21,
+    isRestoring: false,
     clusterVersion: '3.6.0',
+    members: [0xan, 0xbn, 0xffn],
+    authRevision: 1,
     currentRevision: 17,
     compactRevision: 11,
     keysTotal: 6,

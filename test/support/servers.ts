@@ -30,6 +30,8 @@ export interface ClusterOptions {
   readonly size: number;
   /** Further flags of every member, without the leading dashes. */
   readonly flags?: Readonly<Record<string, string>>;
+  /** A port for --listen-metrics-urls. */
+  readonly metrics?: boolean;
 }
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -100,6 +102,8 @@ export class TestServer {
   readonly name: string;
   readonly clientPort: number;
   readonly peerPort: number;
+  /** Listened on only with `ClusterOptions.metrics`. */
+  readonly metricsPort: number;
   private readonly kind: ServerKind;
   private readonly dir: string;
   private readonly args: readonly string[];
@@ -111,6 +115,7 @@ export class TestServer {
     this.name = ports.name;
     this.clientPort = ports.client;
     this.peerPort = ports.peer;
+    this.metricsPort = ports.metrics;
     this.args = args;
   }
 
@@ -236,6 +241,7 @@ interface Ports {
   readonly name: string;
   readonly client: number;
   readonly peer: number;
+  readonly metrics: number;
 }
 
 /** Starts a cluster and waits for all its members. Another process may take a port in between: then once more. */
@@ -255,11 +261,12 @@ export async function startCluster(options: ClusterOptions): Promise<TestCluster
 async function launch(options: ClusterOptions): Promise<TestCluster> {
   const { kind, size } = options;
   const dir = mkdtempSync(join(tmpdir(), `mainstay-test-${kind}-`));
-  const free = await freePorts(2 * size);
+  const free = await freePorts(3 * size);
   const all = Array.from({ length: size }, (_, i) => ({
     name: `n${i + 1}`,
-    client: free[2 * i] as number,
-    peer: free[2 * i + 1] as number,
+    client: free[3 * i] as number,
+    peer: free[3 * i + 1] as number,
+    metrics: free[3 * i + 2] as number,
   }));
   const initialCluster = all.map((p) => `${p.name}=${url(p.peer)}`).join(',');
   const members = all.map((ports) => {
@@ -275,6 +282,7 @@ async function launch(options: ClusterOptions): Promise<TestCluster> {
       'initial-cluster': initialCluster,
       'initial-cluster-token': 'test',
       'log-level': 'warn',
+      ...(options.metrics === true ? { 'listen-metrics-urls': url(ports.metrics) } : {}),
       ...options.flags,
     };
     const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);

@@ -242,14 +242,23 @@ describe('Wal', () => {
   });
 
   it('reports bytes and seconds of group commits', () => {
-    const seen: number[] = [];
-    const { stepped, wal } = freshLog(
-      walOptions({ onWrite: (bytes) => seen.push(bytes), onSync: (seconds) => seen.push(seconds) }),
-    );
-    appendAll(stepped, wal, [batchOf({ entries: entries(1, 3) })]);
-    expect(seen).to.have.length(2);
-    expect(seen[0]).to.be.greaterThan(100);
-    expect(seen[1]).to.be.at.least(0);
+    for (const noFsync of [false, true]) {
+      const bytes: number[] = [];
+      const written: [number, boolean][] = [];
+      const { stepped, wal } = freshLog(
+        walOptions({
+          noFsync,
+          onWrite: (count) => bytes.push(count),
+          onWritten: (seconds, isDurable) => written.push([seconds, isDurable]),
+        }),
+      );
+      appendAll(stepped, wal, [batchOf({ entries: entries(1, 3) })]);
+      expect(bytes).to.have.length(1);
+      expect(bytes[0]).to.be.greaterThan(100);
+      expect(written).to.have.length(1);
+      expect(written[0]?.[0]).to.be.at.least(0);
+      expect(written[0]?.[1]).to.equal(!noFsync);
+    }
   });
 
   it('works on a real disk', async () => {

@@ -26,6 +26,12 @@ export interface Logger {
   flush(): void;
 }
 
+/** The logger of a process, with what concerns all of its children. */
+export interface RootLogger extends Logger {
+  /** Changes the least important level that is written, for children too. */
+  setLevel(level: LogLevel): void;
+}
+
 export type LogFields = Readonly<Record<string, unknown>>;
 
 export interface LoggerOptions {
@@ -46,14 +52,14 @@ const LEVEL_NUMBERS = { debug: 20, info: 30, warn: 40, error: 50, panic: 55, fat
 const BACKLOG_MAX_BYTES = 4 * 1024 * 1024;
 
 /** Opens the outputs and returns the logger that writes to them. */
-export function createLogger(options: LoggerOptions): Logger {
+export function createLogger(options: LoggerOptions): RootLogger {
   const outputs = options.outputs.length === 0 ? ['default'] : options.outputs;
   const sinks = outputs.map((output) => openSink(output, options.format));
   return loggerTo(sinks, options.level);
 }
 
 /** A logger on sinks that are already open. */
-export function loggerTo(sinks: readonly LogSink[], level: LogLevel): Logger {
+export function loggerTo(sinks: readonly LogSink[], level: LogLevel): RootLogger {
   const fanOut: LogSink = {
     write(line) {
       for (const sink of sinks) sink.write(line);
@@ -64,7 +70,8 @@ export function loggerTo(sinks: readonly LogSink[], level: LogLevel): Logger {
   };
   const root = pino<'panic'>(
     {
-      level,
+      // Messages below the level in force do not get here.
+      level: 'debug',
       base: null,
       customLevels: { panic: LEVEL_NUMBERS.panic },
       timestamp: () => `,"ts":"${new Date().toISOString()}"`,
@@ -72,7 +79,7 @@ export function loggerTo(sinks: readonly LogSink[], level: LogLevel): Logger {
     },
     fanOut,
   );
-  return new PinoLogger(root, level, fanOut);
+  return new PinoLogger(root, { level }, fanOut);
 }
 
 /** A logger that writes nothing. */
@@ -88,15 +95,24 @@ export const silentLogger: Logger = {
   flush() {},
 };
 
-class PinoLogger implements Logger {
-  readonly level: LogLevel;
+class PinoLogger implements RootLogger {
   private readonly pino: pino.Logger<'panic'>;
+  /** One object for a logger and its children. */
+  private readonly threshold: { level: LogLevel };
   private readonly sink: LogSink;
 
-  constructor(root: pino.Logger<'panic'>, level: LogLevel, sink: LogSink) {
+  constructor(root: pino.Logger<'panic'>, threshold: { level: LogLevel }, sink: LogSink) {
     this.pino = root;
-    this.level = level;
+    this.threshold = threshold;
     this.sink = sink;
+  }
+
+  get level(): LogLevel {
+    return this.threshold.level;
+  }
+
+  setLevel(level: LogLevel): void {
+    this.threshold.level = level;
   }
 
   debug(msg: string, fields?: LogFields): void {
@@ -125,7 +141,7 @@ class PinoLogger implements Logger {
   }
 
   child(fields: LogFields): Logger {
-    return new PinoLogger(this.pino.child(plainFields(fields)), this.level, this.sink);
+    return new PinoLogger(this.pino.child(plainFields(fields)), this.threshold, this.sink);
   }
 
   flush(): void {

@@ -67,6 +67,8 @@ export interface StateMachineParts {
   readonly lessor: Lessor;
   readonly hub: WatchHub;
   readonly headers: Headers;
+  /** For metrics. */
+  readonly onLeaseGranted?: (ttlSeconds: number) => void;
 }
 
 export class StateMachine {
@@ -80,12 +82,14 @@ export class StateMachine {
   private readonly lessor: Lessor;
   private readonly hub: WatchHub;
   private readonly headers: Headers;
+  private readonly onLeaseGranted: StateMachineParts['onLeaseGranted'];
 
   constructor(parts: StateMachineParts) {
     this.store = parts.store;
     this.lessor = parts.lessor;
     this.hub = parts.hub;
     this.headers = parts.headers;
+    this.onLeaseGranted = parts.onLeaseGranted;
   }
 
   /** The image in use: the store changes it when a received one replaces it. */
@@ -324,6 +328,7 @@ export class StateMachine {
     const r = decodeLeaseGrantRequest(body);
     const granted = this.lessor.grant(r.ID, r.TTL);
     if (typeof granted === 'string') return errorOf(granted);
+    this.onLeaseGranted?.(granted);
     this.saveLease(r.ID);
     return concat(this.headerOnly(), encodeLeaseGrantResponse({ ID: r.ID, TTL: granted }));
   }

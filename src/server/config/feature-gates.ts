@@ -24,6 +24,17 @@ export type FeatureGates = Readonly<Record<GateName, boolean>>;
 
 export const GATE_NAMES = Object.keys(FEATURE_GATES) as readonly GateName[];
 
+/** Every gate with its stage and whether it is on, for the metrics. */
+export function featureStates(
+  gates: FeatureGates,
+): { readonly name: GateName; readonly stage: string; readonly isEnabled: boolean }[] {
+  return GATE_NAMES.map((name) => ({
+    name,
+    stage: FEATURE_GATES[name].stage,
+    isEnabled: gates[name],
+  }));
+}
+
 /** Whether `name` is a gate that can be set one by one. */
 export function isGateName(name: string): name is GateName {
   return Object.hasOwn(FEATURE_GATES, name);

@@ -1,10 +1,12 @@
 /**
- * /health, /livez and /readyz: may this member be sent traffic, must it be restarted? They answer from the
- * member's state through HealthFacts and know nothing else of it.
+ * /health, /livez and /readyz: whether this member may be sent traffic, and whether it must be restarted. The handlers
+ * read the member's state through HealthFacts and nothing else of it. Statuses, bodies and log lines are those of
+ * etcd's server/etcdserver/api/etcdhttp/health.go.
  */
 import type { MemberMetrics } from '../metrics/metrics.js';
-import { allowGetOnly, sendNotFound, sendPlain, sendText } from '../../base/net/respond.js';
-import type { HttpHandler } from '../../base/net/respond.js';
+import { allowOnly, sendPlain, sendText } from '../../base/net/respond.js';
+import type { HttpHandler } from '../../base/net/router.js';
+import type { Logger } from '../../base/observe/logger.js';
 
 /** What the checks need to know about a member. */
 export interface HealthFacts {
@@ -16,18 +18,27 @@ export interface HealthFacts {
   read(isLinearizable: boolean, done: (error: Error | null) => void): void;
 }
 
-/** The handler of /health. */
-export function healthHandler(facts: HealthFacts, metrics: MemberMetrics): HttpHandler {
-  return (request, response, url) => {
-    if (!allowGetOnly(request, response)) return;
-    const isSerializable = url.searchParams.get('serializable') === 'true';
-    const excluded = new Set(url.searchParams.getAll('exclude'));
-    checkHealth(facts, excluded, isSerializable, (reason) => {
-      if (reason === '') metrics.healthSuccesses++;
-      else metrics.healthFailures++;
+/** The handler of /health. Its log lines are etcd's. */
+export function healthHandler(
+  facts: HealthFacts,
+  metrics: MemberMetrics,
+  log: Logger,
+): HttpHandler {
+  return (request, response, { query }) => {
+    if (!allowOnly('GET', request, response))
+      return log.warn('/health error', { 'status-code': 405 });
+    const isSerializable = query.get('serializable') === 'true';
+    const excluded = new Set(query.getAll('exclude'));
+    checkHealth(facts, excluded, isSerializable, log, (reason) => {
       const body = JSON.stringify({ health: String(reason === ''), reason });
-      if (reason === '') sendText(response, 200, body);
-      else sendPlain(response, 503, `${body}\n`);
+      if (reason === '') {
+        metrics.healthSuccesses++;
+        log.debug('/health OK', { 'status-code': 200 });
+        return sendText(response, 200, body);
+      }
+      metrics.healthFailures++;
+      log.warn('/health error', { output: body, 'status-code': 503 });
+      sendPlain(response, 503, `${body}\n`);
     });
   };
 }
@@ -37,14 +48,22 @@ function checkHealth(
   facts: HealthFacts,
   excluded: ReadonlySet<string>,
   isSerializable: boolean,
+  log: Logger,
   done: (reason: string) => void,
 ): void {
   for (const alarm of facts.alarms) {
-    if (!excluded.has(alarm)) return done(`ALARM ${alarm}`);
+    if (excluded.has(alarm)) continue;
+    log.warn('serving /health false due to an alarm', { alarm });
+    return done(`ALARM ${alarm}`);
   }
-  if (!isSerializable && !facts.hasLeader) return done('RAFT NO LEADER');
+  if (!isSerializable && !facts.hasLeader) {
+    log.warn('serving /health false; no leader');
+    return done('RAFT NO LEADER');
+  }
   facts.read(!isSerializable, (error) => {
-    done(error === null ? '' : `RANGE ERROR:${error.message}`);
+    if (error === null) return done('');
+    log.warn('serving /health false; Range fails', { error });
+    done(`RANGE ERROR:${error.message}`);
   });
 }
 
@@ -67,32 +86,54 @@ const CHECKS = {
   },
 } as const satisfies Record<string, Record<string, Check>>;
 
-/** The handler of /livez or /readyz and the paths below it, one per check. */
-export function probeHandler(
-  probe: 'livez' | 'readyz',
+export type Probe = keyof typeof CHECKS;
+
+/** The handlers of /livez or /readyz and of the paths below it, one per check. */
+export function probeRoutes(
+  probe: Probe,
   facts: HealthFacts,
   metrics: MemberMetrics,
-): HttpHandler {
+  log: Logger,
+): [string, HttpHandler][] {
   const checks = new Map<string, Check>(Object.entries(CHECKS[probe]));
-  return (request, response, url) => {
-    const only = url.pathname.slice(probe.length + 2);
-    if (only !== '' && !checks.has(only)) return sendNotFound(response);
-    if (!allowGetOnly(request, response)) return;
-    const excluded = new Set(url.searchParams.getAll('exclude'));
-    const names = [...checks.keys()].filter((name) =>
-      only === '' ? !excluded.has(name) : name === only,
-    );
-    runChecks(names, checks, facts, (errors) => {
-      let lines = '';
-      for (const [i, name] of names.entries()) {
-        const error = errors[i] ?? null;
-        metrics.healthCheck(probe, name, error === null);
-        lines += error === null ? `[+]${name} ok\n` : `[-]${name} failed: ${error.message}\n`;
-      }
-      if (errors.some((error) => error !== null)) return sendPlain(response, 503, `${lines}\n`);
-      sendPlain(response, 200, url.searchParams.has('verbose') ? `${lines}ok\n` : 'ok\n');
-    });
-  };
+  const names = [...checks.keys()];
+  const handler =
+    (path: string, chosen: (query: URLSearchParams) => readonly string[]): HttpHandler =>
+    (request, response, { query }) => {
+      if (!allowOnly('GET', request, response))
+        return log.warn('Health request error', { path, 'status-code': 405 });
+      const toRun = chosen(query);
+      runChecks(toRun, checks, facts, (errors) => {
+        let reason = '';
+        for (const [i, name] of toRun.entries()) {
+          const error = errors[i] ?? null;
+          metrics.healthCheck(probe, name, error === null);
+          reason += error === null ? `[+]${name} ok\n` : `[-]${name} failed: ${error.message}\n`;
+        }
+        if (errors.every((error) => error === null)) {
+          log.debug('Health check OK', { path, reason, 'status-code': 200 });
+          return sendPlain(response, 200, query.has('verbose') ? `${reason}ok\n` : 'ok\n');
+        }
+        log.error('Health check error', { path, reason, 'status-code': 503 });
+        sendPlain(response, 503, `${reason}\n`);
+      });
+    };
+  const all = handler(`/${probe}`, (query) => {
+    const excluded = new Set(query.getAll('exclude').filter((name) => name !== ''));
+    const unknown = [...excluded].filter((name) => !checks.has(name));
+    if (unknown.length > 0) {
+      const missing = unknown.map((name) => JSON.stringify(name)).join(',');
+      log.warn('some health checks cannot be excluded', { 'missing-health-checks': missing });
+    }
+    return names.filter((name) => !excluded.has(name));
+  });
+  return [
+    [`/${probe}`, all],
+    ...names.map((name): [string, HttpHandler] => {
+      const path = `/${probe}/${name}`;
+      return [path, handler(path, () => [name])];
+    }),
+  ];
 }
 
 /** Runs the checks at the same time; `done` gets their results in the order of `names`. */

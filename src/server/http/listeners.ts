@@ -3,16 +3,19 @@
  * Each function returns a listener for a node:http server. Statuses, bodies and headers are etcd's.
  */
 import type { RequestListener } from 'node:http';
+import { gzip } from 'node:zlib';
 import { ETCD_VERSION } from '../../base/flags/version.js';
+import { acceptsGzip, allowOnly, send, sendPlain } from '../../base/net/respond.js';
+import { router, type HttpHandler } from '../../base/net/router.js';
+import { EXPOSITION_TYPE } from '../../base/observe/exposition.js';
+import type { RootLogger } from '../../base/observe/logger.js';
+import type { RaftStatus } from '../../raft/types.js';
 import { idText } from '../config/ids.js';
-import type { MetricsPage } from '../metrics/page.js';
 import type { MemberMetrics } from '../metrics/metrics.js';
-import { admit } from './access.js';
-import type { AccessRules } from './access.js';
-import { healthHandler, probeHandler } from './health.js';
-import type { HealthFacts } from './health.js';
-import { allowGetOnly, requestUrl, send, sendNotFound, sendPlain } from '../../base/net/respond.js';
-import type { HttpHandler } from '../../base/net/respond.js';
+import { admit, type AccessRules } from './access.js';
+import { healthHandler, probeRoutes, type HealthFacts } from './health.js';
+import { logLevelHandler } from './log-level.js';
+import { variablesHandler } from './variables.js';
 
 /** A member as its peers' /members shows it. */
 export interface HttpMember {
@@ -29,12 +32,15 @@ export interface ClusterFacts {
   readonly clusterVersion: string | undefined;
   /** In ascending order of id. */
   readonly members: readonly HttpMember[];
+  raftStatus(): RaftStatus;
 }
 
 export interface MonitoringParts {
   readonly health: HealthFacts;
   readonly metrics: MemberMetrics;
-  readonly page: MetricsPage;
+  /** The text of one scrape. */
+  readonly page: { text(): Promise<string> };
+  readonly log: RootLogger;
 }
 
 /** For the ports of --listen-client-urls. */
@@ -43,10 +49,14 @@ export function clientListener(
   cluster: ClusterFacts,
   rules: AccessRules,
 ): RequestListener {
-  const routes = monitoringRoutes(parts);
-  routes.set('/version', versionHandler(cluster));
-  routes.set('/debug/vars', variablesHandler);
-  const serve = router(routes);
+  const serve = router(
+    new Map([
+      ...monitoringRoutes(parts),
+      ['/version', versionHandler(cluster)],
+      ['/debug/vars', variablesHandler(() => cluster.raftStatus())],
+      ['/config/local/log', logLevelHandler(parts.log)],
+    ]),
+  );
   return (request, response) => {
     if (admit(rules, request, response)) serve(request, response);
   };
@@ -54,52 +64,58 @@ export function clientListener(
 
 /** For the ports of --listen-metrics-urls. */
 export function metricsListener(parts: MonitoringParts): RequestListener {
-  return router(monitoringRoutes(parts));
+  return router(new Map(monitoringRoutes(parts)));
 }
 
 /** For the ports of --listen-peer-urls. */
 export function peerListener(cluster: ClusterFacts): RequestListener {
-  const routes = new Map<string, HttpHandler>();
-  routes.set('/version', versionHandler(cluster));
-  routes.set('/members', membersHandler(cluster));
-  return router(routes);
+  return router(
+    new Map([
+      ['/version', versionHandler(cluster)],
+      ['/members', membersHandler(cluster)],
+    ]),
+  );
 }
 
-function monitoringRoutes({ health, metrics, page }: MonitoringParts): Map<string, HttpHandler> {
-  const routes = new Map<string, HttpHandler>();
-  routes.set('/metrics', metricsHandler(page));
-  routes.set('/health', healthHandler(health, metrics));
-  routes.set('/livez', probeHandler('livez', health, metrics));
-  routes.set('/readyz', probeHandler('readyz', health, metrics));
-  return routes;
+function monitoringRoutes(parts: MonitoringParts): [string, HttpHandler][] {
+  const { health, metrics, log } = parts;
+  return [
+    ['/metrics', metricsHandler(parts)],
+    ['/health', healthHandler(health, metrics, log)],
+    ...probeRoutes('livez', health, metrics, log),
+    ...probeRoutes('readyz', health, metrics, log),
+  ];
 }
 
-/** Serves a path by its own handler, and /livez/... and /readyz/... by the handler of their first part. */
-function router(routes: ReadonlyMap<string, HttpHandler>): RequestListener {
+function metricsHandler({ page, metrics: { scrapes } }: MonitoringParts): HttpHandler {
   return (request, response) => {
-    // The body of a request means nothing here; unread, it would keep the connection from its next request.
-    request.resume();
-    const url = requestUrl(request);
-    if (url === undefined) return sendPlain(response, 400, '400 Bad Request\n');
-    const first = /^\/(?:livez|readyz)(?=\/.)/.exec(url.pathname)?.[0] ?? url.pathname;
-    const handler = routes.get(first);
-    if (handler === undefined) sendNotFound(response);
-    else handler(request, response, url);
-  };
-}
-
-function metricsHandler(page: MetricsPage): HttpHandler {
-  return (_request, response) => {
+    scrapes.inFlight++;
+    const finish = (error: Error | null, body: string | Uint8Array): void => {
+      scrapes.inFlight--;
+      if (error === null) {
+        scrapes.ok++;
+        return send(response, 200, EXPOSITION_TYPE, body);
+      }
+      scrapes.failed++;
+      sendPlain(response, 500, `the metrics cannot be read: ${error.message}\n`);
+    };
     page.text().then(
-      (text) => send(response, 200, page.contentType, text),
-      (error: unknown) => sendPlain(response, 500, `metrics cannot be read: ${String(error)}\n`),
+      (text) => {
+        const { 'accept-encoding': accepted } = request.headers;
+        if (!acceptsGzip(typeof accepted === 'string' ? accepted : '')) return finish(null, text);
+        gzip(text, (error, packed) => {
+          if (error === null) response.setHeader('Content-Encoding', 'gzip');
+          finish(error, packed);
+        });
+      },
+      (error: unknown) => finish(error instanceof Error ? error : new Error(String(error)), ''),
     );
   };
 }
 
 function versionHandler(cluster: ClusterFacts): HttpHandler {
   return (request, response) => {
-    if (!allowGetOnly(request, response)) return;
+    if (!allowOnly('GET', request, response)) return;
     const { clusterVersion } = cluster;
     const versions = {
       etcdserver: ETCD_VERSION,
@@ -110,14 +126,9 @@ function versionHandler(cluster: ClusterFacts): HttpHandler {
   };
 }
 
-const variablesHandler: HttpHandler = (_request, response) => {
-  const variables = { memory: process.memoryUsage(), uptimeSeconds: process.uptime() };
-  send(response, 200, 'application/json; charset=utf-8', `${JSON.stringify(variables, null, 1)}\n`);
-};
-
 function membersHandler(cluster: ClusterFacts): HttpHandler {
   return (request, response) => {
-    if (!allowGetOnly(request, response)) return;
+    if (!allowOnly('GET', request, response)) return;
     response.setHeader('X-Etcd-Cluster-Id', idText(cluster.clusterId));
     const list = cluster.members.map(memberJson).join(',');
     send(response, 200, 'application/json', `[${list}]\n`);

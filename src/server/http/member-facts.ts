@@ -1,7 +1,9 @@
 import type { Key } from '../../base/collections/interval.js';
 import { alarmName, AlarmType } from '../upkeep/alarms.js';
 import type { Member } from '../member/member.js';
-import type { MemberSample } from '../metrics/metrics.js';
+import type { MemberSample } from '../metrics/sample.js';
+import { DISABLED_REVISION } from '../services/auth.js';
+import type { RaftStatus } from '../../raft/types.js';
 import type { HealthFacts } from './health.js';
 import type { ClusterFacts, HttpMember } from './listeners.js';
 
@@ -47,6 +49,10 @@ export class MemberFacts implements HealthFacts, ClusterFacts {
     }));
   }
 
+  raftStatus(): RaftStatus {
+    return this.member.node.status();
+  }
+
   read(isLinearizable: boolean, done: (error: Error | null) => void): void {
     if (isLinearizable)
       this.member.roles.reads.linearizable((error) =>
@@ -75,10 +81,14 @@ export class MemberFacts implements HealthFacts, ClusterFacts {
       quotaBytes: Number.isFinite(quota.quotaBytes) ? quota.quotaBytes : 0,
       dbSizeBytes: member.backend.sizeBytes(),
       dbSizeInUseBytes: member.backend.sizeInUseBytes(),
+      openReads: store.openReads,
+      isRestoring: member.isRestoring,
       clusterVersion: this.clusterVersion,
+      members: this.members.map((info) => info.id),
+      authRevision: DISABLED_REVISION,
       currentRevision: store.currentRevision,
       compactRevision: store.compactRevision,
-      keysTotal: store.keysTotal,
+      keysTotal: store.liveKeys,
       watchers: hub.watcherCount,
       watchStreams: hub.streamCount,
       slowWatchers: hub.slowWatcherCount,

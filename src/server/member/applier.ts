@@ -13,7 +13,9 @@ import {
   kindOf,
   type CommandKind,
 } from '../contract/command.js';
+import type { MemberObserver } from '../contract/member-observer.js';
 import type { Applier } from './driver.js';
+import type { SlowApplyLog } from './slow-apply.js';
 import type { ProposalQueue } from './proposal-queue.js';
 import { DecodeError } from '../../base/protobuf/runtime.js';
 
@@ -30,6 +32,8 @@ export interface EntryApplierParts {
   readonly queue: ProposalQueue;
   /** Indexes of entries that the operator lets this member pass over (--unsafe-skip-entries). */
   readonly skippedIndexes: ReadonlySet<number>;
+  readonly observer: MemberObserver | undefined;
+  readonly slow: SlowApplyLog;
   /** The member list changed. */
   readonly onMembersChanged: () => void;
 }
@@ -67,10 +71,21 @@ export class EntryApplier implements Applier {
     const problem = envelopeProblem(data);
     if (problem !== null) this.refuse(entry, problem);
     const waiter = this.p.queue.take(data);
-    const result = this.run(entry, waiter !== undefined);
+    const result = this.timed(entry, waiter !== undefined);
     if (waiter === undefined) return;
     if (result instanceof RpcError) waiter(result, null);
     else waiter(null, result);
+  }
+
+  private timed(entry: Entry, wantReply: boolean): RpcError | Uint8Array {
+    const { env, observer, slow } = this.p;
+    const startMs = env.clock.monoMs();
+    const result = this.run(entry, wantReply);
+    const ms = env.clock.monoMs() - startMs;
+    const isOk = !(result instanceof RpcError);
+    observer?.applied(kindOf(entry.data) as CommandKind, isOk, ms / 1000);
+    if (ms > slow.limitMs) slow.report(entry, ms, result);
+    return result;
   }
 
   private run(entry: Entry, wantReply: boolean): RpcError | Uint8Array {

@@ -61,8 +61,8 @@ export interface DriverEvents {
   onSendSnapshot(message: Message): void;
   /** Called after each drained batch with the new applied index. */
   onApplied(index: number): void;
-  /** Applying `entries`, in one go, took longer than `slowApplyMs`. */
-  onSlowApply(ms: number, entries: readonly Entry[]): void;
+  /** A tick came `lateMs` after its time, more than a whole interval. */
+  onLateHeartbeat(lateMs: number): void;
 }
 
 interface PendingSync {
@@ -82,8 +82,6 @@ export interface DriverParts {
   readonly applier: Applier;
   readonly events: DriverEvents;
   readonly tickMs: number;
-  /** Applies that take longer are reported. */
-  readonly slowApplyMs: number;
   /** Ticks of the first election timeout to skip: nobody can have been heard before the start. */
   readonly advanceTicks: number;
 }
@@ -100,7 +98,6 @@ export class RaftDriver {
   private readonly events: DriverEvents;
   private readonly tickMs: number;
   private readonly advanceTicks: number;
-  private readonly slowApplyMs: number;
 
   private scheduled = false;
   private running = false;
@@ -127,7 +124,6 @@ export class RaftDriver {
     this.events = parts.events;
     this.tickMs = parts.tickMs;
     this.advanceTicks = parts.advanceTicks;
-    this.slowApplyMs = parts.slowApplyMs;
   }
 
   start(): void {
@@ -175,6 +171,7 @@ export class RaftDriver {
     const now = this.env.clock.monoMs();
     // Late by more than a tick: more than two passed since the last one.
     const isStall = now - this.nextTickMs > this.tickMs;
+    if (isStall) this.events.onLateHeartbeat(now - this.nextTickMs);
     this.nextTickMs = (isStall ? now : this.nextTickMs) + this.tickMs;
     this.armTick();
     this.node.tick();
@@ -339,7 +336,6 @@ export class RaftDriver {
       return;
     }
     const startMs = this.env.clock.monoMs();
-    let lookMs = startMs;
     let last: Entry | undefined;
     let confChanged = false;
     while (!confChanged) {
@@ -361,12 +357,7 @@ export class RaftDriver {
         this.applyQueue.shift();
         this.applyOffset = 0;
       }
-      const nowMs = this.env.clock.monoMs();
-      if (nowMs - lookMs > this.slowApplyMs) {
-        this.events.onSlowApply(nowMs - lookMs, batch.slice(from, end));
-      }
-      lookMs = nowMs;
-      if (nowMs - startMs > SLICE_MS) break;
+      if (this.env.clock.monoMs() - startMs > SLICE_MS) break;
     }
     if (last !== undefined) this.finishBatch(last);
     if (confChanged) this.configurationChanged();

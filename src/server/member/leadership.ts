@@ -65,6 +65,7 @@ export class LeadershipTracker implements Leadership {
     const nowMs = this.p.env.clock.monoMs();
     if (state.leader === NONE) this.leaderlessSince ??= nowMs;
     else this.leaderAppeared(state.leader);
+    if (state.leader !== this.lastLeader) this.reportLeader(this.lastLeader, state.leader);
     this.lastLeader = state.leader;
     this.updateLessor(state, nowMs);
   }
@@ -75,6 +76,20 @@ export class LeadershipTracker implements Leadership {
     const waiting = this.whenLed;
     this.whenLed = [];
     for (const callback of waiting) callback();
+  }
+
+  /** The lines of etcd's raft (node.go). */
+  private reportLeader(from: MemberId, to: MemberId): void {
+    const { log, node } = this.p;
+    const own = node.status().id.toString(16);
+    const [was, is] = [from.toString(16), to.toString(16)];
+    const change =
+      from === NONE
+        ? `elected leader ${is}`
+        : to === NONE
+          ? `lost leader ${was}`
+          : `changed leader from ${was} to ${is}`;
+    log.info(`raft.node: ${own} ${change} at term ${this.term}`);
   }
 
   /** Only the leader's lessor keeps time. */

@@ -1,4 +1,5 @@
 import type { Env } from '../../base/env/env.js';
+import { durationText } from '../../base/observe/units.js';
 import { SlicedWork } from '../../base/slices/sliced-work.js';
 import type { Lessor } from '../../lease/lessor.js';
 import type { Store } from '../../mvcc/store.js';
@@ -32,7 +33,7 @@ import { Publisher } from './publisher.js';
 import { ReadGate } from './read-gate.js';
 import { ReadIndex } from './read-index.js';
 import { initialState, recover, type RecoveredMember } from './recover.js';
-import { reportSlowApply } from './slow-apply.js';
+import { SlowApplyLog } from './slow-apply.js';
 
 /**
  * One member of a cluster: assembles consensus core, log, state machine, peers and leases into a running whole, and
@@ -105,7 +106,13 @@ export class Member {
       revision: () => store.currentRevision,
       term: () => this.node.term,
     });
-    this.machine = new StateMachine({ store, lessor, hub: this.hub, headers });
+    this.machine = new StateMachine({
+      store,
+      lessor,
+      hub: this.hub,
+      headers,
+      onLeaseGranted: (ttl) => options.observer?.leaseGranted(ttl),
+    });
     const cluster = new ReplicatedClusterView(clusterId, memberId, this.machine);
     const timeoutMs = limits.requestTimeoutMs(electionMs);
     this.queue = new ProposalQueue(env, timeoutMs);
@@ -196,6 +203,8 @@ export class Member {
       machine: this.machine,
       queue: this.queue,
       skippedIndexes: this.options.skippedIndexes,
+      observer: this.options.observer,
+      slow: new SlowApplyLog(this.options),
       onMembersChanged: () => this.updatePeers(),
     });
   }
@@ -213,7 +222,6 @@ export class Member {
       applier: this.applier,
       events: this.events,
       tickMs: options.heartbeatMs,
-      slowApplyMs: options.warningApplyMs ?? Infinity,
       advanceTicks: options.advanceElection ? limits.advanceTicks(options) : 0,
     });
   }
@@ -227,7 +235,7 @@ export class Member {
       hub: this.hub,
       machine: this.machine,
       reads: this.reads,
-      onBackendCommit: options.onBackendCommit,
+      observer: options.observer,
       onMembersChanged: () => this.updatePeers(),
     });
     return new SnapshotKeeper({
@@ -243,8 +251,7 @@ export class Member {
       backend: () => store.backend,
       install: (engine, done) => installer.install(engine, done),
       installed: (meta) => this.driver.snapshotInstalled(meta),
-      onSent: options.onSnapshotSent,
-      onReceived: options.onSnapshotReceived,
+      observer: options.observer,
     });
   }
 
@@ -253,7 +260,7 @@ export class Member {
     onSnapshot: (meta) => this.snapshots.install(meta),
     onSendSnapshot: (m) => this.snapshots.send(m),
     onApplied: (index) => this.snapshots.onApplied(index),
-    onSlowApply: (ms, entries) => reportSlowApply(this.options, ms, entries),
+    onLateHeartbeat: (lateMs) => this.reportLateHeartbeat(lateMs),
   };
 
   /** Begins to accept peers and to take part. */
@@ -308,6 +315,28 @@ export class Member {
 
   get backend(): Backend {
     return this.store.backend;
+  }
+
+  /** A received image is replacing the state. */
+  get isRestoring(): boolean {
+    return this.reads.isClosed;
+  }
+
+  /** Followers may elect another leader when heartbeats are late (etcd: server/etcdserver/raft.go). */
+  private reportLateHeartbeat(lateMs: number): void {
+    const peers = this.machine.members.list().length - 1;
+    if (peers === 0 || !this.leadership.isLeader) return;
+    const { log, heartbeatMs, observer } = this.options;
+    observer?.heartbeatsLate(peers);
+    log.warn(
+      'leader failed to send out heartbeat on time; took too long, leader is overloaded likely from slow disk',
+      {
+        peers,
+        'heartbeat-interval': durationText(heartbeatMs),
+        'expected-duration': durationText(2 * heartbeatMs),
+        'exceeded-duration': durationText(lateMs - heartbeatMs),
+      },
+    );
   }
 
   private updatePeers(): void {

@@ -4,8 +4,8 @@ import type { EngineFactory } from '../../storage/engine.js';
 import type { MemberId } from '../../raft/types.js';
 import type { Logger } from '../../base/observe/logger.js';
 import type { Bootstrap } from '../contract/bootstrap.js';
+import type { MemberObserver } from '../contract/member-observer.js';
 import type { PeerTransport } from '../peer/types.js';
-import type { SnapshotOutcome } from '../snapshot/keeper.js';
 
 export interface MemberOptions {
   readonly env: Env;
@@ -41,14 +41,10 @@ export interface MemberOptions {
     readonly memberId: MemberId;
     readonly incarnation: number;
   }) => PeerTransport;
-  readonly onWalSync?: (seconds: number) => void;
-  readonly onWalWrite?: (bytes: number) => void;
-  readonly onBackendCommit?: (seconds: number) => void;
+  /** For metrics. */
+  readonly observer?: MemberObserver;
   /** Applies that take longer are logged and reported; none if absent. */
   readonly warningApplyMs?: number;
-  readonly onApplySlow?: () => void;
-  readonly onSnapshotSent?: SnapshotOutcome;
-  readonly onSnapshotReceived?: SnapshotOutcome;
   readonly onRemoved?: () => void;
   /** The cluster has a leader and has recorded this member's name and client URLs. */
   readonly onPublished?: () => void;

@@ -1,6 +1,7 @@
 import type { Env } from '../../base/env/env.js';
 import { ETCD_CLUSTER_VERSION } from '../../base/flags/version.js';
 import type { Logger } from '../../base/observe/logger.js';
+import { durationText } from '../../base/observe/units.js';
 import { encodeClusterVersionCommand, encodeMemberAttributesCommand } from '../../gen/peer.js';
 import type { MemberId } from '../../raft/types.js';
 import { CommandKind } from '../contract/command.js';
@@ -16,7 +17,7 @@ export interface PublisherParts {
   readonly clientUrls: readonly string[];
   readonly proposals: Proposals;
   readonly leadership: Leadership;
-  readonly cluster: Pick<ClusterView, 'clusterVersion'>;
+  readonly cluster: Pick<ClusterView, 'clusterId' | 'clusterVersion'>;
   /** Runs once the log holds this member's attributes and they are applied here. */
   readonly onPublished: (() => void) | undefined;
 }
@@ -37,11 +38,26 @@ export class Publisher {
   /** Repeats until the log holds it. */
   readonly publishAttributes = (): void => {
     if (this.isStopped) return;
-    const { env, memberId, name, clientUrls, proposals } = this.p;
+    const { env, log, memberId, name, clientUrls, proposals, cluster } = this.p;
     const request = encodeMemberAttributesCommand({ memberId, name, clientUrls: [...clientUrls] });
     proposals.propose(CommandKind.memberAttributes, request, (error) => {
-      if (error === null) this.p.onPublished?.();
-      else if (!this.isStopped) env.after(RETRY_MS, this.publishAttributes);
+      if (error === null) {
+        log.info('published local member to cluster through raft', {
+          'local-member-id': memberId,
+          'local-member-attributes': `{Name:${name} ClientURLs:[${clientUrls.join(' ')}]}`,
+          'cluster-id': cluster.clusterId,
+          'publish-timeout': durationText(proposals.timeoutMs),
+        });
+        this.p.onPublished?.();
+      } else if (!this.isStopped) {
+        // Without a leader this repeats; the watch for leaders warns of that.
+        log.debug('failed to publish local member to cluster through raft', {
+          'local-member-id': memberId,
+          'publish-timeout': durationText(proposals.timeoutMs),
+          error: error.message,
+        });
+        env.after(RETRY_MS, this.publishAttributes);
+      }
     });
   };
 

@@ -41,6 +41,10 @@ export class ReadGate implements Reads {
     else this.waiting.push(done);
   }
 
+  get isClosed(): boolean {
+    return this.waiting !== undefined;
+  }
+
   /** Nothing may be read until `open`. */
   close(): void {
     this.waiting ??= [];

@@ -13,6 +13,7 @@ import { loadLeases } from '../snapshot/load.js';
 import { DataDir } from '../contract/data-dir.js';
 import { openFailure } from '../directory/failures.js';
 import type { BootstrapMember } from '../contract/bootstrap.js';
+import { compactionLog } from '../upkeep/compaction-log.js';
 import type { MemberOptions } from './options.js';
 
 /**
@@ -89,11 +90,11 @@ class Recovery {
   }
 
   private openImage(next: () => void): void {
-    const { env, openEngine, onBackendCommit: onCommit } = this.options;
+    const { env, openEngine, observer } = this.options;
     openEngine(this.dirs.currentDb, (error, engine) => {
       if (engine === null) return this.fail(error);
       try {
-        this.backendOpen = new Backend({ engine, env, onCommit });
+        this.backendOpen = new Backend({ engine, env, observer });
       } catch (formatError) {
         return engine.close(() => this.fail(formatError));
       }
@@ -112,14 +113,15 @@ class Recovery {
 
   private walOptions(): WalOptions {
     const { options } = this;
+    const { observer } = options;
     return {
       dir: this.dirs.walDir,
       identity: this.identity,
       segmentBytes: options.segmentBytes,
       witnessIndex: this.backend.appliedIndex,
       noFsync: options.noFsync,
-      ...(options.onWalSync === undefined ? {} : { onSync: options.onWalSync }),
-      ...(options.onWalWrite === undefined ? {} : { onWrite: options.onWalWrite }),
+      onWrite: (bytes: number) => observer?.walWriting(bytes),
+      onWritten: (seconds: number, isDurable: boolean) => observer?.walWritten(seconds, isDurable),
     };
   }
 
@@ -194,10 +196,11 @@ class Recovery {
   }
 
   private openStore(): void {
-    const { env, compaction } = this.options;
+    const { env, log, compaction } = this.options;
     const { backend, lessor } = this;
+    const observer = compactionLog(log, this.options.observer);
     Store.open(
-      { backend, env, onLease: (key, lease) => lessor.attach(key, lease), compaction },
+      { backend, env, onLease: (key, lease) => lessor.attach(key, lease), compaction, observer },
       (error, store) => {
         if (store === null) this.fail(error);
         else this.finish(store);

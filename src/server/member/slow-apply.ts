@@ -1,29 +1,43 @@
+import type { Logger } from '../../base/observe/logger.js';
+import { durationText } from '../../base/observe/units.js';
 import type { Entry } from '../../raft/types.js';
-import { kindOf } from '../contract/command.js';
-import type { MemberOptions } from './options.js';
+import { RpcError } from '../../rpc/service.js';
+import { bodyOf, kindOf } from '../contract/command.js';
+import type { MemberObserver } from '../contract/member-observer.js';
+import { commandText } from '../metrics/command-text.js';
 
 /**
- * Logs and counts applies that took longer than `warningApplyMs`. Entries are not timed one by one: the largest is the
- * likely cause.
+ * Logs and counts commands whose apply took longer than `warningApplyMs`, with the line and fields of etcd
+ * (server/etcdserver/txn/util.go).
  */
-export function reportSlowApply(
-  options: Pick<MemberOptions, 'log' | 'warningApplyMs' | 'onApplySlow'>,
-  ms: number,
-  entries: readonly Entry[],
-): void {
-  options.onApplySlow?.();
-  let largest = entries[0];
-  for (const entry of entries) {
-    if (largest === undefined || entry.data.length > largest.data.length) largest = entry;
+export class SlowApplyLog {
+  /** Infinity for none. */
+  readonly limitMs: number;
+  private readonly log: Logger;
+  private readonly observer: MemberObserver | undefined;
+
+  constructor(options: {
+    readonly log: Logger;
+    readonly warningApplyMs?: number;
+    readonly observer?: MemberObserver;
+  }) {
+    this.log = options.log;
+    this.observer = options.observer;
+    this.limitMs = options.warningApplyMs ?? Infinity;
   }
-  const data = largest?.data;
-  options.log.warn('apply request took too long', {
-    took: `${Math.round(ms)}ms`,
-    'expected-duration': `${options.warningApplyMs ?? 0}ms`,
-    entries: entries.length,
-    'first-index': entries[0]?.index,
-    'largest-index': largest?.index,
-    'largest-kind': data === undefined || data.length === 0 ? undefined : kindOf(data),
-    'largest-bytes': data?.length,
-  });
+
+  report(entry: Entry, ms: number, result: RpcError | Uint8Array): void {
+    const { index, data } = entry;
+    const isRefused = result instanceof RpcError;
+    this.observer?.appliedSlowly();
+    this.log.warn('apply request took too long', {
+      took: durationText(ms),
+      'expected-duration': durationText(this.limitMs),
+      prefix: '',
+      request: commandText(kindOf(data), bodyOf(data)),
+      response: isRefused ? '' : `size:${result.length}`,
+      ...(isRefused ? { error: result.message } : {}),
+      index,
+    });
+  }
 }

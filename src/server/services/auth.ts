@@ -4,7 +4,7 @@ import { errors } from '../contract/errors.js';
 import type { Roles } from '../contract/roles.js';
 
 /** The revision of an authentication store nothing was ever changed in. */
-const DISABLED_REVISION = 1;
+export const DISABLED_REVISION = 1;
 
 /** etcdserverpb.Auth as a server with authentication switched off answers it. */
 export function authService(roles: Pick<Roles, 'headers' | 'reads'>): [string, Method][] {

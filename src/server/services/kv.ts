@@ -13,6 +13,7 @@ import type { StateMachine } from '../apply/state-machine.js';
 import { errors } from '../contract/errors.js';
 import { CommandKind } from '../contract/command.js';
 import type { Roles } from '../contract/roles.js';
+import { TimedCall, type TimeReport } from '../metrics/timed-call.js';
 import {
   checkDeleteRange,
   checkPut,
@@ -29,16 +30,20 @@ export interface KvOptions {
   readonly machine: StateMachine;
   readonly maxTxnOps: number;
   readonly maxRequestBytes: number;
+  /** Told of each Range once its reply is built, without the wait for its consistency. */
+  readonly onRange?: TimeReport;
 }
 
 /**
  * etcdserverpb.KV. Reads wait for their consistency and are answered from the store; changes are checked and then
  * proposed with the client's bytes unchanged; apply makes the response.
  */
-export type KvRoles = Pick<Roles, 'headers' | 'lessor' | 'reads' | 'proposals' | 'cluster'>;
+export type KvRoles = Pick<Roles, 'env' | 'headers' | 'lessor' | 'reads' | 'proposals' | 'cluster'>;
 
 export function kvService(roles: KvRoles, options: KvOptions): [string, Method][] {
-  const { machine } = options;
+  const { machine, onRange } = options;
+  const timed = (call: UnaryCall): UnaryCall =>
+    onRange === undefined ? call : new TimedCall(call, roles.env.clock, onRange);
 
   function range(request: Uint8Array, call: UnaryCall): void {
     const r = decodeRangeRequest(request);
@@ -49,10 +54,10 @@ export function kvService(roles: KvRoles, options: KvOptions): [string, Method][
     // Keys are copied here: the request's bytes belong to the transport.
     const interval = intervalOf(r.key, r.rangeEnd);
     if (r.serializable)
-      return roles.reads.whenReadable(() => answerRange(roles, r, interval, call));
+      return roles.reads.whenReadable(() => answerRange(roles, r, interval, timed(call)));
     roles.reads.linearizable((error) => {
       if (error !== null) call.fail(error);
-      else if (!call.cancelled) answerRange(roles, r, interval, call);
+      else if (!call.cancelled) answerRange(roles, r, interval, timed(call));
     });
   }
 

@@ -5,6 +5,7 @@ import type { CallContext, Method, RpcError, ServiceTable, StreamCall } from '..
 import { errors, unimplemented } from '../contract/errors.js';
 import type { StateMachine } from '../apply/state-machine.js';
 import type { Roles } from '../contract/roles.js';
+import type { TimeReport } from '../metrics/timed-call.js';
 import { authService } from './auth.js';
 import { clusterService } from './cluster.js';
 import { malformed } from './decode.js';
@@ -22,6 +23,8 @@ export interface ServiceOptions {
   readonly maxTxnOps: number;
   readonly maxRequestBytes: number;
   readonly watchProgressIntervalMs: number;
+  /** For metrics. */
+  readonly onRange?: TimeReport;
 }
 
 /** What a learner answers itself, of ranges only the serializable ones. */

@@ -3,6 +3,7 @@ import type { Lessor } from '../../lease/lessor.js';
 import type { Store } from '../../mvcc/store.js';
 import { Backend } from '../../storage/backend.js';
 import type { Engine } from '../../storage/engine.js';
+import type { BackendObserver } from '../../storage/observer.js';
 import type { WatchHub } from '../../watch/hub.js';
 import type { StateMachine } from '../apply/state-machine.js';
 import { loadLeases, loadReplicatedLists } from './load.js';
@@ -14,7 +15,7 @@ export interface ImageInstallerParts {
   readonly hub: WatchHub;
   readonly machine: StateMachine;
   readonly reads: { close(): void; open(): void };
-  readonly onBackendCommit: ((seconds: number) => void) | undefined;
+  readonly observer: BackendObserver | undefined;
   /** The member list changed. */
   readonly onMembersChanged: () => void;
 }
@@ -32,11 +33,11 @@ export class ImageInstaller {
 
   /** `done` gets an error when the image cannot be read; the member must not go on then. */
   install(engine: Engine, done: Done): void {
-    const { env, store, lessor, hub, reads, onBackendCommit } = this.p;
+    const { env, store, lessor, hub, reads, observer } = this.p;
     reads.close();
     hub.suspend();
     const old = store.backend;
-    const backend = new Backend({ engine, env, onCommit: onBackendCommit });
+    const backend = new Backend({ engine, env, observer });
     lessor.clear();
     loadLeases(backend, lessor, (error) => {
       if (error !== null) done(error);

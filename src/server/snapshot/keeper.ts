@@ -4,9 +4,10 @@ import type { Backend } from '../../storage/backend.js';
 import { createDbInstaller, openDbSnapshot } from '../../storage/image.js';
 import type { Engine, EngineFactory } from '../../storage/engine.js';
 import type { RawNode } from '../../raft/raw-node.js';
-import type { MemberId, Message, SnapshotMeta } from '../../raft/types.js';
+import type { Message, SnapshotMeta } from '../../raft/types.js';
 import type { WalWriter } from '../../wal/types.js';
 import type { DataDir } from '../contract/data-dir.js';
+import type { MemberObserver } from '../contract/member-observer.js';
 import type { Logger } from '../../base/observe/logger.js';
 import type { PeerTransport, SnapshotSink } from '../peer/types.js';
 
@@ -31,12 +32,8 @@ export interface SnapshotKeeperParts {
   /** Replaces the image in use by the one in `engine`. */
   readonly install: (engine: Engine, done: Done) => void;
   readonly installed: (meta: SnapshotMeta) => void;
-  readonly onSent?: SnapshotOutcome | undefined;
-  readonly onReceived?: SnapshotOutcome | undefined;
+  readonly observer: MemberObserver | undefined;
 }
-
-/** How a transfer to or from a member ended, for metrics. */
-export type SnapshotOutcome = (peer: MemberId, isOk: boolean) => void;
 
 /** Log bytes after which a marker is set even if fewer than snapshotCount entries were applied. */
 const MARKER_LOG_BYTES = 256 * 1024 * 1024;
@@ -61,6 +58,13 @@ export class SnapshotKeeper {
     this.isStopped = true;
   }
 
+  /** Tells the seconds since it was made. */
+  private stopwatch(): () => number {
+    const { clock } = this.p.env;
+    const startMs = clock.monoMs();
+    return () => (clock.monoMs() - startMs) / 1000;
+  }
+
   /** Sets a marker when enough was applied since the last one. */
   onApplied(index: number): void {
     const behind = index - this.lastMarker;
@@ -74,7 +78,9 @@ export class SnapshotKeeper {
     const meta: SnapshotMeta = { index, term, confState: node.status().confState };
     const backend = this.p.backend();
     backend.flush();
+    const seconds = this.stopwatch();
     backend.sync((error) => {
+      this.p.observer?.markerSynced(seconds());
       if (error !== null || this.installing || this.isStopped) {
         this.marking = false;
         return;
@@ -94,11 +100,13 @@ export class SnapshotKeeper {
 
   /** Streams the newest image to a follower; the core learns the outcome. */
   send(message: Message): void {
-    const { node, transport, log } = this.p;
+    const { node, transport, log, observer } = this.p;
+    const seconds = this.stopwatch();
+    observer?.snapshotSending(message.to);
     const failed = (error: Error): void => {
       log.warn('sending a snapshot failed', { to: message.to, error: error.message });
       node.reportSnapshot(message.to, false);
-      this.p.onSent?.(message.to, false);
+      observer?.snapshotSent(message.to, false, seconds());
     };
     const backend = this.p.backend();
     backend.flush();
@@ -116,7 +124,7 @@ export class SnapshotKeeper {
           if (sendError !== null) return failed(sendError);
           log.info('sent a snapshot', { to: message.to, 'snapshot-index': image.appliedIndex });
           node.reportSnapshot(message.to, true);
-          this.p.onSent?.(message.to, true);
+          observer?.snapshotSent(message.to, true, seconds());
         });
       });
     });
@@ -130,7 +138,9 @@ export class SnapshotKeeper {
     if (this.p.node.hasPendingSnapshot) return null;
     if (meta.index <= this.p.node.commitIndex) return null;
     this.receiving = true;
-    const { dirs, env, log } = this.p;
+    const { dirs, env, log, observer } = this.p;
+    const seconds = this.stopwatch();
+    observer?.snapshotReceiving(message.from);
     const dir = dirs.dbDir(meta.index);
     env.disk.rmSync(dir);
     log.info('receiving a snapshot', { from: message.from, 'snapshot-index': meta.index });
@@ -151,7 +161,7 @@ export class SnapshotKeeper {
       const remove = (): void => {
         env.disk.rmSync(dir);
         this.receiving = false;
-        this.p.onReceived?.(message.from, false);
+        observer?.snapshotReceived(message.from, false, seconds());
         done();
       };
       if (close === undefined) remove();
@@ -166,7 +176,9 @@ export class SnapshotKeeper {
       },
       finish: (done) => {
         if (opened === null) return discard(() => done(new Error('an empty snapshot')));
+        const syncSeconds = this.stopwatch();
         opened.sink.finish((error) => {
+          observer?.snapshotSynced(syncSeconds());
           if (error !== null) return discard(() => done(error));
           const engine = opened?.engine;
           opened = null;
@@ -174,7 +186,7 @@ export class SnapshotKeeper {
             if (closeError !== null) return discard(() => done(closeError));
             dirs.markStaged(meta.index);
             this.receiving = false;
-            this.p.onReceived?.(message.from, true);
+            observer?.snapshotReceived(message.from, true, seconds());
             done(null);
           });
         });

@@ -1,5 +1,7 @@
 import { createServer, type Server as HttpServer } from 'node:http';
 import type { Env } from '../../base/env/env.js';
+import type { ServerUrl } from '../../base/flags/url.js';
+import type { Logger } from '../../base/observe/logger.js';
 import { GrpcJsTransport } from '../../rpc/grpc-js-server.js';
 import { Http2Transport } from '../../rpc/http2/http2-transport.js';
 import { serveMux, type MuxListener } from '../../rpc/port-mux.js';
@@ -12,6 +14,8 @@ import {
   type MonitoringParts,
 } from '../http/listeners.js';
 import type { Member } from '../member/member.js';
+import { observedTable } from '../metrics/observed-calls.js';
+import { SlowCallLog } from '../metrics/slow-calls.js';
 import { serviceTable } from '../services/table.js';
 import type { BoundPorts } from './bound-ports.js';
 
@@ -25,6 +29,8 @@ export class ClientPorts {
   private readonly http: HttpServer;
   private readonly metricsHttp: HttpServer;
   private readonly transport: RpcTransport;
+  private readonly log: Logger;
+  private readonly urls: readonly ServerUrl[];
   private readonly listeners: MuxListener[] = [];
 
   constructor(
@@ -35,6 +41,8 @@ export class ClientPorts {
     monitoring: MonitoringParts,
   ) {
     this.env = env;
+    this.log = monitoring.log;
+    this.urls = config.listenClientUrls;
     const rules = { cors: config.cors, hostWhitelist: config.hostWhitelist };
     this.http = createServer(clientListener(monitoring, cluster, rules));
     this.metricsHttp = createServer(metricsListener(monitoring));
@@ -42,6 +50,7 @@ export class ClientPorts {
       maxTxnOps: config.maxTxnOps,
       maxRequestBytes: config.maxRequestBytes,
       watchProgressIntervalMs: config.watchProgressIntervalMs,
+      onRange: monitoring.metrics.onRange,
     });
     const limits = {
       maxReceiveBytes: config.maxRequestBytes + GRPC_OVERHEAD_BYTES,
@@ -50,7 +59,12 @@ export class ClientPorts {
       keepaliveIntervalMs: config.keepaliveIntervalMs,
       keepaliveTimeoutMs: config.keepaliveTimeoutMs,
     };
-    const setup = { table, limits, env, observer: monitoring.metrics };
+    const observed = observedTable(table, {
+      clock: env.clock,
+      clients: monitoring.metrics.clientRequests,
+      slow: new SlowCallLog(env.clock, monitoring.log, config.warningUnaryRequestMs),
+    });
+    const setup = { table: observed, limits, env, observer: monitoring.metrics };
     this.transport =
       config.rpcTransport === 'http2' ? new Http2Transport(setup) : new GrpcJsTransport(setup);
   }
@@ -65,6 +79,12 @@ export class ClientPorts {
           onHttp: (socket) => this.http.emit('connection', socket),
         }),
       );
+    }
+    for (const url of this.urls) {
+      this.log.info('serving client traffic insecurely; this is strongly discouraged!', {
+        traffic: 'grpc+http',
+        address: url.port === 0 ? url.host : `${url.host}:${url.port}`,
+      });
     }
     for (const port of ports.metrics) {
       port.accept((socket) => this.metricsHttp.emit('connection', socket));

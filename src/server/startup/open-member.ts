@@ -72,13 +72,8 @@ function memberOptions(parts: MemberParts): MemberOptions {
         onHttp: (socket) => peerHttp.emit('connection', socket),
         metrics: peerMetrics(metrics),
       }),
-    onWalSync: metrics.onWalSync,
-    onWalWrite: metrics.onWalWrite,
-    onBackendCommit: metrics.onBackendCommit,
+    observer: metrics,
     warningApplyMs: config.warningApplyMs,
-    onApplySlow: metrics.onApplySlow,
-    onSnapshotSent: metrics.onSnapshotSent,
-    onSnapshotReceived: metrics.onSnapshotReceived,
     onPublished,
   };
 }

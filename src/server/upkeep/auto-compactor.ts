@@ -3,14 +3,13 @@ import { encodeCompactionRequest } from '../../gen/rpc.js';
 import type { AutoCompaction } from '../config/compaction-retention.js';
 import { errors } from '../contract/errors.js';
 import type { Logger } from '../../base/observe/logger.js';
+import { durationText } from '../../base/observe/units.js';
 import { CommandKind } from '../contract/command.js';
 import type { Roles } from '../contract/roles.js';
 
 /**
  * Compacts by itself, as --auto-compaction-mode and -retention ask: `periodic` keeps the history of the last period,
  * `revision` the last N revisions. Every member runs the schedule; only the leader proposes.
- *
- * Ref: etcd contract 12.2.
  */
 const REVISION_INTERVAL_MS = 5 * 60_000;
 const MAX_PERIODIC_INTERVAL_MS = 60 * 60_000;
@@ -70,24 +69,38 @@ export class AutoCompactor {
   }
 
   private compact(revision: number): void {
-    if (!this.roles.leadership.isLeader || revision <= 0 || revision === this.lastCompacted) return;
+    const { env, leadership, proposals } = this.roles;
+    if (!leadership.isLeader || revision <= 0 || revision === this.lastCompacted) return;
     this.untilNext = SAMPLES_PER_INTERVAL;
-    this.roles.proposals.propose(
-      CommandKind.compact,
-      encodeCompactionRequest({ revision }),
-      (error) => {
-        if (error === null) {
-          this.lastCompacted = revision;
-          this.log.info('compacted automatically', { revision });
-        } else if (error === errors.compacted) {
-          // Somebody else compacted further already.
-          this.lastCompacted = revision;
-        } else {
-          // The next sample, a tenth of the interval later, tries again.
-          this.untilNext = 0;
-          this.log.warn('automatic compaction failed', { revision, error: error.message });
-        }
-      },
-    );
+    const startMs = env.clock.monoMs();
+    this.log.info(`starting auto ${this.mode.mode} compaction`, this.fields(revision));
+    proposals.propose(CommandKind.compact, encodeCompactionRequest({ revision }), (error) => {
+      // Refused as compacted: somebody else compacted further already.
+      if (error === null || error === errors.compacted) {
+        this.lastCompacted = revision;
+        const took = durationText(env.clock.monoMs() - startMs);
+        this.log.info(`completed auto ${this.mode.mode} compaction`, {
+          ...this.fields(revision),
+          took,
+        });
+        return;
+      }
+      // The next sample, a tenth of the interval later, tries again.
+      this.untilNext = 0;
+      this.log.warn(`failed auto ${this.mode.mode} compaction`, {
+        ...this.fields(revision),
+        error: error.message,
+      });
+    });
+  }
+
+  /** Of etcd's lines (server/etcdserver/api/v3compactor). */
+  private fields(revision: number): Readonly<Record<string, unknown>> {
+    const { mode } = this;
+    if (mode.mode === 'periodic')
+      return { revision, 'compact-period': durationText(mode.retentionMs) };
+    if (mode.mode === 'revision')
+      return { revision, 'revision-compaction-retention': mode.retentionRevisions };
+    return { revision };
   }
 }

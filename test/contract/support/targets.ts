@@ -10,6 +10,7 @@ import {
   versionOf,
   type ServerKind,
   type TestCluster,
+  type TestServer,
 } from '../../support/servers.js';
 
 export class Target {
@@ -39,6 +40,12 @@ export class Target {
     return this.openClient;
   }
 
+  /** The one member. */
+  get member(): TestServer {
+    if (this.cluster === undefined) throw new Error(`${this.label} was not started`);
+    return this.cluster.member(0);
+  }
+
   /** True for mainstay and for an etcd of release 3.`minor` or later. */
   isSince(minor: number): boolean {
     return this.minor >= minor;
@@ -46,7 +53,12 @@ export class Target {
 
   async start(): Promise<void> {
     if (this.openClient !== undefined) return;
-    this.cluster = await startCluster({ kind: this.kind, size: 1, flags: this.flags });
+    this.cluster = await startCluster({
+      kind: this.kind,
+      size: 1,
+      flags: this.flags,
+      metrics: true,
+    });
     this.openClient = new EtcdClient(this.cluster.member(0).endpoint);
   }
 

@@ -1,8 +1,11 @@
 import { createServer, request } from 'node:http';
+import { gunzipSync } from 'node:zlib';
 import type { IncomingHttpHeaders, RequestListener, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect } from 'chai';
+import { loggerTo } from '../../../src/base/observe/logger.js';
 import { allMethods } from '../../../src/gen/services.js';
+import { Role, type RaftStatus } from '../../../src/raft/types.js';
 import type { AccessRules } from '../../../src/server/http/access.js';
 import type { HealthFacts } from '../../../src/server/http/health.js';
 import {
@@ -11,7 +14,7 @@ import {
   peerListener,
 } from '../../../src/server/http/listeners.js';
 import type { ClusterFacts } from '../../../src/server/http/listeners.js';
-import { MetricsPage } from '../../../src/server/metrics/page.js';
+import { LazyMetricsPage } from '../../../src/server/metrics/lazy-page.js';
 import { MemberMetrics } from '../../../src/server/metrics/metrics.js';
 import { memberSample } from '../../support/member-sample.js';
 
@@ -19,7 +22,43 @@ interface Answer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: string;
+  readonly bytes: Buffer;
 }
+
+/** The log of a member, as lines of its messages. */
+class LogLines {
+  readonly messages: Record<string, unknown>[] = [];
+  readonly logger = loggerTo(
+    [
+      {
+        write: (line) => void this.messages.push(JSON.parse(line) as Record<string, unknown>),
+        flushSync: () => undefined,
+      },
+    ],
+    'info',
+  );
+
+  /** Messages without their time. */
+  take(): Record<string, unknown>[] {
+    return this.messages.splice(0).map(({ ts: _time, ...rest }) => rest);
+  }
+}
+
+const raftStatus = (): RaftStatus => ({
+  id: 0xan,
+  role: Role.leader,
+  leader: 0xan,
+  hardState: { term: 3, vote: 0xan, commit: 9 },
+  applied: 8,
+  stable: 9,
+  lastIndex: 9,
+  compactedIndex: 0,
+  confState: { voters: [0xan, 0xbn], learners: [] },
+  progress: new Map([
+    [0xbn, { match: 7, next: 8, state: 'probe', recentActive: true, isLearner: false }],
+  ]),
+  transferee: 0n,
+});
 
 /** A member that a test can make ill. */
 class Facts implements HealthFacts {
@@ -42,11 +81,14 @@ describe('HTTP of a member', () => {
   let metrics: MemberMetrics;
   let cluster: { -readonly [K in keyof ClusterFacts]: ClusterFacts[K] };
   let server: Server;
+  let log: LogLines;
 
   beforeEach(() => {
+    log = new LogLines();
     facts = new Facts();
     metrics = new MemberMetrics({ methods: allMethods, isExtensive: false });
     cluster = {
+      raftStatus,
       clusterId: 0xe6953f8d911446fan,
       clusterVersion: '3.6.0',
       members: [
@@ -80,7 +122,8 @@ describe('HTTP of a member', () => {
   const parts = (): Parameters<typeof metricsListener>[0] => ({
     health: facts,
     metrics,
-    page: new MetricsPage(metrics, memberSample),
+    page: new LazyMetricsPage(metrics, memberSample),
+    log: log.logger,
   });
   const listenClient = (rules = OPEN): Promise<void> =>
     listen(clientListener(parts(), cluster, rules));
@@ -89,19 +132,21 @@ describe('HTTP of a member', () => {
     method: string,
     path: string,
     headers: Record<string, string> = {},
+    sent = '',
   ): Promise<Answer> {
     const { port } = server.address() as AddressInfo;
     return new Promise((resolve, reject) => {
       const call = request({ host: '127.0.0.1', port, method, path, headers }, (response) => {
-        let body = '';
-        response.setEncoding('utf8');
-        response.on('data', (chunk: string) => (body += chunk));
-        response.on('end', () =>
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, body }),
-        );
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('end', () => {
+          const bytes = Buffer.concat(chunks);
+          const { statusCode = 0, headers: answered } = response;
+          resolve({ status: statusCode, headers: answered, body: bytes.toString('utf8'), bytes });
+        });
       });
       call.on('error', reject);
-      call.end();
+      call.end(sent);
     });
   }
   const get = (path: string, headers?: Record<string, string>): Promise<Answer> =>
@@ -232,6 +277,57 @@ describe('HTTP of a member', () => {
     });
   });
 
+  it('packs the metrics for who asks for it', async () => {
+    await listenClient();
+    const packed = await get('/metrics', { 'accept-encoding': 'gzip' });
+    expect(packed.headers['content-encoding']).equal('gzip');
+    expect(packed.headers['content-length']).equal(String(packed.bytes.length));
+    expect(gunzipSync(packed.bytes).toString()).contain('etcd_server_has_leader 1\n');
+    for (const accepted of ['gzip;q=0', 'identity, gzip', 'br']) {
+      const plain = await get('/metrics', { 'accept-encoding': accepted });
+      expect(plain.headers['content-encoding'], accepted).equal(undefined);
+      expect(plain.body).contain('etcd_server_has_leader 1\n');
+    }
+    expect(metrics.scrapes).deep.equal({ inFlight: 0, ok: 4, failed: 0 });
+  });
+
+  it('counts the scrape under way, and one that fails', async () => {
+    await listenClient();
+    const first = (await get('/metrics')).body;
+    expect(first).contain('\npromhttp_metric_handler_requests_in_flight 1\n');
+    expect(first).contain('\npromhttp_metric_handler_requests_total{code="200"} 0\n');
+    server.closeAllConnections();
+    server.close();
+    await listen(
+      metricsListener({ ...parts(), page: { text: () => Promise.reject(new Error('torn')) } }),
+    );
+    const answer = await get('/metrics');
+    expectPlain(answer, 500, 'the metrics cannot be read: torn\n');
+    expect(metrics.scrapes).deep.equal({ inFlight: 0, ok: 1, failed: 1 });
+  });
+
+  it('shows variables of the process to GET', async () => {
+    await listenClient();
+    const answer = await get('/debug/vars');
+    expect(answer.status).equal(200);
+    expect(answer.headers['content-type']).equal('application/json; charset=utf-8');
+    const variables = JSON.parse(answer.body) as Record<string, unknown>;
+    expect(variables['cmdline']).deep.equal(process.argv);
+    expect(variables['file_descriptor_limit']).greaterThan(10);
+    expect(variables['raft.status']).deep.equal({
+      id: 'a',
+      term: 3,
+      vote: 'a',
+      commit: 9,
+      lead: 'a',
+      raftState: 'StateLeader',
+      applied: 8,
+      progress: { b: { match: 7, next: 8, state: 'StateProbe' } },
+      leadtransferee: '0',
+    });
+    expectPlain(await ask('POST', '/debug/vars'), 405, 'Method Not Allowed\n');
+  });
+
   it('serves metrics to any method', async () => {
     await listenClient();
     const answer = await get('/metrics');
@@ -245,11 +341,137 @@ describe('HTTP of a member', () => {
 
   it('answers 404 to everything else, the gateway included', async () => {
     await listenClient();
-    for (const path of ['/', '/foo', '/v3/kv/range', '/debug/pprof/', '/members']) {
+    for (const path of ['/', '/foo', '/v3/kv/range', '/debug/pprof/', '/members', '/livez/']) {
       expectPlain(await get(path), 404, '404 page not found\n');
     }
     expectPlain(await ask('POST', '/v3/kv/range'), 404, '404 page not found\n');
-    expect(JSON.parse((await get('/debug/vars')).body)).an('object');
+  });
+
+  describe('/config/local/log', () => {
+    const put = (body: string): Promise<Answer> => ask('PUT', '/config/local/log', {}, body);
+
+    it('changes the level of the log', async () => {
+      await listenClient();
+      const names: [string, string][] = [
+        ['DEBUG', 'debug'],
+        ['debug', 'debug'],
+        ['TRACE', 'debug'],
+        ['N', 'info'],
+        ['Info', 'info'],
+        ['WARNING', 'warn'],
+        ['warn', 'warn'],
+        ['0', 'error'],
+        ['CRITICAL', 'panic'],
+        ['fatal', 'fatal'],
+      ];
+      for (const [name, level] of names) {
+        const answer = await put(JSON.stringify({ Level: name }));
+        expect([answer.status, answer.body], name).deep.equal([204, '']);
+        expect(log.logger.level, name).equal(level);
+      }
+      expect((await put('{"level":"INFO","other":1}')).status).equal(204);
+      expect(log.logger.level).equal('info');
+    });
+
+    it('logs the change at the more talkative of both levels', async () => {
+      await listenClient();
+      await put('{"Level":"ERROR"}');
+      await put('{"Level":"CRITICAL"}');
+      await put('{"Level":"DEBUG"}');
+      const msg = 'the log level was changed';
+      expect(log.take()).deep.equal([
+        { level: 'warn', msg, from: 'info', to: 'error' },
+        { level: 'warn', msg, from: 'panic', to: 'debug' },
+      ]);
+    });
+
+    it('refuses what is no level, and changes nothing', async () => {
+      await listenClient();
+      const cases: [string, string][] = [
+        ['{"Level":"nonsense"}', 'Invalid log level nonsense'],
+        ['{"Level":""}', 'Invalid log level '],
+        ['{}', 'Invalid log level '],
+        ['null', 'Invalid log level '],
+        ['', 'Invalid json body'],
+        ['nonsense', 'Invalid json body'],
+        ['{"Level":3}', 'Invalid json body'],
+        ['[]', 'Invalid json body'],
+        [`{"Level":"INFO","x":"${'x'.repeat(5000)}"}`, 'Invalid json body'],
+      ];
+      for (const [body, message] of cases) {
+        const answer = await put(body);
+        expect(answer.status, body).equal(400);
+        expect(answer.headers['content-type']).equal('application/json');
+        expect(answer.body).equal(JSON.stringify({ message }));
+      }
+      expect(log.logger.level).equal('info');
+      const other = await get('/config/local/log');
+      expectPlain(other, 405, 'Method Not Allowed\n');
+      expect(other.headers.allow).equal('PUT');
+    });
+  });
+
+  it('sends paths that are not clean to those that are, on every port', async () => {
+    for (const listener of [
+      clientListener(parts(), cluster, OPEN),
+      metricsListener(parts()),
+      peerListener(cluster),
+    ]) {
+      await listen(listener);
+      const answer = await get('//version?a=b');
+      expect([answer.status, answer.headers.location]).deep.equal([301, '/version?a=b']);
+      server.closeAllConnections();
+      server.close();
+    }
+    await listenClient();
+    expect((await get('//version')).headers['access-control-allow-origin']).equal('*');
+  });
+
+  it("logs unhealthy answers with etcd's lines", async () => {
+    await listenClient();
+    facts.alarms = ['NOSPACE'];
+    await get('/health');
+    facts.alarms = [];
+    facts.hasLeader = false;
+    await get('/health');
+    facts.hasLeader = true;
+    facts.linearizableError = new Error('slow');
+    await get('/health');
+    await ask('POST', '/health');
+    await get('/readyz/linearizable_read');
+    await get('/readyz?exclude=foo&exclude=linearizable_read');
+    const error = (reason: string): Record<string, unknown> => ({
+      level: 'warn',
+      msg: '/health error',
+      output: `{"health":"false","reason":"${reason}"}`,
+      'status-code': 503,
+    });
+    const warn = (msg: string, fields = {}): Record<string, unknown> => ({
+      level: 'warn',
+      msg,
+      ...fields,
+    });
+    expect(log.take()).deep.equal([
+      warn('serving /health false due to an alarm', { alarm: 'NOSPACE' }),
+      error('ALARM NOSPACE'),
+      warn('serving /health false; no leader'),
+      error('RAFT NO LEADER'),
+      warn('serving /health false; Range fails', { error: 'slow' }),
+      error('RANGE ERROR:slow'),
+      warn('/health error', { 'status-code': 405 }),
+      {
+        level: 'error',
+        msg: 'Health check error',
+        path: '/readyz/linearizable_read',
+        reason: '[-]linearizable_read failed: slow\n',
+        'status-code': 503,
+      },
+      warn('some health checks cannot be excluded', { 'missing-health-checks': '"foo"' }),
+    ]);
+    facts.linearizableError = null;
+    await get('/health');
+    await get('/readyz');
+    expect(log.take()).deep.equal([]);
   });
 
   it('serves a connection again after a request with a body', async () => {

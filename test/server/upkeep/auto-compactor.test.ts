@@ -4,7 +4,7 @@ import type { RpcError } from '../../../src/rpc/service.js';
 import { AutoCompactor, type CompactorRoles } from '../../../src/server/upkeep/auto-compactor.js';
 import type { AutoCompaction } from '../../../src/server/config/compaction-retention.js';
 import { errors } from '../../../src/server/contract/errors.js';
-import { silentLogger } from '../../../src/base/observe/logger.js';
+import { silentLogger, type LogFields } from '../../../src/base/observe/logger.js';
 import type { ReplyCallback } from '../../../src/server/contract/roles.js';
 import { ManualEnv } from '../member/manual-env.js';
 
@@ -15,6 +15,7 @@ const HOUR_MS = 60 * MINUTE_MS;
 class Bench {
   readonly env = new ManualEnv();
   readonly compactions: { readonly atMin: number; readonly revision: number }[] = [];
+  readonly lines: [msg: string, fields: LogFields][] = [];
   isLeader = true;
   refusal: RpcError | null = null;
   revisionsPerMinute = 1;
@@ -49,7 +50,10 @@ class Bench {
       },
       proposals: { propose },
     } as unknown as CompactorRoles;
-    this.compactor = new AutoCompactor(roles, mode, silentLogger);
+    const note = (msg: string, fields: LogFields = {}): void => {
+      this.lines.push([msg, fields]);
+    };
+    this.compactor = new AutoCompactor(roles, mode, { ...silentLogger, info: note, warn: note });
     this.compactor.start();
   }
 
@@ -137,6 +141,32 @@ describe('AutoCompactor', () => {
     b.revisionsPerMinute = 0;
     b.env.advance(20 * MINUTE_MS);
     expect(b.compactions).to.have.length(2);
+  });
+
+  it("logs each compaction with etcd's lines", () => {
+    const b = periodic(10 * MINUTE_MS);
+    b.env.advance(10 * MINUTE_MS);
+    const ofPeriod = { revision: 1, 'compact-period': '10m0s' };
+    expect(b.lines.splice(0)).to.deep.equal([
+      ['starting auto periodic compaction', ofPeriod],
+      ['completed auto periodic compaction', { ...ofPeriod, took: '0µs' }],
+    ]);
+    b.refusal = errors.noLeader;
+    b.env.advance(10 * MINUTE_MS);
+    expect(b.lines[1]).to.deep.equal([
+      'failed auto periodic compaction',
+      { ...ofPeriod, revision: 11, error: 'etcdserver: no leader' },
+    ]);
+    const byRevision = new Bench({ mode: 'revision', retentionRevisions: 7 });
+    byRevision.env.advance(10 * MINUTE_MS);
+    expect(byRevision.lines.map(([msg]) => msg)).to.deep.equal([
+      'starting auto revision compaction',
+      'completed auto revision compaction',
+    ]);
+    expect(byRevision.lines[0]?.[1]).to.deep.equal({
+      revision: 4,
+      'revision-compaction-retention': 7,
+    });
   });
 
   it('does nothing when off, and nothing after its end', () => {

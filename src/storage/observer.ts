@@ -1,0 +1,8 @@
+/** Told of what a backend does, for metrics. Durations are seconds. */
+export interface BackendObserver {
+  /** The engine took a batch. */
+  committed(seconds: number): void;
+  /** The engine began to give space back, in the background. */
+  reclaiming(): void;
+  reclaimed(seconds: number): void;
+}
