@@ -97,7 +97,7 @@ export class Compaction {
     if (this.isOver) return;
     const { store, pace } = this;
     const { backend, env, index } = store;
-    const { puts, deletes, nextBlock } = backend.rows.rewrite(
+    const { puts, deletes, changes, nextBlock } = backend.rows.rewrite(
       fromBlock,
       pace.sliceRows,
       // The index has been cut already, so it knows tombstones that stay from those that go.
@@ -110,7 +110,7 @@ export class Compaction {
       value: encodeRevisionKey(revision, 0, false),
     };
     if (isDone) backend.rows.finishRewrite();
-    backend.maintain(puts, deletes, isDone ? finished : null);
+    backend.maintain(puts, deletes, changes, isDone ? finished : null);
     backend.whenFlushedWritten(() => {
       if (isDone) this.finish(revision);
       else env.after(pace.pauseMs, () => this.removeRows(revision, nextBlock));
