@@ -109,7 +109,7 @@ export class Compaction {
     const { store, pace } = this;
     const { backend, env, index, observer } = store;
     const startMs = env.clock.monoMs();
-    const { puts, deletes, nextBlock } = backend.rows.rewrite(
+    const { puts, deletes, changes, nextBlock } = backend.rows.rewrite(
       fromBlock,
       pace.sliceRows,
       // The index has been cut already, so it knows tombstones that stay from those that go.
@@ -125,7 +125,7 @@ export class Compaction {
       value: encodeRevisionKey(revision, 0, false),
     };
     if (isDone) backend.rows.finishRewrite();
-    backend.maintain(puts, deletes, isDone ? finished : null);
+    backend.maintain(puts, deletes, changes, isDone ? finished : null);
     backend.whenFlushedWritten(() => {
       observer?.rowsSliced(env.clock.monoMs() - startMs);
       if (isDone) this.finish(revision);

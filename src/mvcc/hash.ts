@@ -22,7 +22,7 @@ const BUCKET_NAME = Buffer.from('key', 'latin1');
  * below the compaction revision counts only if it is its key's row at the hashed revision. When no key exists at
  * the hashed revision, it counts if it is its key's row at the compaction revision, which is what stays stored.
  * Ends with 'state-replaced' when the store is restored from another backend meanwhile.
- * Ref: etcd contract 6.4.
+ * Ref: etcd server/storage/mvcc/hash.go.
  */
 export function hashKv(
   store: Store,

@@ -106,7 +106,12 @@ export class KeyIndex {
     return true;
   }
 
-  /** Takes over a stored row while the index is rebuilt; rows come in revision order. */
+  /** As BTree.placeOf. */
+  placeOf(key: Key): number {
+    return this.tree.placeOf(key);
+  }
+
+  /** Takes over a stored row while the index is rebuilt; the rows of one key come in revision order. */
   restorePut(
     key: Key,
     main: number,

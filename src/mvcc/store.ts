@@ -8,7 +8,8 @@ import type { HashResult } from './hash.js';
 import { readHistory } from './history.js';
 import type { HistoryResult } from './history.js';
 import { KeyIndex } from './key-index.js';
-import { createRevisionOf, keyOfRow, leaseOf, versionOf } from './key-value.js';
+import { IndexLoader } from './index-loader.js';
+import { RowFields } from './key-value.js';
 import { decodeRevisionKey, encodeRevisionKey } from '../storage/revision.js';
 import type { Interval, Key } from '../base/collections/interval.js';
 import type { StoreObserver } from './observer.js';
@@ -311,35 +312,35 @@ export class Store {
     this.backendValue.closeBlock = (): void => {
       this.cache.closeBlock();
     };
+    const fields = new RowFields();
+    const loader = new IndexLoader(this.index);
     this.backendValue.rows.load(
-      (main, sub, tombstone, payload) => {
+      (row) => {
+        const { main, sub } = row;
         this.checkGapless(main, sub, last, lastSub);
         last = main;
         lastSub = sub;
+        const { payloadStart, payloadEnd } = row;
         // `etcdutl snapshot restore --bump-revision` leaves an empty row to raise the revision.
-        if (payload.length === 0) return true;
-        const key = keyOfRow(payload);
-        if (tombstone) {
-          this.index.restoreTombstone(key, main, sub);
-          if (leases.size > 0) leases.delete(key);
-          return true;
-        }
-        const create = createRevisionOf(payload);
-        this.index.restorePut(key, main, sub, create, versionOf(payload), payload.length);
-        const lease = leaseOf(payload);
+        if (payloadStart === payloadEnd) return;
+        fields.read(row.bytes, payloadStart, payloadEnd);
+        const key = fields.key();
+        const { createRevision, lease } = fields;
+        const version = row.tombstone ? 0 : fields.version;
+        loader.add(key, main, sub, createRevision, version, payloadEnd - payloadStart);
         if (lease !== 0n) leases.set(key, lease);
         else if (leases.size > 0) leases.delete(key);
-        return true;
       },
-      (error) => {
-        if (error !== null) {
-          done(error);
-          return;
-        }
-        this.currentRevision = Math.max(FIRST_REVISION, last, this.compactRevision);
-        if (verification.isOn) this.index.check();
-        for (const [key, lease] of leases) this.onLease(key, lease);
-        done(null);
+      (error, changes) => {
+        if (error !== null) return done(error);
+        loader.finish();
+        this.backendValue.verify(changes, last, (verifyError) => {
+          if (verifyError !== null) return done(verifyError);
+          this.currentRevision = Math.max(FIRST_REVISION, last, this.compactRevision);
+          if (verification.isOn) this.index.check();
+          for (const [key, lease] of leases) this.onLease(key, lease);
+          done(null);
+        });
       },
     );
   }
@@ -353,15 +354,8 @@ export class Store {
     const expected = main === last ? sub === lastSub + 1 : sub === 0;
     const before = Math.max(last, this.compactRevision, FIRST_REVISION);
     if (expected && (main === last || main === before + 1)) return;
-    this.damaged(
+    this.backendValue.damaged(
       `rows between revision ${String(before)} and ${String(main)}.${String(sub)} are missing`,
-    );
-  }
-
-  private damaged(what: string): never {
-    return this.env.fatal(
-      `stored data is damaged: ${what}`,
-      'Keep this member stopped and check its disk; replace the member, or restore its data directory from a backup.',
     );
   }
 
@@ -369,7 +363,7 @@ export class Store {
     const bytes = this.backendValue.get(Bucket.meta, Buffer.from(name, 'latin1'));
     if (bytes === undefined) return NEVER_COMPACTED;
     const revision = decodeRevisionKey(bytes);
-    if (revision === null) return this.damaged(`meta row ${name} holds no revision`);
+    if (revision === null) return this.backendValue.damaged(`meta row ${name} holds no revision`);
     return revision.main;
   }
 }

@@ -1,16 +1,27 @@
-import { crc32c } from '../base/bytes/crc32c.js';
 import type { Done, Env } from '../base/env/env.js';
 import { readU64, writeU64 } from '../base/bytes/big-endian.js';
-import { encodeRevisionKey } from './revision.js';
-import { isBlockIntact } from './row-block.js';
-import { blockKey, KEY_BUCKET, RowLog } from './row-log.js';
+import { invariant } from '../base/invariant.js';
+import { Batch, nameOf, type PutRow } from './batch.js';
+import { Bucket, fullKey, metaKey, MetaKey, type PlainBucket } from './buckets.js';
 import type { Engine } from './engine.js';
+import { IMAGE_DAMAGE_ADVICE } from './errors.js';
+import { ImageWitness } from './image-witness.js';
+import { BLOCK_CACHE_BYTES, ROW_CACHE_BYTES, SCAN_ROWS } from './limits.js';
 import type { BackendObserver } from './observer.js';
+import { encodeRevisionKey } from './revision.js';
+import { blockKey, RowLog } from './row-log.js';
+import { verifiedPayload } from './stored-row.js';
+import type { RowSum } from './witness.js';
+import { WriteQueue } from './write-queue.js';
+
+export { Bucket, MetaKey } from './buckets.js';
+export type { PlainBucket } from './buckets.js';
 
 /**
  * Everything a member stores besides its log: rows in buckets, on an engine that is not trusted.
  *
  * - Every row carries a CRC32C over bucket, key and payload, checked at every read; a mismatch stops the process.
+ * - Every batch carries a witness of all rows (witness.ts). `verify` compares the rows with it after opening.
  * - Changes collect in an open batch that reads see at once. `flush` seals it together with the applied index, and
  *   sealed changes reach the engine as one atomic batch, one batch in flight at a time. So the engine always holds
  *   the effect of a whole prefix of the log and knows which.
@@ -22,70 +33,8 @@ import type { BackendObserver } from './observer.js';
  * and apply.
  */
 
-/** One prefix byte per bucket. */
-export const Bucket = {
-  key: KEY_BUCKET,
-  lease: 0x6c,
-  meta: 0x6d,
-  members: 0x6e,
-  membersRemoved: 0x6f,
-  alarm: 0x70,
-  cluster: 0x71,
-  auth: 0x72,
-  authUsers: 0x73,
-  authRoles: 0x74,
-} as const;
-export type Bucket = (typeof Bucket)[keyof typeof Bucket];
-/** Buckets whose rows are read and written one by one; the key bucket belongs to the row log. */
-export type PlainBucket = Exclude<Bucket, typeof Bucket.key>;
-
-export const MetaKey = {
-  consistentIndex: 'consistent_index',
-  term: 'term',
-  confState: 'confState',
-  scheduledCompact: 'scheduledCompactRev',
-  finishedCompact: 'finishedCompactRev',
-} as const;
-
-const CRC_BYTES = 4;
-const SCAN_ROWS = 1024;
-/** Counted per row on top of key and value, for the engine's own bookkeeping. */
-const ROW_OVERHEAD_BYTES = 32;
-const WIPE_NEXT =
-  'Keep this member stopped and check its disk; replace the member, or restore its data directory from a backup.';
-
-interface PutRow {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array;
-}
-
-/** Changes of one key of an overlaid bucket; null payload means deleted. */
-interface Overlaid {
-  readonly key: Uint8Array;
-  readonly payload: Uint8Array | null;
-}
-
-class Batch {
-  readonly rows: PutRow[] = [];
-  readonly deletes: Uint8Array[] = [];
-  readonly overlay = new Map<string, Overlaid>();
-  bytes = 0;
-  /** Applied index whose effects the batch completes. */
-  appliedIndex = 0;
-  /** Newest revision among the rows, 0 without rows. */
-  lastMain = 0;
-  readonly written: (() => void)[] = [];
-
-  get isEmpty(): boolean {
-    return this.rows.length === 0 && this.deletes.length === 0 && this.overlay.size === 0;
-  }
-
-  put(key: Uint8Array, payload: Uint8Array | null): void {
-    this.overlay.set(nameOf(key), { key, payload });
-    this.bytes += key.length + (payload === null ? 0 : payload.length) + ROW_OVERHEAD_BYTES;
-  }
-}
-
+const CONSISTENT_INDEX = metaKey(MetaKey.consistentIndex);
+const TERM = metaKey(MetaKey.term);
 export interface BackendOptions {
   readonly engine: Engine;
   readonly env: Env;
@@ -96,9 +45,6 @@ export interface BackendOptions {
   readonly observer?: BackendObserver | undefined;
 }
 
-const CACHE_BYTES_DEFAULT = 32 << 20;
-const READ_CACHE_BYTES_DEFAULT = 256 << 20;
-
 export class Backend {
   readonly engine: Engine;
   readonly cacheBytes: number;
@@ -107,47 +53,56 @@ export class Backend {
 
   /** Since the last flush. */
   private open = new Batch();
-  /** Flushed, waiting for the batch in flight. */
-  private sealed: Batch | null = null;
-  private inFlight: Batch | null = null;
-  private syncWaiters: Done[] = [];
-  private idle: (() => void)[] = [];
+  /** Flushed, on its way to the engine. */
+  private readonly queue: WriteQueue;
+  private readonly witness: ImageWitness;
 
   private index = 0;
   private termValue = 0;
   private appliedChanged = false;
+  /** Index and term that the engine holds once it took everything sealed. */
+  private sealedIndex = 0;
+  private sealedTerm = 0;
   private confStateBytes: Uint8Array = new Uint8Array(0);
-  private durable = 0;
-  /** Applied index of the last batch the engine took. */
-  private writtenIndex = 0;
-  private closing: Done | null = null;
   /** True from the call of `close` on: nothing may be read or written any more. */
   isClosed = false;
-  /** Rows of the key bucket up to this revision need no cache to be readable. */
-  writtenMain = 0;
   /** The key bucket. */
   readonly rows: RowLog;
   /** Ends the block that the store is filling; set by the store. */
   closeBlock: () => void = noBlock;
 
-  /** Reads the applied index; the engine must be open. */
+  /**
+   * Reads the applied index; the engine must be open.
+   *
+   * Throws: ImageTooNew, before anything is changed.
+   */
   constructor(options: BackendOptions) {
     this.engine = options.engine;
     this.env = options.env;
     this.observer = options.observer;
-    this.cacheBytes = options.cacheBytes ?? CACHE_BYTES_DEFAULT;
-    this.rows = new RowLog(this, options.readCacheBytes ?? READ_CACHE_BYTES_DEFAULT);
+    this.cacheBytes = options.cacheBytes ?? ROW_CACHE_BYTES;
+    this.rows = new RowLog(this, options.readCacheBytes ?? BLOCK_CACHE_BYTES);
     this.index = this.readMetaNumber(MetaKey.consistentIndex);
     this.termValue = this.readMetaNumber(MetaKey.term);
-    this.confStateBytes =
-      this.get(Bucket.meta, asciiBytes(MetaKey.confState)) ?? this.confStateBytes;
-    this.writtenIndex = this.index;
-    // What the engine recovered at opening is not known to be durable before the next sync.
-    this.durable = 0;
+    this.confStateBytes = this.readRow(metaKey(MetaKey.confState)) ?? this.confStateBytes;
+    this.sealedIndex = this.index;
+    this.sealedTerm = this.termValue;
+    this.queue = new WriteQueue({
+      engine: this.engine,
+      env: this.env,
+      onCommit: (seconds) => options.observer?.committed(seconds),
+      writtenIndex: this.index,
+      emptyBatch: () => {
+        const batch = new Batch();
+        this.putApplied(batch);
+        return batch;
+      },
+    });
+    this.witness = new ImageWitness(this);
   }
 
   private readMetaNumber(name: string): number {
-    const bytes = this.get(Bucket.meta, asciiBytes(name));
+    const bytes = this.readRow(metaKey(name));
     if (bytes === undefined) return 0;
     if (bytes.length !== 8) this.corrupt(`meta row ${name}`);
     return readU64(bytes, 0);
@@ -169,11 +124,17 @@ export class Backend {
 
   /** The applied index that is known to survive a power loss. */
   get durableIndex(): number {
-    return this.durable;
+    return this.queue.durableIndex;
   }
 
-  /** Names the log entry whose effects the open batch completes. */
+  /** Rows of the key bucket up to this revision need no cache to be readable. */
+  get writtenMain(): number {
+    return this.queue.writtenMain;
+  }
+
+  /** Names the log entry whose effects the open batch completes; the one before or a later one. */
   setApplied(index: number, term: number): void {
+    invariant(index >= this.index && term >= this.termValue, 'the applied index went back');
     this.index = index;
     this.termValue = term;
     this.appliedChanged = true;
@@ -189,12 +150,8 @@ export class Backend {
   get(bucket: PlainBucket, key: Uint8Array): Uint8Array | undefined {
     const full = fullKey(bucket, key);
     const name = nameOf(full);
-    const found =
-      this.open.overlay.get(name) ??
-      this.sealed?.overlay.get(name) ??
-      this.inFlight?.overlay.get(name);
-    if (found !== undefined) return found.payload ?? undefined;
-    return this.read(full);
+    const found = this.open.overlay.get(name) ?? this.queue.find(name);
+    return found === undefined ? this.readRow(full) : (found.payload ?? undefined);
   }
 
   put(bucket: PlainBucket, key: Uint8Array, value: Uint8Array): void {
@@ -205,21 +162,35 @@ export class Backend {
     this.open.put(fullKey(bucket, key), null);
   }
 
-  /** Adds a block of the key bucket with rows up to `lastMain`. Called by the row log only. */
-  putBlock(key: Uint8Array, value: Uint8Array, lastMain: number): void {
-    this.open.rows.push({ key, value });
+  /**
+   * Adds a block of the key bucket with rows up to `lastMain`, whose changes are summed up in `changes`. Called by the
+   * row log only.
+   */
+  putBlock(key: Uint8Array, value: Uint8Array, lastMain: number, changes: RowSum): void {
+    invariant(lastMain >= this.open.lastMain, 'a block was added behind a newer one');
+    this.open.putBlock({ key, value });
     this.open.lastMain = lastMain;
-    this.open.bytes += key.length + value.length + ROW_OVERHEAD_BYTES;
+    this.open.changes.addSum(changes);
   }
 
   /** As `get`, but only what the engine holds. */
   getWritten(bucket: PlainBucket, key: Uint8Array): Uint8Array | undefined {
-    return this.read(fullKey(bucket, key));
+    return this.readRow(fullKey(bucket, key));
   }
 
-  private read(full: Uint8Array): Uint8Array | undefined {
-    const stored = this.engine.get(full);
+  /** The payload of a row as the engine holds it, by its engine key. */
+  readRow(full: Uint8Array): Uint8Array | undefined {
+    const stored = this.readStored(full);
     return stored === undefined ? undefined : this.verified(full, stored);
+  }
+
+  /** What the engine holds under a key, not verified. */
+  readStored(full: Uint8Array): Uint8Array | undefined {
+    try {
+      return this.engine.get(full);
+    } catch (error) {
+      return this.failRead(error as Error);
+    }
   }
 
   private verified(full: Uint8Array, stored: Uint8Array): Uint8Array {
@@ -228,22 +199,24 @@ export class Backend {
 
   /** Stops the process because `what` was written and is not there. */
   missing(what: string): never {
-    return this.env.fatal(
-      `stored data is damaged: ${what} is missing from the storage engine`,
-      WIPE_NEXT,
-    );
+    return this.damaged(`${what} is missing from the storage engine`);
   }
 
   /** Stops the process because `what` does not match its checksum. */
   corrupt(what: string): never {
-    return this.env.fatal(`stored data is damaged: ${what} does not match its checksum`, WIPE_NEXT);
+    return this.damaged(`${what} does not match its checksum`);
+  }
+
+  /** Stops the process because of `found`, one sentence without a full stop. */
+  damaged(found: string): never {
+    return this.env.fatal(`stored data is damaged: ${found}`, IMAGE_DAMAGE_ADVICE);
   }
 
   // ---- writing ----
 
   /** Bytes not yet taken by the engine; the caller slows down when they pile up. */
   get pendingBytes(): number {
-    return this.open.bytes + (this.sealed?.bytes ?? 0) + (this.inFlight?.bytes ?? 0);
+    return this.open.bytes + this.queue.bytes;
   }
 
   /** Seals the open batch. Requires: it holds the effects of whole log entries only. */
@@ -251,6 +224,8 @@ export class Backend {
     this.closeBlock();
     if (this.appliedChanged) {
       this.appliedChanged = false;
+      this.sealedIndex = this.index;
+      this.sealedTerm = this.termValue;
       this.putApplied(this.open);
     }
     if (this.open.isEmpty && this.open.written.length === 0) return;
@@ -261,85 +236,41 @@ export class Backend {
   }
 
   private putApplied(batch: Batch): void {
-    batch.put(fullKey(Bucket.meta, asciiBytes(MetaKey.consistentIndex)), u64Bytes(this.index));
-    batch.put(fullKey(Bucket.meta, asciiBytes(MetaKey.term)), u64Bytes(this.termValue));
+    batch.put(CONSISTENT_INDEX, u64Bytes(this.sealedIndex));
+    batch.put(TERM, u64Bytes(this.sealedTerm));
   }
 
   /**
    * Replaces and removes blocks of the key bucket and sets `meta`, apart from the open batch: for work that is not
-   * the effect of a log entry. Requires: the blocks were written, and nobody reads the rows taken out.
+   * the effect of a log entry. `changes` sums up what it does to the rows.
+   *
+   * Requires: the blocks were written, and nobody reads the rows taken out.
    */
   maintain(
     puts: readonly PutRow[],
     deletes: readonly Uint8Array[],
+    changes: RowSum,
     meta: { name: string; value: Uint8Array } | null,
   ): void {
     const batch = new Batch();
-    for (const row of puts) {
-      batch.rows.push(row);
-      batch.bytes += row.key.length + row.value.length + ROW_OVERHEAD_BYTES;
-    }
-    for (const key of deletes) {
-      batch.deletes.push(key);
-      batch.bytes += key.length + ROW_OVERHEAD_BYTES;
-    }
-    if (meta !== null) batch.put(fullKey(Bucket.meta, asciiBytes(meta.name)), meta.value);
+    for (const row of puts) batch.putBlock(row);
+    for (const key of deletes) batch.deleteBlock(key);
+    batch.changes.addSum(changes);
+    if (meta !== null) batch.put(metaKey(meta.name), meta.value);
     // It completes no log entry; merging keeps the higher index.
     this.seal(batch);
   }
 
   private seal(batch: Batch): void {
-    if (this.sealed === null) this.sealed = batch;
-    else merge(this.sealed, batch);
-    this.pump();
+    this.witness.join(batch, this.sealedIndex, this.sealedTerm, this.readSealed);
+    this.queue.add(batch);
   }
 
-  private pump(): void {
-    if (this.inFlight !== null) return;
-    const sync = this.syncWaiters.length > 0;
-    if (this.sealed === null && !sync) {
-      if (this.closing !== null) this.closeEngine(this.closing);
-      return;
-    }
-    const batch = this.sealed ?? this.syncBatch();
-    this.sealed = null;
-    this.inFlight = batch;
-    const waiters = this.syncWaiters;
-    if (sync) this.syncWaiters = [];
-    const startMs = this.env.clock.monoMs();
-    this.engine.write(engineBatch(batch), sync, (error) => {
-      this.observer?.committed((this.env.clock.monoMs() - startMs) / 1000);
-      this.onWritten(batch, error, sync ? waiters : null);
-    });
-  }
-
-  /** A batch that changes nothing, for a sync without other work: the engine syncs only what it writes. */
-  private syncBatch(): Batch {
-    const batch = new Batch();
-    batch.appliedIndex = this.writtenIndex;
-    batch.put(fullKey(Bucket.meta, asciiBytes('synced')), u64Bytes(this.writtenIndex));
-    return batch;
-  }
-
-  private onWritten(batch: Batch, error: Error | null, synced: readonly Done[] | null): void {
-    if (error !== null) {
-      this.env.fatal(
-        `the storage engine failed to write: ${error.message}`,
-        'Check free space and the disk, then start the member again; the log replays what is missing.',
-        error,
-      );
-    }
-    this.inFlight = null;
-    this.writtenIndex = Math.max(this.writtenIndex, batch.appliedIndex);
-    if (batch.lastMain > this.writtenMain) this.writtenMain = batch.lastMain;
-    if (synced !== null) this.durable = this.writtenIndex;
-    const idle = this.idle;
-    this.idle = [];
-    for (const look of idle) look();
-    this.pump();
-    for (const written of batch.written) written();
-    if (synced !== null) for (const done of synced) done(null);
-  }
+  /** The row as it is once the engine took everything sealed. */
+  private readonly readSealed = (name: string, full: Uint8Array): Uint8Array | undefined => {
+    const found = this.queue.find(name);
+    return found === undefined ? this.readRow(full) : (found.payload ?? undefined);
+  };
 
   /** Calls back when everything put so far has been flushed and written (not necessarily durable). */
   whenWritten(callback: () => void): void {
@@ -350,21 +281,34 @@ export class Backend {
 
   /** Calls back when everything flushed so far has been written; at once when it is already. */
   whenFlushedWritten(callback: () => void): void {
-    const last = this.sealed ?? this.inFlight;
-    if (last === null) callback();
-    else last.written.push(callback);
+    this.queue.whenWritten(callback);
   }
 
   /** Runs `look` when the engine holds whole flushed batches and none is on its way; at once if so now. */
   whenIdle(look: () => void): void {
-    if (this.inFlight === null) look();
-    else this.idle.push(look);
+    this.queue.whenIdle(look);
   }
 
   /** Makes everything flushed so far durable and raises `durableIndex`. */
   sync(done: Done): void {
-    this.syncWaiters.push(done);
-    this.pump();
+    this.queue.sync(done);
+  }
+
+  // ---- witness ----
+
+  /**
+   * Compares everything the engine holds with the witness; a difference stops the process. An image without a witness
+   * is brought to this format: what it holds is written down, durably.
+   *
+   * `changes` sums up all rows of the key bucket, `revision` is the newest one, 0 when there was none. Requires: nothing
+   * has been changed and not written.
+   */
+  verify(changes: RowSum, revision: number, done: Done): void {
+    invariant(
+      this.open.isEmpty && this.queue.isEmpty,
+      'the image was changed before it was verified',
+    );
+    this.witness.verify(changes, revision, done);
   }
 
   // ---- scans and sizes ----
@@ -434,7 +378,11 @@ export class Backend {
   }
 
   private failRead(error: Error): never {
-    this.env.fatal(`the storage engine failed to read: ${error.message}`, WIPE_NEXT, error);
+    return this.env.fatal(
+      `the storage engine failed to read: ${error.message}`,
+      IMAGE_DAMAGE_ADVICE,
+      error,
+    );
   }
 
   /** Bytes on disk, approximate. */
@@ -460,83 +408,13 @@ export class Backend {
   /** Writes what was flushed, then closes the engine. Scans under way end without calling back. */
   close(done: Done): void {
     this.isClosed = true;
-    this.closing = done;
-    this.pump();
+    this.queue.close(done);
   }
-
-  private closeEngine(done: Done): void {
-    this.closing = null;
-    this.engine.close(done);
-  }
-}
-
-/** Appends `later` to `earlier`. */
-function merge(earlier: Batch, later: Batch): void {
-  for (const row of later.rows) earlier.rows.push(row);
-  for (const key of later.deletes) earlier.deletes.push(key);
-  for (const [name, change] of later.overlay) earlier.overlay.set(name, change);
-  for (const written of later.written) earlier.written.push(written);
-  earlier.bytes += later.bytes;
-  earlier.lastMain = Math.max(earlier.lastMain, later.lastMain);
-  earlier.appliedIndex = Math.max(earlier.appliedIndex, later.appliedIndex);
-}
-
-function engineBatch(batch: Batch): { puts: PutRow[]; deletes: Uint8Array[] } {
-  const puts = batch.rows;
-  const deletes = batch.deletes;
-  for (const { key, payload } of batch.overlay.values()) {
-    if (payload === null) deletes.push(key);
-    else puts.push({ key, value: sealRow(key, payload) });
-  }
-  return { puts, deletes };
-}
-
-/** Payload followed by the checksum over key (with its prefix) and payload. */
-function sealRow(full: Uint8Array, payload: Uint8Array): Uint8Array {
-  const value = new Uint8Array(payload.length + CRC_BYTES);
-  value.set(payload);
-  const crc = crc32c(payload, crc32c(full));
-  value[payload.length] = crc >>> 24;
-  value[payload.length + 1] = crc >>> 16;
-  value[payload.length + 2] = crc >>> 8;
-  value[payload.length + 3] = crc;
-  return value;
-}
-
-/** The payload of a stored row, or null when its checksum does not match. */
-function verifiedPayload(full: Uint8Array, stored: Uint8Array): Uint8Array | null {
-  const end = stored.length - CRC_BYTES;
-  if (end < 0) return null;
-  const expected =
-    (((stored[end] as number) << 24) |
-      ((stored[end + 1] as number) << 16) |
-      ((stored[end + 2] as number) << 8) |
-      (stored[end + 3] as number)) >>>
-    0;
-  return crc32c(stored, crc32c(full), 0, end) === expected ? stored.subarray(0, end) : null;
-}
-
-/** True when a stored row of any bucket is what was written under its key. */
-export function isIntact(full: Uint8Array, stored: Uint8Array): boolean {
-  return full[0] === Bucket.key
-    ? isBlockIntact(full, stored)
-    : verifiedPayload(full, stored) !== null;
 }
 
 /** Before a store fills blocks there are none to end. */
 function noBlock(): void {
   return undefined;
-}
-
-function fullKey(bucket: Bucket, key: Uint8Array): Uint8Array {
-  const full = new Uint8Array(key.length + 1);
-  full[0] = bucket;
-  full.set(key, 1);
-  return full;
-}
-
-function nameOf(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
 }
 
 function hexOf(key: Uint8Array): string {

@@ -1,3 +1,5 @@
+import { LARGE_BLOCK_PART, SLAB_BYTES_MAX, SLABS_MIN } from './limits.js';
+
 /**
  * Blocks of the key bucket that were read lately, by their number: rows that are neighbours by key lie in blocks all
  * over the bucket, so that a list comes back to each block several times.
@@ -7,11 +9,6 @@
  * row-log.ts.
  */
 
-const SLAB_BYTES_MAX = 1 << 20;
-/** A small budget gets small slabs, so that it still holds several. */
-const SLABS_MIN = 16;
-/** A block of more than this part of a slab holds few rows: reading it again costs little beside copying it out. */
-const LARGE_BLOCK_PART = 8;
 const FIRST_BLOCKS = 1024;
 const ABSENT = -1;
 

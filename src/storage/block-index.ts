@@ -1,3 +1,5 @@
+import { invariant } from '../base/invariant.js';
+
 /**
  * Where each block of the key bucket begins, in revision order: tells which block holds a row, and which blocks
  * compaction has to look at. Twelve bytes and a mark per block. Called by backend.ts and compaction.ts.
@@ -16,11 +18,19 @@ export class BlockIndex {
 
   /** Adds a block behind all others. */
   append(main: number, sub: number): void {
+    invariant(this.isBehindAll(main, sub), 'a block was added before one that exists');
     if (this.size === this.mains.length) this.grow();
     this.mains[this.size] = main;
     this.subs[this.size] = sub;
     this.marks[this.size] = CLEAN;
     this.size++;
+  }
+
+  private isBehindAll(main: number, sub: number): boolean {
+    const last = this.size - 1;
+    if (last < 0) return true;
+    const before = this.mains[last] as number;
+    return before < main || (before === main && (this.subs[last] as number) < sub);
   }
 
   private grow(): void {

@@ -1,6 +1,14 @@
 import { crc32c } from '../base/bytes/crc32c.js';
 import type { Done } from '../base/env/env.js';
-import { Bucket, isIntact, MetaKey } from './backend.js';
+import { invariant } from '../base/invariant.js';
+import { Bucket, MetaKey } from './buckets.js';
+import { ImageCheck } from './image-check.js';
+import {
+  IMAGE_BATCH_BYTES,
+  IMAGE_CHUNK_BYTES,
+  IMAGE_READ_ROWS,
+  IMAGE_ROW_BYTES,
+} from './limits.js';
 import type { Backend } from './backend.js';
 import { readU64, writeU64 } from '../base/bytes/big-endian.js';
 import type {
@@ -18,20 +26,17 @@ import type {
  *   row    := keyBytes:u32be valueBytes:u32be key value      (key with its bucket, value with its checksum)
  *   end    := 0xffffffff:u32be rows:u64be crc32c:u32be       (checksum of everything before it)
  *
- * The stream is cut into chunks without regard to rows. Rows are verified when they leave and when they arrive;
- * the end mark proves that none is missing. Called by the member to bring a follower up to date.
+ * The stream is cut into chunks without regard to rows. Rows are verified when they leave and when they arrive, and
+ * compared with the witness among them; the end mark proves that none is missing. Called by the member to bring a follower up to date.
  */
 
-const MAGIC = Buffer.from('mstydb01', 'latin1');
+/** Version 2 holds a witness, which a receiver that does not keep it up to date must not take. */
+const MAGIC = Buffer.from('mstydb02', 'latin1');
+/** What mainstay 0.1.0 sends: the same without format and witness. */
+const MAGIC_FIRST = Buffer.from('mstydb01', 'latin1');
 const END_MARK = 0xffffffff;
 const END_BYTES = 4 + 8 + 4;
 const ROW_HEAD_BYTES = 8;
-const CHUNK_BYTES_MAX = 256 << 10;
-const READ_ROWS = 256;
-/** Rows are handed to the engine in batches of about this size. */
-const BATCH_BYTES = 1 << 20;
-/** No row is near this; a larger length is damage. */
-const ROW_BYTES_MAX = 1 << 30;
 const FIRST_KEY = Uint8Array.of(0);
 const BEHIND_LAST_KEY = Uint8Array.of(0xff);
 
@@ -75,7 +80,9 @@ class RowStream implements SnapshotSource {
   private isEnd = false;
   private isSealed = false;
   private rowCount = 0;
+  private isFilling = false;
   private crc = 0;
+  private readonly check = new ImageCheck();
   /** Bytes that belong to the stream but did not fit into the chunk before. */
   private rest: Uint8Array[] = [MAGIC];
 
@@ -85,8 +92,13 @@ class RowStream implements SnapshotSource {
   }
 
   next(done: (error: Error | null, chunk: Uint8Array | null) => void): void {
-    const chunk = Buffer.allocUnsafe(CHUNK_BYTES_MAX);
-    this.fill(chunk, 0, done);
+    invariant(!this.isFilling, 'a chunk was asked for before the one before it was there');
+    this.isFilling = true;
+    const chunk = Buffer.allocUnsafe(IMAGE_CHUNK_BYTES);
+    this.fill(chunk, 0, (error, filled) => {
+      this.isFilling = false;
+      done(error, filled);
+    });
   }
 
   private fill(
@@ -103,7 +115,7 @@ class RowStream implements SnapshotSource {
       } else if (this.isEnd) {
         break;
       } else {
-        this.iterator.next(READ_ROWS, (error, rows) => {
+        this.iterator.next(IMAGE_READ_ROWS, (error, rows) => {
           if (error !== null) {
             done(error, null);
             return;
@@ -150,7 +162,8 @@ class RowStream implements SnapshotSource {
 
   private takeRow(): void {
     const [key, value] = this.rows[this.nextRow++] as [Uint8Array, Uint8Array];
-    if (!isIntact(key, value)) this.backend.corrupt('a row that was to be sent');
+    const found = this.check.take(key, value);
+    if (found !== null) this.backend.damaged(found);
     const head = Buffer.allocUnsafe(ROW_HEAD_BYTES);
     head.writeUInt32BE(key.length, 0);
     head.writeUInt32BE(value.length, 4);
@@ -159,6 +172,8 @@ class RowStream implements SnapshotSource {
   }
 
   private takeEnd(): void {
+    const found = this.check.finish();
+    if (found !== null) this.backend.damaged(found);
     this.isEnd = true;
     const end = Buffer.allocUnsafe(END_BYTES - 4);
     end.writeUInt32BE(END_MARK, 0);
@@ -185,6 +200,8 @@ class Installer implements SnapshotSink {
   private crc = 0;
   private rowCount = 0;
   private sawMagic = false;
+  private isOfFirstFormat = false;
+  private readonly check = new ImageCheck();
   private sawEnd = false;
 
   constructor(engine: Engine) {
@@ -194,7 +211,7 @@ class Installer implements SnapshotSink {
   write(chunk: Uint8Array, done: Done): void {
     const damage = this.parse(chunk);
     if (damage !== null) done(new Error(`the received snapshot is damaged: ${damage}`));
-    else if (this.putBytes >= BATCH_BYTES) this.engine.load(this.takeBatch(), done);
+    else if (this.putBytes >= IMAGE_BATCH_BYTES) this.engine.load(this.takeBatch(), done);
     else done(null);
   }
 
@@ -212,9 +229,10 @@ class Installer implements SnapshotSink {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     let at = 0;
     if (!this.sawMagic && bytes.length >= MAGIC.length) {
-      if (Buffer.compare(bytes.subarray(0, MAGIC.length), MAGIC) !== 0)
-        return 'it is of another format';
-      this.crc = crc32c(MAGIC);
+      const magic = bytes.subarray(0, MAGIC.length);
+      this.isOfFirstFormat = magic.equals(MAGIC_FIRST);
+      if (!this.isOfFirstFormat && !magic.equals(MAGIC)) return 'it is of another format';
+      this.crc = crc32c(magic);
       this.sawMagic = true;
       at = MAGIC.length;
     }
@@ -229,11 +247,12 @@ class Installer implements SnapshotSink {
         continue;
       }
       const end = at + ROW_HEAD_BYTES + keyBytes + view.getUint32(at + 4);
-      if (end - at > ROW_BYTES_MAX) return 'a row is too long';
+      if (end - at > IMAGE_ROW_BYTES) return 'a row is too long';
       if (end > bytes.length) break;
       const key = bytes.subarray(at + ROW_HEAD_BYTES, at + ROW_HEAD_BYTES + keyBytes);
       const value = bytes.subarray(at + ROW_HEAD_BYTES + keyBytes, end);
-      if (!isIntact(key, value)) return 'a row does not match its checksum';
+      const found = this.check.take(key, value);
+      if (found !== null) return found;
       this.crc = crc32c(bytes, this.crc, at, end);
       this.puts.push({ key, value });
       this.putBytes += end - at;
@@ -250,7 +269,7 @@ class Installer implements SnapshotSink {
       return 'its checksum does not match';
     }
     this.sawEnd = true;
-    return null;
+    return this.isOfFirstFormat && this.check.isOfFirstFormat ? null : this.check.finish();
   }
 
   finish(done: Done): void {

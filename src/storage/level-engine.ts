@@ -1,5 +1,14 @@
 import { ClassicLevel } from 'classic-level';
-import type { Done } from '../base/env/env.js';
+import type { Done, Env } from '../base/env/env.js';
+import { checkLevelFiles, type LevelFiles } from './level-files.js';
+import {
+  LEVEL_BLOCK_CACHE_BYTES,
+  LEVEL_ENTRY_BYTES,
+  LEVEL_FILE_BYTES,
+  LEVEL_READ_AHEAD_BYTES,
+  LEVEL_ROTATE_BYTES,
+  LEVEL_WRITE_BUFFER_BYTES,
+} from './limits.js';
 import type { Engine, EngineBatch, EngineFactory, EngineIterator } from './engine.js';
 
 /**
@@ -15,15 +24,6 @@ import type { Engine, EngineBatch, EngineFactory, EngineIterator } from './engin
 
 type Level = ClassicLevel<Uint8Array, Uint8Array>;
 
-const WRITE_BUFFER_BYTES = 32 << 20;
-/** The memory table is turned into a file here, well before LevelDB's own limit. */
-const ROTATE_BYTES = WRITE_BUFFER_BYTES / 2;
-/** LevelDB's cost of an entry in the memory table besides key and value. */
-const ENTRY_OVERHEAD_BYTES = 48;
-const BLOCK_CACHE_BYTES = 16 << 20;
-const FILE_BYTES = 8 << 20;
-/** Upper bound of the rows of one read-ahead step. */
-const READ_AHEAD_BYTES = 512 << 10;
 /** A range above every row: compacting it does nothing but write out the memory table. */
 const NOTHING_FROM = Uint8Array.of(0xff, 0xfe);
 const NOTHING_TO = Uint8Array.of(0xff, 0xff);
@@ -32,7 +32,26 @@ export interface LevelEngineOptions {
   readonly compression?: boolean;
 }
 
-/** Opens the LevelDB of a directory, creating it when absent. */
+/**
+ * Opens LevelDBs whose files have been verified before LevelDB reads them; creates what is absent.
+ *
+ * `onVerified` is told what was found, before `done`. Errors: ImageDamaged, those of the disk and those
+ * of LevelDB.
+ */
+export function verifiedLevelEngine(
+  env: Env,
+  onVerified: (files: LevelFiles) => void,
+): EngineFactory {
+  return (dir, done) => {
+    checkLevelFiles(env, dir, (error, files) => {
+      if (files === null) return done(error, null);
+      onVerified(files);
+      openLevelEngine(dir, done);
+    });
+  };
+}
+
+/** Opens the LevelDB of a directory without a look at its files, creating it when absent. */
 export const openLevelEngine: EngineFactory = (dir, done) => {
   openLevelEngineWith(dir, {}, done);
 };
@@ -46,9 +65,9 @@ function openLevelEngineWith(
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',
     compression: options.compression ?? true,
-    writeBufferSize: WRITE_BUFFER_BYTES,
-    cacheSize: BLOCK_CACHE_BYTES,
-    maxFileSize: FILE_BYTES,
+    writeBufferSize: LEVEL_WRITE_BUFFER_BYTES,
+    cacheSize: LEVEL_BLOCK_CACHE_BYTES,
+    maxFileSize: LEVEL_FILE_BYTES,
   });
   settle(level.open(), (error) => {
     if (error !== null) done(error, null);
@@ -73,7 +92,7 @@ class LevelEngine implements Engine {
 
   write(batch: EngineBatch, sync: boolean, done: Done): void {
     settle(this.put(batch), (error) => {
-      const rotate = sync || this.tableBytes >= ROTATE_BYTES;
+      const rotate = sync || this.tableBytes >= LEVEL_ROTATE_BYTES;
       if (error !== null || !rotate) done(error);
       else this.rotate(sync ? batch : null, done);
     });
@@ -89,11 +108,11 @@ class LevelEngine implements Engine {
     const chain = this.level.batch();
     for (const { key, value } of batch.puts) {
       chain.put(key, value);
-      bytes += key.length + value.length + ENTRY_OVERHEAD_BYTES;
+      bytes += key.length + value.length + LEVEL_ENTRY_BYTES;
     }
     for (const key of batch.deletes) {
       chain.del(key);
-      bytes += key.length + ENTRY_OVERHEAD_BYTES;
+      bytes += key.length + LEVEL_ENTRY_BYTES;
     }
     this.tableBytes += bytes;
     this.size += bytes;
@@ -130,7 +149,7 @@ class LevelEngine implements Engine {
     const iterator = this.level.iterator({
       gte: range.gte,
       lt: range.lt,
-      highWaterMarkBytes: READ_AHEAD_BYTES,
+      highWaterMarkBytes: LEVEL_READ_AHEAD_BYTES,
     });
     return {
       next(max, done) {

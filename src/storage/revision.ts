@@ -6,7 +6,7 @@ import { readU64, writeU64 } from '../base/bytes/big-endian.js';
  *   revision key := main:i64be '_' sub:i64be        (17 bytes)
  *                 | main:i64be '_' sub:i64be 't'    (18 bytes, a tombstone)
  *
- * Byte order is revision order. Ref: etcd contract 14.4.
+ * Byte order is revision order. Ref: etcd server/storage/mvcc/revision.go.
  */
 
 export interface Revision {

@@ -1,5 +1,7 @@
 import { readU32, readU64, writeU32, writeU64 } from '../base/bytes/big-endian.js';
 import { crc32c } from '../base/bytes/crc32c.js';
+import { invariant } from '../base/invariant.js';
+import type { RowSum } from './witness.js';
 
 /**
  * How rows of the key bucket are stored: several changes in revision order per engine row, because a row of its own for
@@ -64,7 +66,7 @@ export function isTombstoneAt(bytes: Uint8Array, payloadStart: number): boolean 
 
 /** Walks over the rows of one block; `next` stands on the following row. */
 export class BlockReader {
-  private bytes: Uint8Array = new Uint8Array(0);
+  bytes: Uint8Array = new Uint8Array(0);
   private at = 0;
   private rowsLeft = 0;
   /** Offsets of the current row in the block, and its revision: 0.0, which no row has, before the first one. */
@@ -96,6 +98,7 @@ export class BlockReader {
   next(): boolean {
     const { bytes } = this;
     const start = this.at;
+    invariant(this.rowsLeft > 0, 'a block was read beyond its last row');
     if (start + ROW_HEAD_BYTES + CHECKSUM_BYTES > bytes.length) return false;
     const size = readU32(bytes, start + SIZE_OFFSET);
     const end = start + ROW_HEAD_BYTES + (size >>> 1) + CHECKSUM_BYTES;
@@ -110,11 +113,27 @@ export class BlockReader {
     return this.rowsLeft > 0 || end === bytes.length;
   }
 
+  get payloadStart(): number {
+    return this.start + ROW_HEAD_BYTES;
+  }
+
+  get payloadEnd(): number {
+    return this.end - CHECKSUM_BYTES;
+  }
+
+  /** True when the current row matches its checksum. */
+  isIntact(): boolean {
+    return this.checksum === crc32c(this.bytes, 0, this.start, this.end - CHECKSUM_BYTES);
+  }
+
   /** The current row's payload, or null when its checksum is wrong. */
   payload(): Uint8Array | null {
-    const end = this.end - CHECKSUM_BYTES;
-    if (readU32(this.bytes, end) !== crc32c(this.bytes, 0, this.start, end)) return null;
-    return this.bytes.subarray(this.start + ROW_HEAD_BYTES, end);
+    return this.isIntact() ? this.bytes.subarray(this.payloadStart, this.payloadEnd) : null;
+  }
+
+  /** The checksum stored with the current row. */
+  get checksum(): number {
+    return readU32(this.bytes, this.end - CHECKSUM_BYTES);
   }
 
   /** The current row with head and checksum, as it goes into another block. */
@@ -123,12 +142,14 @@ export class BlockReader {
   }
 }
 
-/** True when a block and every row of it match their checksums. */
-export function isBlockIntact(key: Uint8Array, bytes: Uint8Array): boolean {
-  const reader = new BlockReader();
-  if (!reader.open(key, bytes)) return false;
-  while (!reader.isAtEnd) if (!reader.next() || reader.payload() === null) return false;
-  return true;
+/** Adds the rows of the finished block at `start` to `sum`. */
+export function sumChanges(bytes: Uint8Array, start: number, rows: number, sum: RowSum): void {
+  let at = start + BLOCK_HEAD_BYTES;
+  for (let i = 0; i < rows; i++) {
+    const end = at + ROW_HEAD_BYTES + payloadBytesAt(bytes, at + ROW_HEAD_BYTES);
+    sum.addChange(readU64(bytes, at), readU32(bytes, at + 8), readU32(bytes, end));
+    at = end + CHECKSUM_BYTES;
+  }
 }
 
 /** A block with the given whole rows. */

@@ -1,7 +1,6 @@
 import type { Backend } from './backend.js';
+import { IMPORT_BUFFER_BYTES } from './limits.js';
 import { ValueCache } from './value-cache.js';
-
-const BUFFER_BYTES = 16 << 20;
 
 /**
  * Fills the key bucket of an empty backend with rows from elsewhere: a snapshot of another store.
@@ -15,7 +14,7 @@ export class RowImporter {
 
   constructor(backend: Backend) {
     this.backend = backend;
-    this.blocks = new ValueCache(BUFFER_BYTES, (block) => {
+    this.blocks = new ValueCache(IMPORT_BUFFER_BYTES, (block) => {
       backend.rows.add(block);
     });
   }

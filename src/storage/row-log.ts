@@ -2,10 +2,13 @@ import type { Done } from '../base/env/env.js';
 import type { Backend } from './backend.js';
 import { BlockCache } from './block-cache.js';
 import { BlockIndex } from './block-index.js';
-import { BlockReader, finishBlock, makeBlock } from './row-block.js';
+import { Bucket } from './buckets.js';
+import { SCAN_BLOCKS } from './limits.js';
+import { BlockReader, finishBlock, makeBlock, sumChanges } from './row-block.js';
 import { readU64 } from '../base/bytes/big-endian.js';
 import { REVISION_BYTES, writeRevisionKey } from './revision.js';
 import type { ClosedBlock } from './value-cache.js';
+import { RowSum } from './witness.js';
 
 /**
  * The key bucket: all changes in revision order, stored as blocks (row-block.ts) and found through an index of where
@@ -15,17 +18,14 @@ import type { ClosedBlock } from './value-cache.js';
  * and compaction.ts.
  */
 
-/** The key bucket's prefix: the lowest one, so that fresh blocks never overlap the range of older files. */
-export const KEY_BUCKET = 0x6b;
-/** Blocks per step of a scan: a few milliseconds of work. */
-const SCAN_BLOCKS = 64;
-
 export type OnRow = (main: number, sub: number, tombstone: boolean, payload: Uint8Array) => boolean;
 
 /** What one slice of removing rows did. */
 export interface Rewrite {
   readonly puts: { readonly key: Uint8Array; readonly value: Uint8Array }[];
   readonly deletes: Uint8Array[];
+  /** What that changes in the sum of all rows. */
+  readonly changes: RowSum;
   /** Block to continue at, -1 when all are done. */
   nextBlock: number;
 }
@@ -53,9 +53,12 @@ export class RowLog {
   add(block: ClosedBlock): void {
     const key = blockKey(block.firstMain, block.firstSub);
     finishBlock(key, block.bytes, block.start, block.end, block.rows);
+    const changes = new RowSum();
+    sumChanges(block.bytes, block.start, block.rows, changes);
     this.blocks.append(block.firstMain, block.firstSub);
     this.bytes += key.length + block.end - block.start;
-    this.backend.putBlock(key, block.bytes.subarray(block.start, block.end), block.lastMain);
+    const stored = block.bytes.subarray(block.start, block.end);
+    this.backend.putBlock(key, stored, block.lastMain, changes);
   }
 
   /** The payload of a row that has been written, or undefined when it is not stored. The bytes stay valid. */
@@ -76,7 +79,7 @@ export class RowLog {
     if (this.pointBlock === block && !isPast(this.point, main, sub)) return true;
     const key = this.keyOf(block);
     const cached = this.cache.get(block);
-    const bytes = cached ?? this.backend.engine.get(key);
+    const bytes = cached ?? this.backend.readStored(key);
     if (bytes === undefined) return false;
     if (cached === undefined) this.cache.add(block, bytes);
     this.pointBlock = block;
@@ -113,27 +116,47 @@ export class RowLog {
     if (!reader.next()) this.backend.corrupt(`the block around revision ${String(reader.main)}`);
   }
 
-  private payload(reader: BlockReader): Uint8Array {
-    const payload = reader.payload();
-    if (payload !== null) return payload;
+  private corruptRow(reader: BlockReader): never {
     return this.backend.corrupt(`the row of revision ${String(reader.main)}.${String(reader.sub)}`);
   }
 
-  /** Reads all rows in order and rebuilds the index of blocks with them. */
-  load(onRow: OnRow, done: Done): void {
+  private payload(reader: BlockReader): Uint8Array {
+    const payload = reader.payload();
+    if (payload !== null) return payload;
+    return this.corruptRow(reader);
+  }
+
+  /**
+   * Shows all rows in order, each verified, rebuilds the index of blocks with them and hands their sum to `done`. The
+   * reader stands on the row and goes on after the call.
+   */
+  load(
+    onRow: (row: BlockReader) => void,
+    done: (error: Error | null, changes: RowSum) => void,
+  ): void {
     this.blocks.clear();
     this.bytes = 0;
     this.forgetReads();
-    this.scan(
-      Uint8Array.of(KEY_BUCKET),
-      (key, bytes, reader) => {
-        if (!reader.isAtEnd) {
-          this.blocks.append(readU64(key, 1), readU64(key, 10));
-          this.bytes += key.length + bytes.length;
+    const changes = new RowSum();
+    const reader = new BlockReader();
+    this.backend.scan(
+      Uint8Array.of(Bucket.key),
+      Uint8Array.of(Bucket.key + 1),
+      SCAN_BLOCKS,
+      (key, bytes) => {
+        this.open(reader, key, bytes);
+        if (reader.isAtEnd) return true;
+        this.blocks.append(readU64(key, 1), readU64(key, 10));
+        this.bytes += key.length + bytes.length;
+        while (!reader.isAtEnd) {
+          this.step(reader);
+          if (!reader.isIntact()) this.corruptRow(reader);
+          changes.addChange(reader.main, reader.sub, reader.checksum);
+          onRow(reader);
         }
-        return this.visit(reader, 0, Infinity, onRow);
+        return true;
       },
-      done,
+      (error) => done(error, changes),
     );
   }
 
@@ -144,7 +167,7 @@ export class RowLog {
    */
   forEach(fromMain: number, toMain: number, onRow: OnRow, done: Done): void {
     const first = Math.max(0, this.blocks.find(fromMain, 0));
-    const gte = this.blocks.size === 0 ? Uint8Array.of(KEY_BUCKET) : this.keyOf(first);
+    const gte = this.blocks.size === 0 ? Uint8Array.of(Bucket.key) : this.keyOf(first);
     this.scan(gte, (_key, _bytes, reader) => this.visit(reader, fromMain, toMain, onRow), done);
   }
 
@@ -163,7 +186,7 @@ export class RowLog {
     onBlock: (key: Uint8Array, bytes: Uint8Array, reader: BlockReader) => boolean,
     done: Done,
   ): void {
-    const lt = Uint8Array.of(KEY_BUCKET + 1);
+    const lt = Uint8Array.of(Bucket.key + 1);
     this.backend.scan(
       gte,
       lt,
@@ -185,7 +208,7 @@ export class RowLog {
    * rows were looked at. The caller writes the result before it continues.
    */
   rewrite(from: number, maxRows: number, isKept: OnRow): Rewrite {
-    const result: Rewrite = { puts: [], deletes: [], nextBlock: -1 };
+    const result: Rewrite = { puts: [], deletes: [], changes: new RowSum(), nextBlock: -1 };
     let left = maxRows;
     for (let block = from; block < this.blocks.size; block++) {
       if (!this.blocks.isDirty(block)) continue;
@@ -200,7 +223,7 @@ export class RowLog {
 
   private rewriteBlock(block: number, isKept: OnRow, result: Rewrite): number {
     const key = this.keyOf(block);
-    const bytes = this.backend.engine.get(key);
+    const bytes = this.backend.readStored(key);
     if (bytes === undefined) return this.backend.missing(`block ${hexOf(key)}`);
     const reader = this.openBlock(key, bytes);
     const before = bytes.length;
@@ -210,6 +233,7 @@ export class RowLog {
       this.step(reader);
       const payload = this.payload(reader);
       if (isKept(reader.main, reader.sub, reader.tombstone, payload)) kept.push(reader.whole());
+      else result.changes.removeChange(reader.main, reader.sub, reader.checksum);
     }
     this.forgetBlock(block);
     if (kept.length > 0) {
@@ -235,7 +259,7 @@ export class RowLog {
 /** The engine key of the block that begins with a row. */
 export function blockKey(main: number, sub: number): Uint8Array {
   const key = Buffer.allocUnsafe(1 + REVISION_BYTES);
-  key[0] = KEY_BUCKET;
+  key[0] = Bucket.key;
   writeRevisionKey(key, 1, main, sub, false);
   return key;
 }

@@ -1,3 +1,4 @@
+import { invariant } from '../base/invariant.js';
 import {
   BLOCK_HEAD_BYTES,
   CHECKSUM_BYTES,
@@ -6,6 +7,7 @@ import {
   payloadBytesAt,
   ROW_HEAD_BYTES,
 } from './row-block.js';
+import { ROW_BLOCK_BYTES, SLAB_BYTES_MAX, SLABS_MIN } from './limits.js';
 
 /**
  * Recent rows in large slabs, indexed by revision without an object per row. Rows are laid out as the blocks that
@@ -18,12 +20,7 @@ import {
  * Called by store.ts and write-txn.ts.
  */
 
-const SLAB_BYTES_MAX = 1 << 20;
-/** A small budget gets small slabs, so that it still holds several. */
-const SLABS_MIN = 16;
 const FIRST_ROWS = 512;
-/** A block is closed when it has grown to this: about one block of the engine's own tables. */
-const BLOCK_BYTES = 4 << 10;
 /** Bytes a row's index entry takes, counted in the budget. */
 const ENTRY_BYTES = 16;
 
@@ -135,6 +132,8 @@ export class ValueCache {
   commit(main: number, sub: number, tombstone: boolean, payloadEnd: number): void {
     const slab = this.slab;
     const row = slab.rows;
+    invariant(this.blockStart >= 0, 'a row was committed without room for it');
+    invariant(isBehind(slab, main, sub), 'a row was committed before a newer one');
     if (row === slab.mains.length) {
       this.sizeBytes -= slab.sizeBytes;
       grow(slab);
@@ -145,7 +144,7 @@ export class ValueCache {
     slab.starts[row] = slab.used + ROW_HEAD_BYTES;
     slab.rows = row + 1;
     slab.used = finishRow(slab.bytes, slab.used, payloadEnd, main, sub, tombstone);
-    if (slab.used - this.blockStart >= BLOCK_BYTES) this.closeBlock();
+    if (slab.used - this.blockStart >= ROW_BLOCK_BYTES) this.closeBlock();
   }
 
   /** Ends the open block, if there is one. */
@@ -230,6 +229,14 @@ export class ValueCache {
     this.sizeBytes = 0;
     this.blockStart = -1;
   }
+}
+
+/** True when (main, sub) lies behind the slab's last row. */
+function isBehind(slab: Slab, main: number, sub: number): boolean {
+  const last = slab.rows - 1;
+  if (last < 0) return true;
+  const before = slab.mains[last] as number;
+  return before < main || (before === main && (slab.subs[last] as number) < sub);
 }
 
 function grow(slab: Slab): void {

@@ -130,6 +130,8 @@ describe('Backend', () => {
         engine.damage(key, byte);
         flips++;
         const readAll = (): void => {
+          // Nothing runs on in a process that stopped.
+          first.env.drop();
           const backend = new Backend({ engine, env: first.env });
           openStore(first.env, backend);
           first.env.wait<undefined>((done) => {

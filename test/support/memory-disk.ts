@@ -145,6 +145,13 @@ export class MemoryDisk implements Disk {
     return this.inode(path).current.slice();
   }
 
+  readIntoSync(path: string, target: Uint8Array): number {
+    this.check('read', path);
+    const bytes = this.inode(path).current.subarray(0, target.length);
+    target.set(bytes);
+    return bytes.length;
+  }
+
   writeFileSync(path: string, bytes: Uint8Array): void {
     const temporary = `${path}.tmp`;
     if (this.existsSync(temporary)) this.unlinkSync(temporary);

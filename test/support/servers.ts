@@ -108,6 +108,8 @@ export class TestServer {
   private readonly dir: string;
   private readonly args: readonly string[];
   private child: ChildProcess | undefined;
+  /** How the process ended, null while it runs or before it was started. */
+  ended: { readonly code: number | null; readonly signal: NodeJS.Signals | null } | null = null;
 
   constructor(kind: ServerKind, dir: string, ports: Ports, args: readonly string[]) {
     this.kind = kind;
@@ -148,8 +150,12 @@ export class TestServer {
     closeSync(log);
     this.child = child;
     running.add(child);
+    this.ended = null;
     const gone = (): void => void running.delete(child);
-    child.once('exit', gone);
+    child.once('exit', (code, signal) => {
+      gone();
+      this.ended = { code, signal };
+    });
     child.once('error', gone);
   }
 
@@ -297,7 +303,7 @@ function url(port: number): string {
 }
 
 /** Ports that were free a moment ago; all are held at once so that no two are the same. */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const holders: Server[] = [];
   for (let i = 0; i < count; i++) {
     const holder = createServer();

@@ -2,7 +2,7 @@
  * CRC32C (Castagnoli, reflected polynomial 0x82F63B78), slice-by-8.
  *
  * One implementation serves the log, the rows in the backend and HashKV.
- * Ref: RFC 3720 B.4; etcd contract 6.4.
+ * Ref: RFC 3720 B.4.
  */
 const TABLE = makeTables();
 

@@ -42,6 +42,8 @@ export interface Disk {
   /** Names in the directory, sorted bytewise. */
   readdirSync(path: string): string[];
   readFileSync(path: string): Uint8Array;
+  /** Fills `target` from the start of the file; returns how many bytes there were, at most its length. */
+  readIntoSync(path: string, target: Uint8Array): number;
   /** Durable replace: temporary file, fsync, rename, directory fsync. */
   writeFileSync(path: string, bytes: Uint8Array): void;
   renameSync(from: string, to: string): void;

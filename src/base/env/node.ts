@@ -159,6 +159,7 @@ function createNodeDisk(): Disk {
       return names.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
     },
     readFileSync: (path: string): Uint8Array => fs.readFileSync(path),
+    readIntoSync,
     writeFileSync: replaceFileSync,
     renameSync(from: string, to: string): void {
       fs.renameSync(from, to);
@@ -182,6 +183,21 @@ function createNodeDisk(): Disk {
     },
     syncDir,
   };
+}
+
+function readIntoSync(path: string, target: Uint8Array): number {
+  const fd = fs.openSync(path, 'r');
+  try {
+    let read = 0;
+    while (read < target.length) {
+      const more = fs.readSync(fd, target, read, target.length - read, read);
+      if (more === 0) break;
+      read += more;
+    }
+    return read;
+  } finally {
+    fs.closeSync(fd);
+  }
 }
 
 function replaceFileSync(path: string, bytes: Uint8Array): void {

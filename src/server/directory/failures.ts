@@ -1,5 +1,7 @@
 import { DirectoryInUse, fileLockOwner, ownerOf } from '../../base/env/owned-directory.js';
 import { StartupError, dataDirFailure } from '../../base/flags/startup-error.js';
+import { IMAGE_DAMAGE_ADVICE, ImageDamaged } from '../../storage/errors.js';
+import { ImageTooNew } from '../../storage/format.js';
 import { WalDamaged, WalForeign, WalNewer, damageAdvice } from '../../wal/errors.js';
 import type { DataDir } from '../contract/data-dir.js';
 
@@ -18,6 +20,13 @@ const SYSTEM_TEXTS: readonly (readonly [string, string])[] = [
 export function openFailure(error: unknown, dirs: DataDir, voters: number): StartupError {
   if (error instanceof StartupError) return error;
   if (error instanceof DirectoryInUse) return inUse(dirs.dataDir, error.pid, error);
+  if (error instanceof ImageDamaged) {
+    return new StartupError(error.message, IMAGE_DAMAGE_ADVICE, { cause: error });
+  }
+  if (error instanceof ImageTooNew) {
+    const next = `start this directory with mainstay ${error.format.since} or later`;
+    return new StartupError(error.message, next, { cause: error });
+  }
   if (error instanceof WalDamaged) {
     const advice = damageAdvice(dirs.dataDir, voters).join('\n    ');
     return new StartupError(error.message, advice, { cause: error });

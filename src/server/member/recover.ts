@@ -162,6 +162,13 @@ class Recovery {
   /** Log and image must meet: the log holds everything after the image, and the image everything before the log. */
   private compare(log: WalRecovery): void {
     const { dirs, backend } = this;
+    if (backend.confState.length === 0) {
+      throw new StartupError(
+        `the state in ${dirs.currentDb} is missing, but there is a log in ${dirs.walDir}; ` +
+          'the log alone does not hold everything',
+        'restore the whole data directory of this member from one backup',
+      );
+    }
     const marker = log.snapshot.index;
     if (marker > backend.appliedIndex && dirs.isStaged(marker)) return this.switchImage(marker);
     const firstNeeded = backend.appliedIndex + 1;

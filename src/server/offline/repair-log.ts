@@ -2,7 +2,8 @@ import type { Env } from '../../base/env/env.js';
 import { createNodeEnv } from '../../base/env/node.js';
 import { decodeConfStateRecord } from '../../gen/peer.js';
 import { Backend } from '../../storage/backend.js';
-import { openLevelEngine } from '../../storage/level-engine.js';
+import { verifiedLevelEngine } from '../../storage/level-engine.js';
+import type { LevelFiles } from '../../storage/level-files.js';
 import type { SnapshotMeta } from '../../raft/types.js';
 import { StartupError } from '../../base/flags/startup-error.js';
 import { SEGMENT_BYTES } from '../contract/data-dir.js';
@@ -90,7 +91,7 @@ async function readImage(env: Env, dirs: DataDir): Promise<SnapshotMeta | null> 
   const dir = dirs.currentDb;
   if (!env.disk.existsSync(dir)) return null;
   const backend = await new Promise<Backend>((resolve, reject) => {
-    openLevelEngine(dir, (error, engine) => {
+    verifiedLevelEngine(env, reportCut)(dir, (error, engine) => {
       if (engine === null) reject(openFailure(error, dirs, 1));
       else resolve(new Backend({ engine, env }));
     });
@@ -100,6 +101,13 @@ async function readImage(env: Env, dirs: DataDir): Promise<SnapshotMeta | null> 
   return confState.length === 0
     ? null
     : { index, term, confState: decodeConfStateRecord(confState) };
+}
+
+function reportCut({ cut }: LevelFiles): void {
+  if (cut === null) return;
+  process.stderr.write(
+    `mainstay: the end of ${cut.path} was not whole: ${cut.bytes} bytes were cut off at offset ${cut.offset}\n`,
+  );
 }
 
 function describe(report: RepairReport): string {

@@ -1,7 +1,7 @@
 import type { Done, Env } from '../../base/env/env.js';
 import { decodeConfStateRecord } from '../../gen/peer.js';
 import type { Backend } from '../../storage/backend.js';
-import { createDbInstaller, openDbSnapshot } from '../../storage/image.js';
+import { openDbSnapshot } from '../../storage/image.js';
 import type { Engine, EngineFactory } from '../../storage/engine.js';
 import type { RawNode } from '../../raft/raw-node.js';
 import type { Message, SnapshotMeta } from '../../raft/types.js';
@@ -10,12 +10,13 @@ import type { DataDir } from '../contract/data-dir.js';
 import type { MemberObserver } from '../contract/member-observer.js';
 import type { Logger } from '../../base/observe/logger.js';
 import type { PeerTransport, SnapshotSink } from '../peer/types.js';
+import { ImageReceiver } from './receiver.js';
 
 /**
  * The state machine's image and the log's beginning: marks in the log how far the image is durable, so that old
  * entries can go; sends the image to followers whose entries are gone; receives one and puts it in place.
  *
- * Order of durable steps (reliability 4.5): image synced -> marker in the log -> entries released; and for a
+ * Order of durable steps: image synced -> marker in the log -> entries released; and for a
  * received image: written and synced -> marked staged -> marker in the log -> CURRENT switched -> old image removed.
  */
 export interface SnapshotKeeperParts {
@@ -138,66 +139,22 @@ export class SnapshotKeeper {
     if (this.p.node.hasPendingSnapshot) return null;
     if (meta.index <= this.p.node.commitIndex) return null;
     this.receiving = true;
-    const { dirs, env, log, observer } = this.p;
+    const { env, log, dirs, openEngine, observer } = this.p;
     const seconds = this.stopwatch();
     observer?.snapshotReceiving(message.from);
-    const dir = dirs.dbDir(meta.index);
-    env.disk.rmSync(dir);
-    log.info('receiving a snapshot', { from: message.from, 'snapshot-index': meta.index });
-    let opened: { engine: Engine; sink: SnapshotSink } | null = null;
-    let aborted = false;
-    const open = (next: (error: Error | null) => void): void => {
-      if (opened !== null) return next(null);
-      this.p.openEngine(dir, (error, engine) => {
-        if (engine === null) return next(error ?? new Error('the engine did not open'));
-        if (aborted) return engine.close(() => next(new Error('aborted')));
-        opened = { engine, sink: createDbInstaller(engine) };
-        next(null);
-      });
-    };
-    const discard = (done: () => void): void => {
-      const close = opened?.engine;
-      opened = null;
-      const remove = (): void => {
-        env.disk.rmSync(dir);
+    return new ImageReceiver({
+      env,
+      log,
+      dirs,
+      openEngine,
+      from: message.from,
+      index: meta.index,
+      onSynced: (syncSeconds) => observer?.snapshotSynced(syncSeconds),
+      onEnd: (isStaged) => {
         this.receiving = false;
-        observer?.snapshotReceived(message.from, false, seconds());
-        done();
-      };
-      if (close === undefined) remove();
-      else close.close(remove);
-    };
-    return {
-      write: (chunk, done) => {
-        open((error) => {
-          if (error !== null || opened === null) return done(error);
-          opened.sink.write(chunk, done);
-        });
+        observer?.snapshotReceived(message.from, isStaged, seconds());
       },
-      finish: (done) => {
-        if (opened === null) return discard(() => done(new Error('an empty snapshot')));
-        const syncSeconds = this.stopwatch();
-        opened.sink.finish((error) => {
-          observer?.snapshotSynced(syncSeconds());
-          if (error !== null) return discard(() => done(error));
-          const engine = opened?.engine;
-          opened = null;
-          engine?.close((closeError) => {
-            if (closeError !== null) return discard(() => done(closeError));
-            dirs.markStaged(meta.index);
-            this.receiving = false;
-            observer?.snapshotReceived(message.from, true, seconds());
-            done(null);
-          });
-        });
-      },
-      abort: () => {
-        aborted = true;
-        discard(() =>
-          log.warn('receiving a snapshot was aborted', { 'snapshot-index': meta.index }),
-        );
-      },
-    };
+    });
   }
 
   /** The core accepted the staged image: make it the member's state. */

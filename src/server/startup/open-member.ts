@@ -2,7 +2,8 @@ import type { Server as HttpServer } from 'node:http';
 import type { Env } from '../../base/env/env.js';
 import { ETCD_VERSION } from '../../base/flags/version.js';
 import type { Logger } from '../../base/observe/logger.js';
-import { openLevelEngine } from '../../storage/level-engine.js';
+import { verifiedLevelEngine } from '../../storage/level-engine.js';
+import type { LevelFiles } from '../../storage/level-files.js';
 import type { ServerConfig } from '../config/server-config.js';
 import type { Bootstrap } from '../contract/bootstrap.js';
 import { SEGMENT_BYTES } from '../contract/data-dir.js';
@@ -37,6 +38,16 @@ export function openMember(parts: MemberParts): Promise<Member> {
   });
 }
 
+function logFiles(log: Logger, { cut, exists, tables, bytes }: LevelFiles): void {
+  if (cut !== null) {
+    log.warn(
+      'the end of the engine’s log was not whole and was cut off; the write-ahead log replays what was in it',
+      { path: cut.path, offset: cut.offset, bytes: cut.bytes },
+    );
+  }
+  if (exists) log.info('verified the files of the state', { tables, bytes });
+}
+
 function memberOptions(parts: MemberParts): MemberOptions {
   const { env, config, log, metrics, ports, peerHttp, bootstrap, onPublished } = parts;
   return {
@@ -61,7 +72,7 @@ function memberOptions(parts: MemberParts): MemberOptions {
     skippedIndexes: new Set(config.unsafeSkipEntries),
     leaseCheckpoint: config.featureGates.LeaseCheckpoint,
     compaction: { sliceRows: config.compactionBatchLimit, pauseMs: config.compactionSleepMs },
-    openEngine: openLevelEngine,
+    openEngine: verifiedLevelEngine(env, (files) => logFiles(log, files)),
     createTransport: (identity) =>
       new TcpPeerTransport({
         env,
