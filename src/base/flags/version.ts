@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 
 /** The etcd release whose contract clients may expect here; clients decide on features by it. */
-export const ETCD_VERSION = '3.6.14';
+export const ETCD_VERSION = '3.6.16';
 /** The cluster version this release proposes: its minor line. */
 export const ETCD_CLUSTER_VERSION = '3.6.0';
 
