@@ -83,7 +83,7 @@ module.exports = {
       '^src/base/',
       [
         '^src/base/',
-        'node_modules/(pino|yaml|prom-client)/',
+        'node_modules/(sonic-boom|yaml|prom-client)/',
         '^(?!src/|test/|node_modules/)[^/]+(/promises)?$',
       ],
       'What everybody may use, uses nobody.',

@@ -15,6 +15,7 @@ import { SlowCallLog } from './metrics/slow-calls.js';
 import { BoundPorts } from './startup/bound-ports.js';
 import { ClientPorts } from './startup/client-ports.js';
 import { openMember } from './startup/open-member.js';
+import { chooseTransport } from './startup/transport-choice.js';
 import { AutoCompactor } from './upkeep/auto-compactor.js';
 import { LeaderWatch } from './upkeep/leader-watch.js';
 
@@ -110,10 +111,11 @@ class Server implements RunningServer {
     this.peerHttp.on('request', peerListener(facts));
     const page = new MetricsPage(metrics, () => facts.sample());
     const monitoring = { health: facts, metrics, page };
+    const createTransport = await chooseTransport(config);
     this.parts = {
       member,
       ports,
-      clients: new ClientPorts(env, config, member, facts, monitoring),
+      clients: new ClientPorts(env, config, member, facts, monitoring, createTransport),
       compactor: new AutoCompactor(member.roles, config.autoCompaction, log),
       leaderWatch: new LeaderWatch({
         env,

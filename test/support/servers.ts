@@ -318,7 +318,7 @@ function isBuildCurrent(): boolean {
 }
 
 function compareBuild(): boolean {
-  const built = statSync(join(ROOT, 'dist/cli/main.js'), { throwIfNoEntry: false });
+  const built = statSync(join(ROOT, 'dist/server-command.cjs'), { throwIfNoEntry: false });
   if (built === undefined) return false;
   return readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' }).every(
     (name) => statSync(join(ROOT, 'src', name)).mtimeMs <= built.mtimeMs,

@@ -147,7 +147,8 @@ function warningsFor(table: FlagTable, { spec, name, value, source }: Assignment
   else if (name !== spec.name) {
     warnings.push(`${source} is an older name of --${spec.name}: use that`);
   } else if (spec.gate !== undefined) {
-    warnings.push(`${source} is an older form of --feature-gates=${spec.gate}=${String(value)}`);
+    const gate = `--feature-gates=${spec.gate}=${value === true}`;
+    warnings.push(`${source} is an older form of ${gate}`);
   }
   if (spec.effect === 'ignored' && (!isDefault || spec.type === 'legacy')) {
     warnings.push(`${source} ${spec.note ?? 'has no effect'}`);

@@ -1,7 +1,5 @@
 import { createServer, type Server as HttpServer } from 'node:http';
 import type { Env } from '../../base/env/env.js';
-import { GrpcJsTransport } from '../../rpc/grpc-js-server.js';
-import { Http2Transport } from '../../rpc/http2/http2-transport.js';
 import { serveMux, type MuxListener } from '../../rpc/port-mux.js';
 import type { RpcTransport } from '../../rpc/service.js';
 import type { ServerConfig } from '../config/server-config.js';
@@ -14,6 +12,7 @@ import {
 import type { Member } from '../member/member.js';
 import { serviceTable } from '../services/table.js';
 import type { BoundPorts } from './bound-ports.js';
+import type { CreateTransport } from './transport-choice.js';
 
 /** What a request may exceed max-request-bytes by before the transport itself refuses it. */
 const GRPC_OVERHEAD_BYTES = 512 * 1024;
@@ -33,6 +32,7 @@ export class ClientPorts {
     member: Member,
     cluster: ClusterFacts,
     monitoring: MonitoringParts,
+    createTransport: CreateTransport,
   ) {
     this.env = env;
     const rules = { cors: config.cors, hostWhitelist: config.hostWhitelist };
@@ -50,9 +50,7 @@ export class ClientPorts {
       keepaliveIntervalMs: config.keepaliveIntervalMs,
       keepaliveTimeoutMs: config.keepaliveTimeoutMs,
     };
-    const setup = { table, limits, env, observer: monitoring.metrics };
-    this.transport =
-      config.rpcTransport === 'http2' ? new Http2Transport(setup) : new GrpcJsTransport(setup);
+    this.transport = createTransport({ table, limits, env, observer: monitoring.metrics });
   }
 
   /** Serves what has been waiting on the ports and all that comes. */
