@@ -293,7 +293,7 @@ function url(port: number): string {
 }
 
 /** Ports that were free a moment ago; all are held at once so that no two are the same. */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const holders: Server[] = [];
   for (let i = 0; i < count; i++) {
     const holder = createServer();
