@@ -21,10 +21,8 @@ function loadBundle(name) {
   const source = readFileSync(path, 'latin1');
   const codePath = `${path}.${codeKey(source)}.code`;
   const cachedData = readIfThere(codePath);
-  const script = new Script(
-    `(function (exports, require, module, __filename, __dirname) {${source}\n})`,
-    { filename: path, cachedData },
-  );
+  // The text is a function expression, as Node.js makes one of a module's text.
+  const script = new Script(source, { filename: path, cachedData });
   if (cachedData === undefined || script.cachedDataRejected === true) keepAtExit(script, codePath);
   const module = { exports: {} };
   script.runInThisContext()(module.exports, requireFrom, module, path, DIST);

@@ -24,6 +24,9 @@ const ENTRIES = [
   'src/cli/wal-repair.ts',
 ] as const;
 const BUILD_ID_LENGTH = 16;
+/** What Node.js puts around a CommonJS module; written here, so that loading need not copy the text. */
+const MODULE_HEAD = '(function (exports, require, module, __filename, __dirname) {';
+const MODULE_END = '})';
 const READY_WITHIN_MS = 60_000;
 
 /** An import of another bundle's entry, made only when a command is run, stays an import. */
@@ -58,12 +61,15 @@ async function bundle(): Promise<void> {
     format: 'cjs',
     sourcemap: 'external',
     sourcesContent: false,
-    // The storage engine is a native module; the YAML parser is loaded only with a config file.
-    external: ['classic-level', 'yaml'],
+    // A native module; and two that few starts need, a config file's parser and the reference transport.
+    external: ['classic-level', 'yaml', '@grpc/grpc-js'],
     // Compiled code is kept for scripts, which load each other with require.
     supported: { 'dynamic-import': false },
     define: { MAINSTAY_VERSION: JSON.stringify(version), 'import.meta.url': '__moduleUrl' },
-    banner: { js: 'const __moduleUrl = require("node:url").pathToFileURL(__filename).href;' },
+    banner: {
+      js: `${MODULE_HEAD}const __moduleUrl = require("node:url").pathToFileURL(__filename).href;`,
+    },
+    footer: { js: MODULE_END },
     plugins: [otherBundles],
     logLevel: 'warning',
   });
@@ -74,7 +80,7 @@ function writeBundle(file: OutputFile, all: readonly OutputFile[]): void {
   const map = all.find(({ path }) => path === `${file.path}.map`);
   if (map === undefined) throw new Error(`${file.path} has no source map`);
   const id = createHash('sha256').update(file.contents).digest('hex').slice(0, BUILD_ID_LENGTH);
-  writeFileSync(file.path, `${file.text}\n//# build=${id}\n`);
+  writeFileSync(file.path, `${file.text}//# build=${id}\n`);
   writeFileSync(map.path, map.contents);
   writeFileSync(`${file.path}.callers.json`, JSON.stringify(callers(file.text, map.text)));
 }
