@@ -27,6 +27,7 @@ const BUILD_ID_LENGTH = 16;
 /** What Node.js puts around a CommonJS module; written here, so that loading need not copy the text. */
 const MODULE_HEAD = '(function (exports, require, module, __filename, __dirname) {';
 const MODULE_END = '})';
+const NODES = 3;
 const READY_WITHIN_MS = 60_000;
 
 /** An import of another bundle's entry, made only when a command is run, stays an import. */
@@ -112,10 +113,11 @@ function recordingEnv(): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(own), MAINSTAY_KEEP_CODE: '1' };
 }
 
-/** Runs a cluster of one until it is ready, so that what a start executes is compiled. */
+/** Runs a cluster until it is ready, so that what a start executes is compiled. */
 async function runCluster(): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'mainstay-build-'));
-  const args = ['up', '--nodes', '1', '--dir', dir, '--client-port', String(await freePort())];
+  const port = await freePorts(2 * NODES);
+  const args = ['up', '--nodes', String(NODES), '--dir', dir, '--client-port', String(port)];
   const child = spawn(BIN, args, { stdio: ['ignore', 'pipe', 'pipe'], env: recordingEnv() });
   let text = '';
   const timer = setTimeout(() => child.kill('SIGKILL'), READY_WITHIN_MS);
@@ -132,15 +134,18 @@ async function runCluster(): Promise<void> {
   if (code !== 0) throw new Error(`the built program does not start: ${text}`);
 }
 
-/** The first of two neighbouring ports that are free: `up` takes the second for peers. */
-async function freePort(): Promise<number> {
+/** The first of `count` neighbouring ports that are free: `up` gives each member two. */
+async function freePorts(count: number): Promise<number> {
   for (;;) {
-    const first = await listen(0);
-    const { port } = first.address() as AddressInfo;
-    const second = await listen(port + 1).catch(() => undefined);
-    first.close();
-    second?.close();
-    if (second !== undefined) return port;
+    const held = [await listen(0)];
+    const { port } = held[0]?.address() as AddressInfo;
+    for (let i = 1; i < count; i++) {
+      const server = await listen(port + i).catch(() => undefined);
+      if (server === undefined) break;
+      held.push(server);
+    }
+    await Promise.all(held.map((server) => new Promise((done) => server.close(done))));
+    if (held.length === count) return port;
   }
 }
 

@@ -1,4 +1,5 @@
 import { idText } from './ids.js';
+import { httpGet } from '../../base/net/http-get.js';
 import { StartupError } from '../../base/flags/startup-error.js';
 import type { Bootstrap } from '../contract/bootstrap.js';
 
@@ -44,10 +45,10 @@ interface Answer {
 
 async function ask(url: string): Promise<Answer | undefined> {
   try {
-    const response = await fetch(`${url}/members`, { signal: AbortSignal.timeout(ASK_TIMEOUT_MS) });
-    const clusterId = response.headers.get('x-etcd-cluster-id');
-    if (!response.ok || clusterId === null) return undefined;
-    return { clusterId, members: entriesOf(await response.text()) };
+    const { status, headers, text } = await httpGet(`${url}/members`, ASK_TIMEOUT_MS);
+    const clusterId = headers['x-etcd-cluster-id'];
+    if (status !== 200 || typeof clusterId !== 'string') return undefined;
+    return { clusterId, members: entriesOf(text) };
   } catch {
     // Not running, not reachable, or not a member: it has nothing to say against this start.
     return undefined;
