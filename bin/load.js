@@ -38,7 +38,8 @@ function requireFrom(specifier) {
 /** Compiled code is good for one build, one release of V8 and one set of its flags; V8 itself compares only lengths. */
 function codeKey(source) {
   const build = source.trimEnd().slice(-BUILD_ID_LENGTH);
-  const flags = process.execArgv.join('').replace(/[^a-z0-9]+/gi, '-');
+  const given = [...process.execArgv, process.env.NODE_OPTIONS ?? ''];
+  const flags = given.join('').replace(/[^a-z0-9]+/gi, '-');
   return `${build}-${process.version}-${process.arch}${flags}`.slice(0, 160);
 }
 

@@ -23,7 +23,7 @@ export interface UpOptions {
 }
 
 const READY_POLL_MS = 50;
-const WATCH_POLL_MS = 500;
+const WATCH_POLL_MS = 1000;
 const READY_TIMEOUT_MS = 60_000;
 
 /** Runs until SIGINT or SIGTERM. Returns the exit code. */
