@@ -6,9 +6,11 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   readdirSync,
   rmSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -62,6 +64,7 @@ describe('the package', () => {
 
   afterEach(() => {
     for (const child of children.splice(0)) child.kill('SIGKILL');
+    rmSync(join(dir, 'home/a.etcd'), { recursive: true, force: true });
   });
   after(() => rmSync(dir, { recursive: true, force: true }));
 
@@ -72,13 +75,13 @@ describe('the package', () => {
   }
 
   /** Starts the installed program as a user who may write nothing but their home. */
-  function start(...args: string[]): Running {
+  function start(variables: Record<string, string>, ...args: string[]): Running {
     const home = join(dir, 'home');
     const isRoot = process.getuid?.() === 0;
     const child = spawn(program, args, {
       cwd: home,
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, HOME: home, TMPDIR: home },
+      env: { ...process.env, HOME: home, TMPDIR: home, ...variables },
       ...(isRoot ? { uid: NOBODY, gid: NOBODY } : {}),
     });
     children.push(child);
@@ -88,6 +91,19 @@ describe('the package', () => {
     child.stderr.on('data', collect);
     child.once('close', (code) => (running.code = code));
     return running;
+  }
+
+  async function serverArgs(): Promise<string[]> {
+    const [client = 0, peer = 0] = await freePorts(2);
+    const urls = [`http://127.0.0.1:${client}`, `http://127.0.0.1:${peer}`] as const;
+    return [
+      'server',
+      '--name=a',
+      `--listen-client-urls=${urls[0]}`,
+      `--advertise-client-urls=${urls[0]}`,
+      `--listen-peer-urls=${urls[1]}`,
+      `--initial-advertise-peer-urls=${urls[1]}`,
+    ];
   }
 
   async function says(running: Running, text: string): Promise<void> {
@@ -108,13 +124,50 @@ describe('the package', () => {
   });
 
   it('tells its version', async () => {
-    const version = start('--version');
+    const version = start({}, '--version');
     await until(() => version.code !== undefined);
     expect(version.text).match(/^mainstay \d+\.\d+\.\d+ \(etcd API 3\.6\.16\)\n$/);
   });
 
+  it('loads for a start only what it needs', async () => {
+    const loaded = async (...args: string[]): Promise<string> => {
+      const list = join(dir, 'home', 'loaded');
+      const running = start(
+        { NODE_OPTIONS: `--require ${join(dir, 'record.cjs')}`, LIST: list },
+        ...args,
+      );
+      if (args.length > 2) {
+        await says(running, 'ready to serve client requests');
+        running.child.kill('SIGTERM');
+      }
+      await until(() => running.code !== undefined);
+      expect(running.code).equal(0);
+      return readFileSync(list, 'utf8');
+    };
+    writeFileSync(
+      join(dir, 'record.cjs'),
+      `const fs = require('node:fs'), { Module } = require('node:module');
+       const [read, load] = [fs.readFileSync, Module._load];
+       const names = new Set();
+       fs.readFileSync = (...args) => (names.add(String(args[0])), read(...args));
+       Module._load = (...args) => (names.add(String(args[0])), load(...args));
+       process.on('exit', () => fs.writeFileSync(process.env.LIST, [...names].join('\\n')));`,
+    );
+    expect(await loaded('--version'))
+      .contain('/main.cjs')
+      .not.contain('server-command');
+    const help = await loaded('server', '--help');
+    expect(help)
+      .contain('/server-command.cjs')
+      .not.match(/main\.cjs|classic-level|grpc-js|yaml/);
+    const serving = await loaded(...(await serverArgs()));
+    expect(serving)
+      .contain('classic-level')
+      .not.match(/main\.cjs|grpc-js|yaml|undici/);
+  });
+
   it('runs a cluster, as another user than root, and sends nobody to a checkout', async () => {
-    const up = start('up', '--nodes', '1');
+    const up = start({}, 'up', '--nodes', '1');
     await says(up, 'Ctrl-C stops the cluster');
     expect(up.text)
       .contain('etcdctl put greeting hello')
@@ -125,16 +178,7 @@ describe('the package', () => {
   });
 
   it('runs a member, as another user than root, that no signal opens to a debugger', async () => {
-    const [client = 0, peer = 0] = await freePorts(2);
-    const urls = [`http://127.0.0.1:${client}`, `http://127.0.0.1:${peer}`] as const;
-    const server = start(
-      'server',
-      '--name=a',
-      `--listen-client-urls=${urls[0]}`,
-      `--advertise-client-urls=${urls[0]}`,
-      `--listen-peer-urls=${urls[1]}`,
-      `--initial-advertise-peer-urls=${urls[1]}`,
-    );
+    const server = start({}, ...(await serverArgs()));
     // While it loads too: from the program's first line on there is a listener.
     await says(server, 'starting an etcd server');
     server.child.kill('SIGUSR1');
