@@ -76,7 +76,7 @@ function refuse() {
     isCheckout
       ? 'mainstay: this checkout is not built yet\n  next step: npm install && npm run build\n'
       : 'mainstay: this installation has no program in it: dist/ is missing\n' +
-          '  next step: install the package again (npm install -g mainstay)\n',
+          '  next step: install the package again\n',
   );
   process.exit(1);
 }
