@@ -83,7 +83,7 @@ module.exports = {
       '^src/base/',
       [
         '^src/base/',
-        'node_modules/(pino|yaml)/',
+        'node_modules/(sonic-boom|yaml)/',
         '^(?!src/|test/|node_modules/)[^/]+(/promises)?$',
       ],
       'What everybody may use, uses nobody.',

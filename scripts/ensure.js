@@ -25,11 +25,12 @@ const STAMP = join(ROOT, 'dist', '.built-from');
 const BUILD_INPUTS = [
   'src',
   'proto',
+  'scripts/build.ts',
   'scripts/gen.ts',
   'scripts/gen',
   'package.json',
+  'package-lock.json',
   'tsconfig.json',
-  'tsconfig.build.json',
 ];
 
 /** What the tests talk to, and where Debian keeps it: a program on the path, or what makes a command succeed. */

@@ -1,7 +1,9 @@
-import { fork, type ChildProcess } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { join } from 'node:path';
 import type { SuiteMessage } from '../test/support/reporter.js';
 import { ROOT } from './jobs.js';
+import { describeSlowness, slowness } from './machine.js';
+import { ProcessTree } from './process-tree.js';
 
 /** Runs one suite of mocha tests in a process of its own, and says what a set of results amounts to. */
 
@@ -21,6 +23,7 @@ export interface SuiteResult {
   readonly slow: string[];
 }
 
+/** For a quiet machine; a slow or busy one gets several times as much (scripts/machine.ts). */
 export interface SuiteLimits {
   /** Longest time for the whole suite. */
   readonly maxMs: number;
@@ -77,28 +80,28 @@ export function runSuite(suite: Suite, limits: SuiteLimits): Promise<SuiteResult
   };
   let running = 'loading its files';
   let ended = false;
-  // A group of its own, so that a hung suite can be ended together with the servers it started.
   const output = limits.quiet === true ? 'ignore' : 'inherit';
+  const tree = new ProcessTree();
+  tree.guard();
   const child = fork(join(ROOT, 'test/support/run-suite.ts'), suite.files, {
     cwd: ROOT,
+    // Ctrl-C in a terminal ends this process, whose end then ends the suite.
     detached: true,
     execArgv: ['--import', 'tsx'],
+    env: { ...process.env, ...tree.env },
     stdio: ['ignore', output, output, 'ipc'],
   });
   const fail = (text: string): void => {
     result.failed++;
     result.failures.push(`FAILED test/${suite.name}: ${text}`);
   };
-  const stop = (): void => {
-    signalGroup(child, 'SIGKILL');
-  };
-  process.on('exit', stop);
   return new Promise((done) => {
-    let timer = setTimeout(() => {
-      fail(`ran longer than ${limits.maxMs / 1000} s; it was at: ${running}`);
+    const watch = new Deadline(limits.maxMs, () => {
+      fail(`ran longer than ${watch.text}; it was at: ${running}`);
       ended = true;
-      stop();
-    }, limits.maxMs);
+      tree.kill();
+    });
+    let linger: Deadline | undefined;
     child.on('message', (message: SuiteMessage) => {
       if (message.kind === 'running') running = message.title;
       else if (message.kind === 'failed')
@@ -111,29 +114,30 @@ export function runSuite(suite: Suite, limits: SuiteLimits): Promise<SuiteResult
         result.passed += message.passed;
         result.failed += message.failed;
         result.skipped += message.pending;
-        clearTimeout(timer);
-        timer = setTimeout(() => {
+        watch.cancel();
+        linger = new Deadline(limits.lingerMs, () => {
           fail(
             'its process did not end after the last test: a socket, timer or child was left open',
           );
-          stop();
-        }, limits.lingerMs);
+          tree.kill();
+        });
       }
     });
     child.on('error', (error) => {
       fail(String(error));
     });
     child.on('exit', (code, signal) => {
-      clearTimeout(timer);
+      watch.cancel();
+      linger?.cancel();
       const how = signal ?? `code ${String(code)}`;
       if (!ended) fail(`its process ended (${how}) at: ${running}`);
       else if (code !== 0 && result.failed === 0)
         fail(`its process ended with ${how} after the last test`);
-      awaitGroupEnd(child, limits.lingerMs, (left) => {
+      awaitEnd(tree, limits.lingerMs, (left) => {
         if (left && result.failed === 0)
           fail('processes that its tests started were still running at its end');
-        stop();
-        process.off('exit', stop);
+        tree.kill();
+        tree.release();
         result.seconds = (performance.now() - began) / 1000;
         done(result);
       });
@@ -141,23 +145,43 @@ export function runSuite(suite: Suite, limits: SuiteLimits): Promise<SuiteResult
   });
 }
 
-/** Polls until no process of the child's group is left, or `maxMs` passed. */
-function awaitGroupEnd(child: ChildProcess, maxMs: number, done: (left: boolean) => void): void {
-  const deadline = performance.now() + maxMs;
+/** A limit in time that grows with the slowness of the machine, also while it runs. */
+class Deadline {
+  private readonly maxMs: number;
+  private readonly beganMs = performance.now();
+  private readonly passed: () => void;
+  private timer: NodeJS.Timeout;
+
+  constructor(maxMs: number, passed: () => void) {
+    this.maxMs = maxMs;
+    this.passed = passed;
+    this.timer = setTimeout(this.look, maxMs * slowness());
+  }
+
+  /** How long it was, for a message. */
+  get text(): string {
+    const seconds = (performance.now() - this.beganMs) / 1000;
+    return `${seconds.toFixed(0)} s (limit ${this.maxMs / 1000} s; ${describeSlowness()})`;
+  }
+
+  cancel(): void {
+    clearTimeout(this.timer);
+  }
+
+  private readonly look = (): void => {
+    const leftMs = this.beganMs + this.maxMs * slowness() - performance.now();
+    if (leftMs <= 1) this.passed();
+    else this.timer = setTimeout(this.look, leftMs);
+  };
+}
+
+/** Polls until no process of the tree is left, or `maxMs` passed. */
+function awaitEnd(tree: ProcessTree, maxMs: number, done: (left: boolean) => void): void {
+  const deadline = performance.now() + maxMs * slowness();
   const look = (): void => {
-    const left = signalGroup(child, 0);
+    const left = tree.pids().length > 0;
     if (!left || performance.now() > deadline) done(left);
     else setTimeout(look, 50);
   };
   look();
-}
-
-/** Sends `signal` to the child and what it started; false when nothing of that group exists. */
-function signalGroup(child: ChildProcess, signal: 'SIGKILL' | 0): boolean {
-  if (child.pid === undefined) return false;
-  try {
-    return process.kill(-child.pid, signal);
-  } catch {
-    return false;
-  }
 }

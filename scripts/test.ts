@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkAll } from './check.js';
 import { ROOT, runPool } from './jobs.js';
+import { describeSlowness, slowness } from './machine.js';
 import { judge, runSuite, type Suite, type SuiteLimits, type SuiteResult } from './suites.js';
 
 /**
@@ -16,6 +17,8 @@ import { judge, runSuite, type Suite, type SuiteLimits, type SuiteResult } from 
 
 const LIMITS: SuiteLimits = { maxMs: 9 * 60_000, lingerMs: 10_000 };
 const LANES = 2;
+/** From here on the machine is worth a line. */
+const SLOW = 2;
 /** Longest first, so that the last lane does not wait for one long folder. */
 const LONG_FOLDERS = ['sim', 'process', 'conformance', 'cli', 'mvcc'];
 
@@ -28,6 +31,7 @@ process.exitCode = (await main()) ? 0 : 1;
 async function main(): Promise<boolean> {
   const began = performance.now();
   const suites = selectSuites();
+  if (slowness() >= SLOW) console.log(`${describeSlowness()}; limits are longer by as much`);
   const checks = only ? [] : await checkAll();
   const results = await runPool(
     suites.map((suite) => async () => {

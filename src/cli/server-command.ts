@@ -1,11 +1,15 @@
-import { parseServerConfig } from '../server/config/parse.js';
-import type { ServerConfig } from '../server/config/server-config.js';
-import { formatStartupError } from '../base/flags/startup-error.js';
-import { ETCD_VERSION, mainstayVersion } from '../base/flags/version.js';
+import { existsSync } from 'node:fs';
+import { formatStartupError, StartupError } from '../base/flags/startup-error.js';
+import { readableStack } from '../base/observe/caller.js';
 import { createLogger } from '../base/observe/logger.js';
 import type { Logger, RootLogger } from '../base/observe/logger.js';
-import { startServer } from '../server/run.js';
+import { effectiveConfig } from '../server/config/effective.js';
+import { parseServerConfig } from '../server/config/parse.js';
+import type { ServerConfig } from '../server/config/server-config.js';
 import type { RunningServer } from '../server/run.js';
+import { stateReport } from '../server/upkeep/state-report.js';
+import { ParentWatch } from './parent.js';
+import { installSignals } from './signals.js';
 
 /**
  * `mainstay server`: runs one member until it is told to stop. Flags are etcd's.
@@ -14,83 +18,75 @@ import type { RunningServer } from '../server/run.js';
  */
 export async function runServerCommand(argv: readonly string[]): Promise<number> {
   const startedMs = performance.now();
+  const parent = new ParentWatch();
   const parsed = parseServerConfig(argv, process.env);
   if (parsed.kind === 'exit') {
     process.stdout.write(parsed.stdout);
     process.stderr.write(parsed.stderr);
     return parsed.code;
   }
-  let log: RootLogger;
+  let log: RootLogger | undefined;
   let server: RunningServer;
   try {
     log = createLogger(parsed.config.log);
     logCrashes(log);
     logStart(log, parsed.config, parsed.warnings);
+    // Not before it is needed: --version, --help and refusals are quicker without the rest of the server.
+    const { startServer } = await import('../server/run.js');
     server = await startServer(parsed.config, log);
   } catch (error) {
-    process.stderr.write(formatStartupError(error));
+    refuse(error, parsed.config, log);
     return 1;
   }
+  const { name } = parsed.config;
   void server.ready.then(() =>
     log.info('ready to serve client requests', {
-      name: parsed.config.name,
+      name,
       'member-id': server.memberId,
       'client-urls': server.clientUrls,
       'took-ms': Math.round(performance.now() - startedMs),
     }),
   );
-  stopOnSignals(server, log);
+  const stop = installSignals({
+    log,
+    stop: () => server.stop(),
+    report: () => stateReport(server.member),
+  });
+  parent.whenGone(() => stop('the parent process is gone'));
   await server.closed;
   log.flush();
   return 0;
 }
 
 function logStart(log: Logger, config: ServerConfig, warnings: readonly string[]): void {
-  log.info('starting a member', {
-    version: mainstayVersion(),
-    'etcd-version': ETCD_VERSION,
-    node: process.versions.node,
-    pid: process.pid,
-    name: config.name,
-    'data-dir': config.dataDir,
-    'listen-peer-urls': config.listenPeerUrls.map((url) => url.text),
-    'listen-client-urls': config.listenClientUrls.map((url) => url.text),
-    'quota-bytes': config.quotaBytes,
-  });
+  const isInitialized = existsSync(config.walDir ?? `${config.dataDir}/member/wal`);
+  log.info('starting an etcd server', effectiveConfig(config, isInitialized));
   for (const warning of warnings) log.warn(warning);
+}
+
+/** Says why the member did not start, as the last thing it writes. */
+function refuse(error: unknown, config: ServerConfig, log: Logger | undefined): void {
+  const isElsewhere = !config.log.outputs.some((output) =>
+    /^(default|stdout|stderr)$/.test(output),
+  );
+  if (isElsewhere) {
+    log?.fatal('cannot start', {
+      error,
+      'next-step': error instanceof StartupError ? error.nextStep : '',
+    });
+  }
+  // Lines that are still on their way would follow the reason.
+  log?.flush();
+  process.stderr.write(formatStartupError(error));
 }
 
 /** An error nobody handled means that a promise of the program is broken: continuing could lose data. */
 function logCrashes(log: Logger): void {
   const crash = (error: unknown): void => {
-    const stack = error instanceof Error ? error.stack : undefined;
+    const stack = error instanceof Error ? readableStack(error.stack ?? '') : undefined;
     log.fatal('unhandled error, stopping', { error, stack });
     process.exit(1);
   };
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
-}
-
-/**
- * The first SIGINT or SIGTERM stops the member gracefully, a second one ends the process at once. A member that was
- * started over an IPC channel also stops when its parent is gone.
- */
-function stopOnSignals(server: RunningServer, log: Logger): void {
-  let isStopping = false;
-  const stop = (cause: string): void => {
-    if (isStopping) {
-      log.warn('stopping at once', { cause });
-      log.flush();
-      process.exit(1);
-    }
-    isStopping = true;
-    log.info('stopping; a second signal ends the process at once', { cause });
-    server.stop().catch((error: unknown) => {
-      log.fatal('stopping failed', { error });
-      process.exit(1);
-    });
-  };
-  process.on('SIGINT', stop);
-  process.on('SIGTERM', stop);
-  if (process.connected) process.on('disconnect', () => stop('the parent process is gone'));
 }

@@ -15,6 +15,7 @@ import { MemberMetrics } from './metrics/metrics.js';
 import { BoundPorts } from './startup/bound-ports.js';
 import { ClientPorts } from './startup/client-ports.js';
 import { openMember } from './startup/open-member.js';
+import { chooseTransport } from './startup/transport-choice.js';
 import { AutoCompactor } from './upkeep/auto-compactor.js';
 import { LeaderWatch } from './upkeep/leader-watch.js';
 
@@ -110,11 +111,12 @@ class Server implements RunningServer {
     this.peerHttp.on('request', peerListener(facts));
     const page = new LazyMetricsPage(metrics, () => facts.sample());
     const monitoring = { health: facts, metrics, page, log };
+    const createTransport = await chooseTransport(config);
     this.parts = {
       member,
       ports,
       page,
-      clients: new ClientPorts(env, config, member, facts, monitoring),
+      clients: new ClientPorts(env, config, member, facts, monitoring, createTransport),
       compactor: new AutoCompactor(member.roles, config.autoCompaction, log),
       leaderWatch: new LeaderWatch({
         env,

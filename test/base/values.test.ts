@@ -72,7 +72,7 @@ describe('URLs of flags', () => {
     ['ftp://a:1', 'URL scheme must be http, https, unix, or unixs: ftp://a:1'],
     ['localhost:2379', 'URL scheme must be http, https, unix, or unixs: localhost:2379'],
     ['http://a', 'URL address does not have the form "host:port": http://a'],
-    ['http://a:99999', 'URL address does not have the form "host:port": http://a:99999'],
+    ['http://a:99999', 'URL port must be from 0 to 65535: http://a:99999'],
     ['http://a:1/', 'URL must not contain a path: http://a:1/'],
     ['http://a:1/x', 'URL must not contain a path: http://a:1/x'],
   ] as const) {

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 
@@ -92,15 +92,40 @@ describe('the mainstay command', () => {
     expect(result.status).equal(0);
   });
 
-  it('says how to build a checkout that is not built', () => {
+  /** bin/ alone, in a package that is a checkout if it has `src`. */
+  function runWithoutDist(isCheckout: boolean): Result {
     const dir = mkdtempSync(join(tmpdir(), 'cli-test-'));
-    mkdirSync(join(dir, 'bin'));
-    cpSync(BIN, join(dir, 'bin/mainstay.mjs'));
-    const result = spawnSync(process.execPath, [join(dir, 'bin/mainstay.mjs'), 'up'], {
+    cpSync(dirname(BIN), join(dir, 'bin'), { recursive: true });
+    if (isCheckout) mkdirSync(join(dir, 'src'));
+    const result = spawnSync(process.execPath, [join(dir, 'bin/mainstay.js'), 'up'], {
       encoding: 'utf8',
     });
     rmSync(dir, { recursive: true });
-    expect(result.status).equal(1);
-    expect(result.stderr).contain('npm run build');
+    return { code: result.status, stdout: result.stdout, stderr: result.stderr };
+  }
+
+  it('says how to build a checkout that is not built', () => {
+    const { code, stderr } = runWithoutDist(true);
+    expect(code).equal(1);
+    expect(stderr).contain('npm run build');
+  });
+
+  it('sends nobody who has no checkout to its build', () => {
+    const { code, stderr } = runWithoutDist(false);
+    expect(code).equal(1);
+    expect(stderr).contain('install the package again');
+    expect(stderr).not.match(/npm (run|start)|checkout/);
+  });
+
+  it('fits its help to 80 columns', () => {
+    for (const args of [
+      ['--help'],
+      ['up', '--help'],
+      ['wal', 'repair', '--help'],
+      ['server', '--help'],
+    ]) {
+      const { stdout } = mainstay(...args);
+      for (const line of stdout.split('\n')) expect(line.length, line).most(80);
+    }
   });
 });

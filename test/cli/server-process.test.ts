@@ -1,6 +1,14 @@
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo, Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -54,6 +62,11 @@ describe('mainstay server', () => {
     return running;
   }
 
+  function entriesOf(running: Running): Record<string, unknown>[] {
+    const lines = running.text.split('\n').filter((line) => line.startsWith('{'));
+    return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
   function occupy(): Promise<{ port: number; server: Server }> {
     const server = createServer();
     return new Promise((resolve) => {
@@ -91,7 +104,103 @@ describe('mainstay server', () => {
     await until(() => server.code !== undefined);
     expect(server.code).equal(0);
     const lines = server.text.trimEnd().split('\n');
-    for (const line of lines) expect(JSON.parse(line)).include.keys('level', 'ts', 'msg');
+    for (const line of lines) expect(JSON.parse(line)).include.keys('level', 'ts', 'caller', 'msg');
+  });
+
+  it('logs its whole configuration once, with the fields of etcd', async () => {
+    const [client, peer] = [await freePort(), await freePort()];
+    const server = start(flags(client, peer, '--feature-gates=LeaseCheckpoint=true'));
+    await until(() => server.text.includes('ready to serve client requests'));
+    const starts = entriesOf(server).filter(({ msg }) => msg === 'starting an etcd server');
+    expect(starts).have.length(1);
+    expect(starts[0]).deep.include({
+      'etcd-version': '3.6.16',
+      'member-initialized': false,
+      name: 'a',
+      'member-dir': 'a.etcd/member',
+      'heartbeat-interval': '100ms',
+      'election-timeout': '1s',
+      'listen-client-urls': [`http://127.0.0.1:${client}`],
+      'listen-metrics-urls': [],
+      cors: ['*'],
+      'initial-cluster': `a=http://127.0.0.1:${peer}`,
+      'quota-backend-bytes': 2 * 1024 ** 3,
+      'feature-gates': 'LeaseCheckpoint=true',
+      'auto-compaction-retention': '0s',
+    });
+  });
+
+  it('outlives SIGUSR1, SIGUSR2, SIGHUP and SIGQUIT, and logs its state', async () => {
+    const server = start(flags(await freePort(), await freePort()));
+    await until(() => server.text.includes('ready to serve client requests'));
+    const log = (msg: string): Record<string, unknown>[] =>
+      entriesOf(server).filter((entry) => entry['msg'] === msg);
+    await until(() => server.text.includes('became leader'));
+    for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGHUP', 'SIGQUIT'] as const) {
+      server.child.kill(signal);
+    }
+    await until(() => log('state of the process').length === 1);
+    await until(() => log('log files were opened anew').length === 1);
+    await until(() => log('a signal without a meaning here is ignored').length === 2);
+    expect(server.text).not.contain('Debugger listening');
+    expect(log('state of the member')[0]).include({ role: 'leader', watchers: 0 });
+    expect(log('state of the member')[0]).include.keys('term', 'commit-index', 'proposals-pending');
+    expect(log('state of the process')[0]).include.keys(
+      'resident-mib',
+      'open-descriptors',
+      'connections',
+      'open-handles',
+    );
+    server.child.kill('SIGTERM');
+    await until(() => server.code !== undefined);
+    expect(server.code).equal(0);
+  });
+
+  it('writes to a new log file after SIGHUP', async () => {
+    const file = join(dir, 'm.log');
+    const server = start(flags(await freePort(), await freePort(), `--log-outputs=${file}`));
+    const logged = (path: string, text: string): boolean =>
+      existsSync(path) && readFileSync(path, 'utf8').includes(text);
+    await until(() => logged(file, 'ready to serve client requests'));
+    renameSync(file, `${file}.1`);
+    server.child.kill('SIGHUP');
+    await until(() => logged(file, 'log files were opened anew'));
+    expect(logged(`${file}.1`, 'log files were opened anew')).equal(false);
+  });
+
+  it('gives the reason as its last words, and in its log file too', async () => {
+    const { port, server: holder } = await occupy();
+    try {
+      const toTerminal = start(flags(port, await freePort()));
+      await until(() => toTerminal.code !== undefined);
+      expect(toTerminal.text.trimEnd().split('\n').at(-2)).match(
+        /^mainstay: cannot start: .*in use/,
+      );
+      expect(toTerminal.text.trimEnd().split('\n').at(-1)).match(/^ {2}next step: /);
+      const file = join(dir, 'm.log');
+      const toFile = start(flags(port, await freePort(), `--log-outputs=${file}`));
+      await until(() => toFile.code !== undefined);
+      const last = readFileSync(file, 'utf8').trimEnd().split('\n').at(-1) ?? '';
+      expect(JSON.parse(last)).include({ level: 'fatal', msg: 'cannot start' });
+      expect(toFile.text).match(/^mainstay: cannot start: .*in use/);
+    } finally {
+      holder.close();
+    }
+  });
+
+  it('serves although its log is on a full disk', async () => {
+    const client = await freePort();
+    const server = start(flags(client, await freePort(), '--log-outputs=/dev/full'));
+    await until(async () => {
+      if (server.code !== undefined) throw new Error(server.text);
+      return fetch(`http://127.0.0.1:${client}/health`).then(
+        (answer) => answer.status === 200,
+        () => false,
+      );
+    });
+    server.child.kill('SIGTERM');
+    await until(() => server.code !== undefined);
+    expect(server.code).equal(0);
   });
 
   it('names the port that is taken', async () => {

@@ -1,3 +1,4 @@
+import { describeSlowness } from '../../scripts/machine.js';
 import type { Runner, Test } from 'mocha';
 
 /** What a suite's process tells its parent while it runs. */
@@ -45,7 +46,7 @@ export class MessageReporter {
         kind: 'failed',
         title: test.fullTitle(),
         file: test.file ?? '',
-        error: describeError(error),
+        error: `${describeError(error)}${isTimeout(error) ? `\n  ${describeSlowness()}` : ''}`,
       });
     });
     runner.on('pending', (test) => {
@@ -56,6 +57,10 @@ export class MessageReporter {
       send({ kind: 'end', passed, failed, pending });
     });
   }
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_MOCHA_TIMEOUT';
 }
 
 function describeError(error: unknown): string {

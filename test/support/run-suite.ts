@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import Mocha from 'mocha';
+import { slowness } from '../../scripts/machine.js';
 import { MessageReporter, type SuiteMessage } from './reporter.js';
 import './verify.js';
 
@@ -14,7 +15,16 @@ const settings = JSON.parse(readFileSync(resolve(root, '.mocharc.json'), 'utf8')
   forbidOnly: boolean;
 };
 
-const mocha = new Mocha({ timeout: settings.timeout, forbidOnly: settings.forbidOnly });
+/** For hooks, and for tests that set no limit of their own. */
+const commonTimeout = settings.timeout * slowness();
+const mocha = new Mocha({ timeout: commonTimeout, forbidOnly: settings.forbidOnly });
+// Tests with a limit of their own know no machine, and the machine may have become busier since.
+mocha.suite.beforeEach(function () {
+  const test = this.currentTest;
+  if (test === undefined) return;
+  const limit = test.timeout() === commonTimeout ? settings.timeout : test.timeout();
+  test.timeout(limit * slowness());
+});
 for (const file of process.argv.slice(2)) mocha.addFile(resolve(root, file));
 await mocha.loadFilesAsync();
 mocha.reporter(

@@ -1,8 +1,21 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { ROOT } from '../../scripts/jobs.js';
 import { judge, runSuite, type SuiteResult } from '../../scripts/suites.js';
+import { until } from '../support/until.js';
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    // No such process.
+    return false;
+  }
+}
 
 describe('test runner', () => {
   let folder = '';
@@ -72,6 +85,58 @@ describe('test runner', () => {
       "import { spawn } from 'node:child_process'; it('a', () => { spawn('sleep', ['60'], { stdio: 'ignore' }).unref(); });";
     const result = await run(body, { lingerMs: 300 });
     expect([result.passed, result.failed]).to.deep.equal([1, 1]);
+  });
+
+  it('ends a process that left the group of its suite', async () => {
+    const pidFile = join(folder, 'detached.pid');
+    const body = `
+      import { spawn } from 'node:child_process';
+      import { writeFileSync } from 'node:fs';
+      it('a', () => {
+        const child = spawn('sleep', ['60'], { stdio: 'ignore', detached: true });
+        child.unref();
+        writeFileSync('${pidFile}', String(child.pid));
+      });`;
+    const result = await run(body, { lingerMs: 300 });
+    expect(result.failures.join()).to.include('still running');
+    await until(() => !isAlive(Number(readFileSync(pidFile, 'utf8'))));
+  });
+
+  it('leaves nothing behind when it is killed, even while a test hangs', async () => {
+    const pidFile = join(folder, 'killed.pid');
+    const file = join(folder, 'hangs.test.mts');
+    writeFileSync(
+      file,
+      `import { spawn } from 'node:child_process';
+       import { writeFileSync } from 'node:fs';
+       it('hangs', () => {
+         const child = spawn('sleep', ['60'], { stdio: 'ignore', detached: true });
+         writeFileSync('${pidFile}', process.pid + ' ' + child.pid);
+         for (;;);
+       });`,
+    );
+    const suite = JSON.stringify({ name: 'sample', files: [file] });
+    const code = `
+      const { runSuite } = await import('./scripts/suites.ts');
+      await runSuite(${suite}, { maxMs: 60000, lingerMs: 5000, quiet: true });`;
+    const runner = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+      cwd: ROOT,
+      stdio: 'ignore',
+    });
+    await until(() => existsSync(pidFile) && readFileSync(pidFile, 'utf8').includes(' '));
+    const pids = readFileSync(pidFile, 'utf8').split(' ').map(Number);
+    expect(pids.filter(isAlive)).to.have.length(2);
+    runner.kill('SIGKILL');
+    await until(() => !pids.some(isAlive));
+  });
+
+  it('says how slow the machine is when a test took too long', async () => {
+    const slow = await run("it('waits', () => new Promise(() => {})).timeout(50);");
+    expect(slow.failures.join()).to.match(
+      /times slower than usual \(load [\d.]+ on \d+ processors\)/,
+    );
+    const hung = await run("it('hangs', () => { for (;;); });", { maxMs: 100 });
+    expect(hung.failures.join()).to.match(/ran longer than \d+ s \(limit 0.1 s; the machine is/);
   });
 
   it('refuses a test marked as the only one', async () => {

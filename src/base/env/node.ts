@@ -23,7 +23,10 @@ export interface FatalReport {
 }
 
 export interface NodeEnvOptions {
-  /** Called before the process ends, for instance to write to the log. Must not wait for anything. */
+  /**
+   * Tells the operator, for instance through the log, before the process ends. Must not wait for anything. Without it,
+   * or when it throws, the report goes to standard error.
+   */
   readonly onFatal?: (report: FatalReport) => void;
 }
 
@@ -73,6 +76,15 @@ function describeCause(cause: unknown): string {
 }
 
 function stopProcess(report: FatalReport, onFatal: NodeEnvOptions['onFatal']): never {
+  try {
+    (onFatal ?? writeReport)(report);
+  } catch {
+    writeReport(report);
+  }
+  process.exit(FATAL_EXIT_CODE);
+}
+
+function writeReport(report: FatalReport): void {
   const line = JSON.stringify({
     level: 'fatal',
     ts: new Date().toISOString(),
@@ -85,12 +97,6 @@ function stopProcess(report: FatalReport, onFatal: NodeEnvOptions['onFatal']): n
   } catch {
     // Standard error may be closed; the exit status still tells.
   }
-  try {
-    onFatal?.(report);
-  } catch {
-    // Nothing may keep a process alive that must not continue.
-  }
-  process.exit(FATAL_EXIT_CODE);
 }
 
 /** A second descriptor of each file is opened this way: its writes return when they are durable. */

@@ -1,13 +1,13 @@
-/** What one flag is: the row type of the table in flags.ts. */
-export interface FlagSpec {
+/** What one flag is: the row type of a table of flags. */
+export interface FlagSpec<Group extends string = string> {
   readonly name: string;
   readonly type: FlagType;
   /** As it would be written on a command line. */
   readonly default: string;
-  readonly group: FlagGroup;
-  /** One line for `--help` and the documentation. */
+  readonly group: Group;
+  /** One sentence or two for `--help` and the documentation. */
   readonly doc: string;
-  /** Only for type `choice`. */
+  /** The accepted values of a `choice`, or of the items of a `list`. */
   readonly choices?: readonly string[];
   readonly effect: 'served' | 'ignored' | 'refused';
   /** Completes "--name ..." in the warning or refusal of a flag that is not served. */
@@ -32,18 +32,3 @@ export type FlagType =
   | 'list'
   /** Accepts and forgets any value. */
   | 'legacy';
-
-export const FLAG_GROUPS = [
-  'Member',
-  'Clustering',
-  'Limits',
-  'Compaction',
-  'Logging and monitoring',
-  'Security',
-  'Auth',
-  'Discovery',
-  'Only in mainstay',
-  'Unsafe',
-  'Accepted for compatibility',
-] as const;
-export type FlagGroup = (typeof FLAG_GROUPS)[number];

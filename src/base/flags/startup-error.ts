@@ -1,3 +1,5 @@
+import { readableStack } from '../observe/caller.js';
+
 /**
  * Refusals to start. Every one names its cause and the next step, because the person who reads it is
  * looking at a terminal or a crash loop and not at this code.
@@ -13,13 +15,31 @@ export class StartupError extends Error {
   }
 }
 
+const REFUSAL = 'mainstay: cannot start: ';
+const NEXT_STEP = '\n  next step: ';
+
 /** The two lines a refusal prints on standard error; anything but a StartupError is shown with its stack. */
 export function formatStartupError(error: unknown): string {
   if (error instanceof StartupError) {
-    return `mainstay: cannot start: ${error.message}\n  next step: ${error.nextStep}\n`;
+    return `${REFUSAL}${error.message}${NEXT_STEP}${error.nextStep}\n`;
   }
-  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return `mainstay: cannot start: unexpected error: ${text}\n  next step: report this together with the text above\n`;
+  const text = error instanceof Error ? readableStack(error.stack ?? error.message) : String(error);
+  return `${REFUSAL}unexpected error: ${text}${NEXT_STEP}report this together with the text above\n`;
+}
+
+/** A refusal as read back from what formatStartupError printed. */
+export interface Refusal {
+  readonly message: string;
+  readonly nextStep: string;
+}
+
+/** The last refusal in the lines that a process has printed. */
+export function findRefusal(lines: readonly string[]): Refusal | undefined {
+  const text = lines.join('\n');
+  const at = text.lastIndexOf(REFUSAL);
+  if (at < 0) return undefined;
+  const [message = '', nextStep = ''] = text.slice(at + REFUSAL.length).split(NEXT_STEP);
+  return { message: message.trim(), nextStep: nextStep.trim() };
 }
 
 /** Why listening on `url` failed. `flag` is the flag the URL came from, without dashes. */

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 
 /** Longest path of a unix socket (unix(7): sun_path without its final zero). Node cuts longer ones without a word. */
 const MAX_SOCKET_PATH_BYTES = 107;
+const MAX_PORT = 65_535;
 
 /** An address given in a URL flag. */
 export interface ServerUrl {
@@ -47,11 +48,10 @@ export function parseServerUrl(text: string): ServerUrl {
     return { text, scheme, host: rest, port: 0 };
   }
   if (/[/?#]/.test(rest)) throw new Error(`URL must not contain a path: ${text}`);
-  const parts = /^(?:\[([0-9a-fA-F:.%a-z]*)\]|([^:[\]@]*)):(\d{1,5})$/.exec(rest);
-  const port = Number(parts?.[3]);
-  if (parts === null || port > 65535) {
-    throw new Error(`URL address does not have the form "host:port": ${text}`);
-  }
+  const parts = /^(?:\[([0-9a-fA-F:.%a-z]*)\]|([^:[\]@]*)):(\d+)$/.exec(rest);
+  if (parts === null) throw new Error(`URL address does not have the form "host:port": ${text}`);
+  const port = Number(parts[3]);
+  if (port > MAX_PORT) throw new Error(`URL port must be from 0 to ${MAX_PORT}: ${text}`);
   return { text, scheme, host: parts[1] ?? parts[2] ?? '', port };
 }
 

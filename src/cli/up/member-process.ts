@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { findRefusal } from '../../base/flags/startup-error.js';
+import type { Refusal } from '../../base/flags/startup-error.js';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 
 export interface MemberProcessOptions {
@@ -18,6 +20,8 @@ export interface UnexpectedExit {
   readonly how: string;
   /** Last lines of the log. */
   readonly lastLines: readonly string[];
+  /** The refusal to start that the log ends with, if it does. */
+  readonly refusal: Refusal | undefined;
   readonly restartInMs: number;
 }
 
@@ -98,7 +102,8 @@ export class MemberProcess {
     const restartInMs = this.backoffMs;
     this.backoffMs = Math.min(2 * this.backoffMs, BACKOFF_MAX_MS);
     this.restart = setTimeout(() => this.start(), restartInMs);
-    this.options.onExit({ how, lastLines: tail(this.options.logFile), restartInMs });
+    const lastLines = tail(this.options.logFile);
+    this.options.onExit({ how, lastLines, refusal: findRefusal(lastLines), restartInMs });
   }
 }
 

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { idText } from '../../server/config/ids.js';
 import { StartupError } from '../../base/flags/startup-error.js';
 import { mainstayVersion } from '../../base/flags/version.js';
+import { exitCodeOf } from '../outcome.js';
 import { MemberProcess } from './member-process.js';
 import type { UnexpectedExit } from './member-process.js';
 import { StatusClient } from './member-status.js';
@@ -22,18 +23,20 @@ export interface UpOptions {
 }
 
 const READY_POLL_MS = 50;
-const WATCH_POLL_MS = 500;
+const WATCH_POLL_MS = 1000;
 const READY_TIMEOUT_MS = 60_000;
 
 /** Runs until SIGINT or SIGTERM. Returns the exit code. */
-export async function runUpCommand(options: UpOptions): Promise<number> {
-  const dir = openClusterDir(options.dir);
-  try {
-    const plan = await planCluster(dir.path, options.nodes, options.clientPort);
-    return await new LocalCluster(plan, dir, options).run();
-  } finally {
-    if (dir.isTemporary && !options.keep) rmSync(dir.path, { recursive: true, force: true });
-  }
+export function runUpCommand(options: UpOptions): Promise<number> {
+  return exitCodeOf(async () => {
+    const dir = openClusterDir(options.dir);
+    try {
+      const plan = await planCluster(dir.path, options.nodes, options.clientPort);
+      return await new LocalCluster(plan, dir, options).run();
+    } finally {
+      if (dir.isTemporary && !options.keep) rmSync(dir.path, { recursive: true, force: true });
+    }
+  });
 }
 
 /** A member with everything `up` knows about it. */
@@ -47,8 +50,8 @@ interface Row {
   leaderId: bigint;
   /** Undefined until it served for the first time. */
   readyMs: number | undefined;
-  /** It died or stopped answering, and has not followed a leader since. */
-  isAway: boolean;
+  /** It died, and has not followed a leader since. */
+  hasDied: boolean;
 }
 
 class LocalCluster {
@@ -112,7 +115,7 @@ class LocalCluster {
       memberId: 0n,
       leaderId: 0n,
       readyMs: undefined,
-      isAway: false,
+      hasDied: false,
     };
     return row;
   }
@@ -138,13 +141,12 @@ class LocalCluster {
     const status = await row.client.status();
     // The answer of a process that has died meanwhile says nothing about the one that follows.
     if (row.process.pid !== pid) return;
-    if (status === undefined && row.readyMs !== undefined) row.isAway = true;
     row.leaderId = status?.leader ?? 0n;
     row.memberId = status?.header?.memberId ?? row.memberId;
     if (row.leaderId === 0n) return;
     if (row.readyMs === undefined) row.readyMs = performance.now() - this.startedMs;
-    else if (row.isAway) say(`${row.member.name} is back (pid ${pid ?? '?'})`);
-    row.isAway = false;
+    else if (row.hasDied) say(`${row.member.name} is back (pid ${pid ?? '?'})`);
+    row.hasDied = false;
   }
 
   private showCluster(): void {
@@ -158,13 +160,13 @@ class LocalCluster {
       `${Math.round(row.readyMs ?? 0)} ms`,
     ]);
     const endpoints = this.rows.map((row) => `${HOST}:${row.member.clientPort}`).join(',');
-    const etcdctl = `ETCDCTL_API=3 etcdctl --endpoints=${endpoints}`;
     const fate = this.dir.isTemporary && !this.keep ? 'removed' : 'kept';
     say(
       `\nmainstay ${mainstayVersion()}: ${count(this.rows.length, 'member')} ready\n\n` +
         renderTable(['NAME', 'CLIENTS', 'MEMBER ID', 'ROLE', 'PID', 'READY AFTER'], rows) +
         `\n  Logs: ${join(this.dir.path, '*.log')}\n\n` +
-        `Try:\n  ${etcdctl} put greeting hello\n  ${etcdctl} get greeting\n\n` +
+        `Try:\n  export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=${endpoints}\n` +
+        `  etcdctl put greeting hello\n  etcdctl get greeting\n\n` +
         `Ctrl-C stops the cluster; its data is then ${fate}${fate === 'kept' ? ` in ${this.dir.path}` : ''}.\n`,
     );
   }
@@ -188,15 +190,10 @@ class LocalCluster {
   }
 
   private memberExited(row: Row, exit: UnexpectedExit): void {
-    row.isAway = true;
+    row.hasDied = true;
     row.leaderId = 0n;
     if (row.readyMs === undefined) {
-      this.fail(
-        new StartupError(
-          `${row.member.name} ended before it served (${exit.how}); its last words:\n${exit.lastLines.map((line) => `    ${line}\n`).join('')}`,
-          `see ${row.logFile}${this.dir.isTemporary && !this.keep ? ' (add --keep to have it kept)' : ''}`,
-        ),
-      );
+      this.fail(startFailure(row, exit, this.dir.isTemporary && !this.keep));
       return;
     }
     say(`${row.member.name} died (${exit.how}); starting it again in ${exit.restartInMs} ms`);
@@ -239,6 +236,24 @@ class LocalCluster {
       };
     });
   }
+}
+
+/** Why a member ended before it served: its own refusal if it gave one, else the end of its log. */
+function startFailure(row: Row, exit: UnexpectedExit, isTemporary: boolean): StartupError {
+  const { name } = row.member;
+  const where = `see ${row.logFile}${isTemporary ? ' (add --keep to have it kept)' : ''}`;
+  const refusal = exit.refusal;
+  if (refusal !== undefined) {
+    return new StartupError(
+      `${name} cannot start: ${refusal.message}`,
+      `${refusal.nextStep}; ${where}`,
+    );
+  }
+  const lines = exit.lastLines.map((line) => `    ${line}\n`).join('');
+  return new StartupError(
+    `${name} ended before it served (${exit.how}); its last words:\n${lines}`,
+    where,
+  );
 }
 
 /** The members' settings are all on their command lines; variables meant for another member would contradict them. */

@@ -1,8 +1,10 @@
-import type { FlagSpec, FlagType } from '../../base/flags/spec.js';
+import type { FlagType } from '../../base/flags/spec.js';
+import type { ServerFlag } from './groups.js';
 
 const NO_MEMBERSHIP = 'has no effect until members can be added and removed at run time';
 const NO_BBOLT = 'has no effect: it tunes a storage engine that mainstay does not use';
 const NO_TRACING = 'has no effect: distributed tracing is not part of this release';
+const TLS_TUNING = 'has no effect without TLS, which this release does not have yet';
 const NO_CHECKS = 'has no effect: comparing data between members is not part of this release';
 
 /** Boolean flags of etcd before 3.6 that became feature gates. */
@@ -32,8 +34,22 @@ const LEGACY_NAMES = [
   'vv',
 ] as const;
 
+/** Keys of config files of etcd 3.4 and 3.5 whose flags 3.6 has dropped. */
+export const FORMER_FILE_KEYS = [
+  'proxy',
+  'proxy-failure-wait',
+  'proxy-refresh-interval',
+  'proxy-dial-timeout',
+  'proxy-write-timeout',
+  'proxy-read-timeout',
+  'enable-v2',
+  'experimental-enable-v2v3',
+  'debug',
+  'log-package-levels',
+] as const;
+
 /** Flags that tune what mainstay does not have, and older spellings of feature gates: accepted, with a warning. */
-export const IGNORED_FLAGS: readonly FlagSpec[] = [
+export const IGNORED_FLAGS: readonly ServerFlag[] = [
   {
     name: 'strict-reconfig-check',
     type: 'bool',
@@ -163,20 +179,26 @@ export const IGNORED_FLAGS: readonly FlagSpec[] = [
     'Time between two looks at a downgrade.',
     ['experimental-downgrade-check-time'],
   ),
-  ignored(
-    'v2-deprecation',
-    'string',
-    'write-only',
-    'has no effect: there is no version 2 store',
-    'Stage of the removal of the version 2 store.',
-  ),
-  ignored(
-    'discovery-fallback',
-    'string',
-    'exit',
-    'has no effect without discovery',
-    'What follows when discovery fails.',
-  ),
+  {
+    name: 'v2-deprecation',
+    type: 'list',
+    choices: ['write-only', 'write-only-skip-check', 'write-only-drop-data', 'gone'],
+    default: 'write-only',
+    group: 'Accepted for compatibility',
+    effect: 'ignored',
+    note: 'has no effect: there is no version 2 store',
+    doc: 'Stage of the removal of the version 2 store.',
+  },
+  {
+    name: 'discovery-fallback',
+    type: 'choice',
+    choices: ['exit', 'proxy'],
+    default: 'exit',
+    group: 'Accepted for compatibility',
+    effect: 'ignored',
+    note: 'has no effect without discovery',
+    doc: 'What follows when discovery fails.',
+  },
   ignored(
     'discovery-dial-timeout',
     'duration',
@@ -282,6 +304,44 @@ export const IGNORED_FLAGS: readonly FlagSpec[] = [
     'Share of requests to trace.',
     ['experimental-distributed-tracing-sampling-rate'],
   ),
+  {
+    name: 'self-signed-cert-validity',
+    type: 'uint',
+    default: '1',
+    group: 'Security',
+    effect: 'ignored',
+    note: TLS_TUNING,
+    doc: 'Years that certificates made here are valid.',
+  },
+  {
+    name: 'cipher-suites',
+    type: 'list',
+    default: '',
+    group: 'Security',
+    effect: 'ignored',
+    note: TLS_TUNING,
+    doc: 'Allowed TLS cipher suites.',
+  },
+  {
+    name: 'tls-min-version',
+    type: 'choice',
+    choices: ['TLS1.2', 'TLS1.3'],
+    default: 'TLS1.2',
+    group: 'Security',
+    effect: 'ignored',
+    note: TLS_TUNING,
+    doc: 'Oldest TLS version to accept.',
+  },
+  {
+    name: 'tls-max-version',
+    type: 'choice',
+    choices: ['', 'TLS1.2', 'TLS1.3'],
+    default: '',
+    group: 'Security',
+    effect: 'ignored',
+    note: TLS_TUNING,
+    doc: 'Newest TLS version to accept.',
+  },
   ...Object.entries(GATE_FLAGS).map(([name, gate]) => gateFlag(name, gate)),
   ...LEGACY_NAMES.map((name) => legacy(name)),
 ];
@@ -294,7 +354,7 @@ function ignored(
   doc: string,
   aliases: readonly string[] = [],
   fileKey: string | null = name,
-): FlagSpec {
+): ServerFlag {
   return {
     name,
     type,
@@ -308,7 +368,7 @@ function ignored(
   };
 }
 
-function gateFlag(name: string, gate: string): FlagSpec {
+function gateFlag(name: string, gate: string): ServerFlag {
   return {
     name,
     type: 'bool',
@@ -320,7 +380,7 @@ function gateFlag(name: string, gate: string): FlagSpec {
   };
 }
 
-function legacy(name: string): FlagSpec {
+function legacy(name: string): ServerFlag {
   return {
     name,
     type: 'legacy',

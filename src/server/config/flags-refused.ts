@@ -1,4 +1,4 @@
-import type { FlagSpec } from '../../base/flags/spec.js';
+import type { ServerFlag } from './groups.js';
 
 const NO_TLS = 'needs TLS, which this release does not have yet';
 const NO_AUTH = 'needs user authentication, which this release does not have yet';
@@ -6,7 +6,7 @@ const NO_DISCOVERY =
   'needs cluster discovery, which this release does not have yet: list the members with --initial-cluster';
 
 /** Flags whose purpose this release cannot serve: a member that ignored them would be a different, often less safe, one. */
-export const REFUSED_FLAGS: readonly FlagSpec[] = [
+export const REFUSED_FLAGS: readonly ServerFlag[] = [
   {
     name: 'listen-client-http-urls',
     type: 'urls',
@@ -134,44 +134,6 @@ export const REFUSED_FLAGS: readonly FlagSpec[] = [
     doc: 'Do not match a peer certificate with its address.',
   },
   {
-    name: 'self-signed-cert-validity',
-    type: 'uint',
-    default: '1',
-    group: 'Security',
-    effect: 'refused',
-    note: NO_TLS,
-    doc: 'Years that certificates made here are valid.',
-  },
-  {
-    name: 'cipher-suites',
-    type: 'list',
-    default: '',
-    group: 'Security',
-    effect: 'refused',
-    note: NO_TLS,
-    doc: 'Allowed TLS cipher suites.',
-  },
-  {
-    name: 'tls-min-version',
-    type: 'choice',
-    choices: ['TLS1.2', 'TLS1.3'],
-    default: 'TLS1.2',
-    group: 'Security',
-    effect: 'refused',
-    note: NO_TLS,
-    doc: 'Oldest TLS version to accept.',
-  },
-  {
-    name: 'tls-max-version',
-    type: 'choice',
-    choices: ['', 'TLS1.2', 'TLS1.3'],
-    default: '',
-    group: 'Security',
-    effect: 'refused',
-    note: NO_TLS,
-    doc: 'Newest TLS version to accept.',
-  },
-  {
     name: 'auth-token',
     type: 'string',
     default: 'simple',
@@ -225,7 +187,7 @@ export const REFUSED_FLAGS: readonly FlagSpec[] = [
 ];
 
 /** A TLS flag whose value is a file name. */
-function tls(name: string, fileKey: string | null, doc: string): FlagSpec {
+function tls(name: string, fileKey: string | null, doc: string): ServerFlag {
   return {
     name,
     type: 'string',
@@ -239,7 +201,7 @@ function tls(name: string, fileKey: string | null, doc: string): FlagSpec {
 }
 
 /** A discovery flag; `fileKey` is relative to the file's discovery-config section. */
-function discovery(name: string, doc: string, fileKey?: string): FlagSpec {
+function discovery(name: string, doc: string, fileKey?: string): ServerFlag {
   return {
     name,
     type: 'string',

@@ -1,4 +1,4 @@
-import type { FlagSpec } from '../../base/flags/spec.js';
+import type { ServerFlag } from './groups.js';
 
 /** Which transport serves gRPC unless `--rpc-transport` says otherwise. */
 const DEFAULT_TRANSPORT = 'http2';
@@ -91,7 +91,8 @@ export const SERVED_FLAGS = [
     default: '5000',
     group: 'Member',
     effect: 'served',
-    aliases: ['experimental-snapshot-catchup-entries'],
+    // The second one is how a config file spells it (json tag in embed/config.go).
+    aliases: ['experimental-snapshot-catchup-entries', 'experimental-snapshot-catch-up-entries'],
     doc: 'Log entries kept for members that are behind when the log is shortened.',
   },
   {
@@ -354,4 +355,4 @@ export const SERVED_FLAGS = [
     effect: 'served',
     doc: 'Indexes of log entries to pass over; give the same to every member of the cluster.',
   },
-] as const satisfies readonly FlagSpec[];
+] as const satisfies readonly ServerFlag[];

@@ -1,11 +1,12 @@
-import type { FlagSpec } from '../../base/flags/spec.js';
-import { IGNORED_FLAGS } from './flags-ignored.js';
+import { FlagTable } from '../../base/flags/table.js';
+import { DEPRECATIONS } from './deprecations.js';
+import { FORMER_FILE_KEYS, IGNORED_FLAGS } from './flags-ignored.js';
 import { REFUSED_FLAGS } from './flags-refused.js';
 import { SERVED_FLAGS } from './flags-served.js';
+import { FLAG_GROUPS } from './groups.js';
 
 /**
- * The one table of server flags. It drives the command line, the ETCD_* variables, the config file, `--help`
- * and the reference table in the documentation; a flag exists nowhere else.
+ * The table of server flags.
  *
  * Names, defaults and meanings are etcd's, so that its users' scripts and manifests work unchanged. A flag
  * this release cannot honour is either `ignored` (leaving it out changes no promise; a warning says so) or
@@ -13,32 +14,13 @@ import { SERVED_FLAGS } from './flags-served.js';
  *
  * Order: that of `--help` within a group.
  */
-export const FLAGS: readonly FlagSpec[] = [...SERVED_FLAGS, ...REFUSED_FLAGS, ...IGNORED_FLAGS];
-
-/** What a flag name on a command line, in a variable or in a file stands for. */
-export interface FlagMatch {
-  readonly spec: FlagSpec;
-  /** True when the name is an older one. */
-  readonly isAlias: boolean;
-}
-
-const byName = new Map<string, FlagMatch>();
-for (const spec of FLAGS) {
-  byName.set(spec.name, { spec, isAlias: false });
-  for (const alias of spec.aliases ?? []) byName.set(alias, { spec, isAlias: true });
-}
-
-/** Finds a flag by its name or an older name. */
-export function findFlag(name: string): FlagMatch | undefined {
-  return byName.get(name);
-}
-
-/** Every accepted name, older ones included. */
-export function flagNames(): IterableIterator<string> {
-  return byName.keys();
-}
-
-/** The variable that sets the flag `name`. */
-export function envName(name: string): string {
-  return `ETCD_${name.toUpperCase().replaceAll('-', '_')}`;
-}
+export const SERVER_FLAGS = new FlagTable({
+  command: 'mainstay server',
+  summary: 'Starts one member of a store that speaks the etcd v3 API.',
+  envPrefix: 'ETCD_',
+  groups: FLAG_GROUPS,
+  served: SERVED_FLAGS,
+  others: [...REFUSED_FLAGS, ...IGNORED_FLAGS],
+  deprecations: DEPRECATIONS,
+  formerKeys: FORMER_FILE_KEYS,
+});

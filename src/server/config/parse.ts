@@ -3,15 +3,19 @@
  * The result is either a checked ServerConfig or what the process prints before it exits; nothing here prints
  * or exits by itself.
  */
-import { UsageError, parseCommandLine, parseEnv, usageText } from './command-line.js';
-import { readConfigFile } from './config-file.js';
-import { helpText } from './help.js';
+import { parseCommandLine } from '../../base/flags/command-line.js';
+import { parseEnv } from '../../base/flags/env.js';
+import type { Variables } from '../../base/flags/env.js';
+import { readConfigFile } from '../../base/flags/file.js';
+import { helpText, usageText } from '../../base/flags/help.js';
+import { assembleSettings } from '../../base/flags/settings.js';
+import type { Assignment } from '../../base/flags/settings.js';
+import { StartupError, formatStartupError } from '../../base/flags/startup-error.js';
+import { UsageError } from '../../base/flags/usage-error.js';
+import { versionText } from '../../base/flags/version.js';
+import { SERVER_FLAGS } from './flags.js';
 import { buildServerConfig } from './server-config.js';
 import type { ServerConfig } from './server-config.js';
-import { assembleSettings } from './settings.js';
-import type { Assignment } from './settings.js';
-import { StartupError, formatStartupError } from '../../base/flags/startup-error.js';
-import { versionText } from '../../base/flags/version.js';
 
 export type ParsedServerConfig =
   | {
@@ -32,25 +36,20 @@ export type ParsedServerConfig =
  *
  * `argv` holds what follows the command's name. Reads the config file if one is named.
  */
-export function parseServerConfig(
-  argv: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
-): ParsedServerConfig {
+export function parseServerConfig(argv: readonly string[], env: Variables): ParsedServerConfig {
   try {
     return parse(argv, env);
   } catch (error) {
-    if (error instanceof UsageError) return exit(2, '', `${error.message}\n${usageText()}`);
+    if (error instanceof UsageError)
+      return exit(2, '', `${error.message}\n${usageText(SERVER_FLAGS)}`);
     if (error instanceof StartupError) return exit(1, '', formatStartupError(error));
     throw error;
   }
 }
 
-function parse(
-  argv: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
-): ParsedServerConfig {
-  const commandLine = parseCommandLine(argv);
-  if (commandLine.help) return exit(0, helpText(), '');
+function parse(argv: readonly string[], env: Variables): ParsedServerConfig {
+  const commandLine = parseCommandLine(SERVER_FLAGS, argv);
+  if (commandLine.help) return exit(0, helpText(SERVER_FLAGS), '');
   const [leftover] = commandLine.rest;
   if (leftover !== undefined) {
     throw new StartupError(
@@ -63,27 +62,24 @@ function parse(
   let assignments: readonly Assignment[];
   const file = configFileOf(commandLine.assignments, env);
   if (file === undefined) {
-    const fromEnv = parseEnv(env, commandLine.assignments);
+    const fromEnv = parseEnv(SERVER_FLAGS, env, commandLine.assignments);
     warnings.push(...fromEnv.warnings);
     assignments = [...fromEnv.assignments, ...commandLine.assignments];
   } else {
-    const fromFile = readConfigFile(file);
+    const fromFile = readConfigFile(SERVER_FLAGS, file);
     warnings.push(...fromFile.warnings);
     if (commandLine.assignments.some((assignment) => assignment.spec.name !== 'config-file')) {
       warnings.push(`all flags but --config-file are ignored: the settings come from ${file}`);
     }
     assignments = fromFile.assignments;
   }
-  const settings = assembleSettings(assignments);
+  const settings = assembleSettings(SERVER_FLAGS, assignments);
   const { config, warnings: configWarnings } = buildServerConfig(settings);
   warnings.push(...settings.warnings, ...configWarnings);
   return { kind: 'run', config, warnings };
 }
 
-function configFileOf(
-  assignments: readonly Assignment[],
-  env: Readonly<Record<string, string | undefined>>,
-): string | undefined {
+function configFileOf(assignments: readonly Assignment[], env: Variables): string | undefined {
   let path = env['ETCD_CONFIG_FILE'] ?? '';
   for (const { spec, value } of assignments) {
     if (spec.name === 'config-file' && typeof value === 'string') path = value;

@@ -1,8 +1,9 @@
 import { parseAutoCompaction } from './compaction-retention.js';
 import type { AutoCompaction } from './compaction-retention.js';
-import { FEATURE_GATES, GATE_NAMES, parseFeatureGates } from './feature-gates.js';
+import { FEATURE_GATES, GATE_NAMES, isGateName, parseFeatureGates } from './feature-gates.js';
 import type { FeatureGates, GateName } from './feature-gates.js';
-import type { ServedValues, Settings } from './settings.js';
+import type { SERVED_FLAGS } from './flags-served.js';
+import type { Settings, ValuesOf } from '../../base/flags/settings.js';
 import { StartupError } from '../../base/flags/startup-error.js';
 import { isBindable, normalUrl, parseServerUrl } from '../../base/flags/url.js';
 import type { ServerUrl } from '../../base/flags/url.js';
@@ -65,6 +66,9 @@ export interface LogConfig {
   readonly outputs: readonly string[];
 }
 
+/** One value for every served flag, typed by its row in the table. */
+type ServedValues = ValuesOf<typeof SERVED_FLAGS>;
+
 const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 const SUGGESTED_QUOTA_BYTES = 8 * 1024 ** 3;
 const SUGGESTED_REQUEST_BYTES = 10 * 1024 ** 2;
@@ -76,7 +80,7 @@ const TICKS_PER_ELECTION_MIN = 5;
  *
  * Throws: StartupError for the first thing that is wrong.
  */
-export function buildServerConfig(settings: Settings): {
+export function buildServerConfig(settings: Settings<ServedValues>): {
   config: ServerConfig;
   warnings: readonly string[];
 } {
@@ -125,7 +129,7 @@ export function buildServerConfig(settings: Settings): {
     unsafeNoFsync: v['unsafe-no-fsync'],
     unsafeSkipEntries: v['unsafe-skip-entries'].map(entryIndex),
   };
-  if (config.name === 'default') {
+  if (config.name === 'default' && !settings.explicit.has('name')) {
     warnings.push('--name is not set: every member of a cluster needs a name of its own');
   }
   if (config.maxRequestBytes > SUGGESTED_REQUEST_BYTES) {
@@ -290,7 +294,7 @@ function parseInitialCluster(text: string): InitialCluster['members'] {
   return [...byName].map(([name, urls]) => ({ name, peerUrls: urls.sort() }));
 }
 
-function featureGates(settings: Settings, warnings: string[]): FeatureGates {
+function featureGates(settings: Settings<ServedValues>, warnings: string[]): FeatureGates {
   const text = settings.values['feature-gates'];
   const given = orRefuse(
     () => parseFeatureGates(text),
@@ -299,9 +303,17 @@ function featureGates(settings: Settings, warnings: string[]): FeatureGates {
   const gates = Object.fromEntries(
     GATE_NAMES.map((name) => [
       name,
-      given.get(name) ?? settings.gates.get(name) ?? FEATURE_GATES[name].default,
+      given.get(name) ?? settings.gates.get(name)?.value ?? FEATURE_GATES[name].default,
     ]),
   ) as Record<GateName, boolean>;
+  for (const [name, { flag, value }] of settings.gates) {
+    if (!text.includes(name) || !isGateName(name)) continue;
+    const gate = `--feature-gates=${name}=${String(gates[name])}`;
+    throw new StartupError(
+      `cannot specify both flags: --${flag}=${String(value)} and ${gate} at the same time, please just use ${gate}`,
+      `leave out --${flag}`,
+    );
+  }
   for (const name of GATE_NAMES) {
     if (gates[name] !== FEATURE_GATES[name].default && !FEATURE_GATES[name].isEffective) {
       warnings.push(`feature gate ${name} has no effect in this release`);
@@ -311,6 +323,11 @@ function featureGates(settings: Settings, warnings: string[]): FeatureGates {
     throw new StartupError(
       'enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint',
       'add LeaseCheckpoint=true to --feature-gates',
+    );
+  }
+  if (gates.LeaseCheckpoint && !gates.LeaseCheckpointPersist) {
+    warnings.push(
+      'Detected that checkpointing is enabled without persistence. Consider enabling feature gate LeaseCheckpointPersist',
     );
   }
   return gates;

@@ -2,8 +2,6 @@ import { createServer, type Server as HttpServer } from 'node:http';
 import type { Env } from '../../base/env/env.js';
 import type { ServerUrl } from '../../base/flags/url.js';
 import type { Logger } from '../../base/observe/logger.js';
-import { GrpcJsTransport } from '../../rpc/grpc-js-server.js';
-import { Http2Transport } from '../../rpc/http2/http2-transport.js';
 import { serveMux, type MuxListener } from '../../rpc/port-mux.js';
 import type { RpcTransport } from '../../rpc/service.js';
 import type { ServerConfig } from '../config/server-config.js';
@@ -18,6 +16,7 @@ import { observedTable } from '../metrics/observed-calls.js';
 import { SlowCallLog } from '../metrics/slow-calls.js';
 import { serviceTable } from '../services/table.js';
 import type { BoundPorts } from './bound-ports.js';
+import type { CreateTransport } from './transport-choice.js';
 
 /** What a request may exceed max-request-bytes by before the transport itself refuses it. */
 const GRPC_OVERHEAD_BYTES = 512 * 1024;
@@ -39,6 +38,7 @@ export class ClientPorts {
     member: Member,
     cluster: ClusterFacts,
     monitoring: MonitoringParts,
+    createTransport: CreateTransport,
   ) {
     this.env = env;
     this.log = monitoring.log;
@@ -64,9 +64,12 @@ export class ClientPorts {
       clients: monitoring.metrics.clientRequests,
       slow: new SlowCallLog(env.clock, monitoring.log, config.warningUnaryRequestMs),
     });
-    const setup = { table: observed, limits, env, observer: monitoring.metrics };
-    this.transport =
-      config.rpcTransport === 'http2' ? new Http2Transport(setup) : new GrpcJsTransport(setup);
+    this.transport = createTransport({
+      table: observed,
+      limits,
+      env,
+      observer: monitoring.metrics,
+    });
   }
 
   /** Serves what has been waiting on the ports and all that comes. */

@@ -88,8 +88,18 @@ describe('the server command line', () => {
     ]);
     expect(config.watchProgressIntervalMs).equal(5000);
     expect(config.featureGates.LeaseCheckpoint).equal(true);
-    expect(warnings).contain('--watch-progress-notify-interval');
+    // Word for word as etcd 3.6.16 logs it.
+    expect(warnings).contain(
+      "--experimental-watch-progress-notify-interval is deprecated in v3.6 and will be decommissioned in v3.7. Use '--watch-progress-notify-interval' instead.",
+    );
     expect(warnings).contain('--feature-gates=LeaseCheckpoint=true');
+    expect(warnings).contain('Consider enabling feature gate LeaseCheckpointPersist');
+  });
+
+  it('does not call a name that was given the missing one', () => {
+    expect(run(['--name=default']).warnings).equal('');
+    expect(run([], { ETCD_NAME: 'default' }).warnings).equal('');
+    expect(run([]).warnings).contain('--name is not set');
   });
 
   it('accepts flags without an effect here, and says so', () => {
@@ -123,6 +133,12 @@ describe('refusals of the server command line', () => {
     [['--pre-vote=maybe'], 'invalid boolean value "maybe" for -pre-vote: parse error'],
     [['--heartbeat-interval', 'x'], 'invalid value "x" for flag -heartbeat-interval: parse error'],
     [['--grpc-keepalive-min-time=5'], 'invalid value "5" for flag -grpc-keepalive-min-time'],
+    [['--v2-deprecation=not-yet'], 'invalid value "not-yet" for flag -v2-deprecation: invalid'],
+    [['--v2-deprecation='], 'invalid value "" for flag -v2-deprecation'],
+    [['--discovery-fallback=wait'], 'invalid value "wait" for flag -discovery-fallback'],
+    [['--nmae=x'], 'flag provided but not defined: -nmae; did you mean "--name"?'],
+    [['-initial-cluster-tokens=x'], 'did you mean "--initial-cluster-token"?'],
+    [['--listen-client-urls=http://127.0.0.1:99999'], 'URL port must be from 0 to 65535: http'],
     [['--initial-cluster-state=foo'], 'invalid value "foo" for flag -initial-cluster-state'],
     [['--listen-client-urls=x'], 'invalid value "x" for flag -listen-client-urls'],
     [['--max-concurrent-streams=4294967296'], 'for flag -max-concurrent-streams: parse error'],
@@ -157,6 +173,18 @@ describe('refusals of the server command line', () => {
     ],
     [['--initial-cluster=a'], '--initial-cluster has no name'],
     [['--initial-cluster=a=http://h:1,b=http://h:1'], 'gives http://h:1 to a and to b'],
+    [
+      ['--experimental-compaction-batch-limit=5', '--compaction-batch-limit=5'],
+      'cannot set --experimental-compaction-batch-limit and --compaction-batch-limit at the same time, please use --compaction-batch-limit only',
+    ],
+    [
+      ['--compaction-batch-limit=5', '--experimental-compaction-batch-limit=7'],
+      'cannot set --experimental-compaction-batch-limit and --compaction-batch-limit at the same time, please use --compaction-batch-limit only',
+    ],
+    [
+      ['--experimental-enable-lease-checkpoint', '--feature-gates=LeaseCheckpoint=true'],
+      'cannot specify both flags: --experimental-enable-lease-checkpoint=true and --feature-gates=LeaseCheckpoint=true at the same time, please just use --feature-gates=LeaseCheckpoint=true',
+    ],
     [['--cert-file=x'], '--cert-file needs TLS'],
     [['--client-cert-auth'], '--client-cert-auth needs TLS'],
     [['--listen-peer-urls=https://127.0.0.1:1'], 'needs TLS'],
@@ -173,6 +201,19 @@ describe('refusals of the server command line', () => {
       expect(stderr).match(/\n {2}next step: ./);
     });
   }
+
+  it('refuses two spellings that come from variables', () => {
+    const { code, stderr } = refusal([], {
+      ETCD_MEMORY_MLOCK: 'true',
+      ETCD_EXPERIMENTAL_MEMORY_MLOCK: 'true',
+    });
+    expect(code).equal(1);
+    expect(stderr).contain('cannot set --experimental-memory-mlock and --memory-mlock');
+  });
+
+  it('makes no suggestion for a word that resembles no flag', () => {
+    expect(refusal(['--frobnicate']).stderr).match(/^flag provided but not defined: -frobnicate\n/);
+  });
 
   it('accepts the default of a flag it would refuse', () => {
     run(['--cert-file=', '--auth-token=simple', '--client-cert-auth=false', '--bcrypt-cost=10']);
@@ -212,6 +253,51 @@ describe('ETCD_* variables', () => {
     expect(stderr).contain('invalid value "x" for ETCD_HEARTBEAT_INTERVAL: parse error');
   });
 });
+
+/** The keys of the sample that etcd's repository has (etcd.conf.yml.sample), with values of the same kind. */
+const SHIPPED_KEYS = `
+name: default
+data-dir:
+wal-dir:
+snapshot-count: 10000
+heartbeat-interval: 100
+election-timeout: 1000
+quota-backend-bytes: 0
+listen-peer-urls: http://localhost:2380
+listen-client-urls: http://localhost:2379
+max-snapshots: 5
+max-wals: 5
+cors:
+initial-advertise-peer-urls: http://localhost:2380
+advertise-client-urls: http://localhost:2379
+discovery:
+discovery-fallback: proxy
+discovery-proxy:
+discovery-srv:
+initial-cluster:
+initial-cluster-token: etcd-cluster
+initial-cluster-state: new
+strict-reconfig-check: false
+enable-pprof: true
+proxy: "off"
+proxy-failure-wait: 5000
+proxy-refresh-interval: 30000
+proxy-dial-timeout: 1000
+proxy-write-timeout: 5000
+proxy-read-timeout: 0
+client-transport-security: { cert-file: , key-file: , client-cert-auth: false, trusted-ca-file: , auto-tls: false }
+peer-transport-security: { cert-file: , key-file: , client-cert-auth: false, trusted-ca-file: , auto-tls: false }
+self-signed-cert-validity: 1
+log-level: debug
+logger: zap
+log-outputs: [stderr]
+force-new-cluster: false
+auto-compaction-mode: periodic
+auto-compaction-retention: "1"
+cipher-suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384]
+tls-min-version: TLS1.2
+tls-max-version: TLS1.3
+`;
 
 describe('a config file', () => {
   let dir: string;
@@ -267,12 +353,31 @@ describe('a config file', () => {
     expect(run([`--config-file=${file('')}`]).config.name).equal('default');
   });
 
-  it('warns about keys that mean nothing', () => {
-    expect(run([`--config-file=${file('nmae: x')}`]).warnings).contain('key "nmae"');
+  it('may have every key of a file that ships with etcd, the empty ones included', () => {
+    const path = file(SHIPPED_KEYS);
+    const { config, warnings } = run([`--config-file=${path}`]);
+    expect(config).deep.include({
+      name: 'default',
+      dataDir: 'default.etcd',
+      autoCompaction: { mode: 'periodic', retentionMs: 3_600_000 },
+      log: { level: 'debug', format: 'auto', outputs: ['stderr'] },
+    });
+    expect(warnings).contain('key "proxy"');
+    expect(warnings).contain('key "cipher-suites" of');
+    expect(warnings).not.contain('--name is not set');
+    run([`--config-file=${file('cipher-suites:\ntls-min-version:\ntls-max-version:')}`]);
+    run([`--config-file=${file('client-transport-security:\npeer-transport-security:')}`]);
   });
 
   for (const [text, message] of [
     ['grpc-keepalive-min-time: 5s', 'whole number of nanoseconds'],
+    ['nmae: x', 'key "nmae" of'],
+    ['nmae: x', 'is unknown; did you mean "name"?'],
+    ['nmae:', 'is unknown; did you mean "name"?'],
+    ['client-transport-security:\n  certfile: x', 'mean "client-transport-security.cert-file"?'],
+    ['client-transport-security: x', 'must hold further keys'],
+    ['v2-deprecation: not-yet', 'invalid value "not-yet"'],
+    ['memory-mlock: true\nexperimental-memory-mlock: true', 'at the same time'],
     ['pre-vote: "yes"', 'must be true or false'],
     ['election-timeout: abc', 'must be a whole number'],
     ['name: [a]', 'must be text'],

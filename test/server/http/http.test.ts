@@ -32,6 +32,8 @@ class LogLines {
     [
       {
         write: (line) => void this.messages.push(JSON.parse(line) as Record<string, unknown>),
+        writeSync: () => undefined,
+        reopen: () => undefined,
         flushSync: () => undefined,
       },
     ],

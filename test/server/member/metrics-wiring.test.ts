@@ -31,6 +31,8 @@ class Observed {
       write: (line: string): void => {
         this.messages.push(JSON.parse(line) as Record<string, unknown>);
       },
+      writeSync: () => undefined,
+      reopen: () => undefined,
       flushSync: () => undefined,
     };
     this.bench = new MemberBench(this.machine, voters, {

@@ -1,26 +1,33 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import {
-  consoleSink,
-  createLogger,
-  loggerTo,
-  silentLogger,
-} from '../../src/base/observe/logger.js';
-import type { LogSink } from '../../src/base/observe/logger.js';
-import { until } from '../support/until.js';
+import { consoleSink } from '../../../src/base/observe/log-sink.js';
+import type { LogSink } from '../../../src/base/observe/log-sink.js';
+import { createLogger, loggerTo, silentLogger } from '../../../src/base/observe/logger.js';
+import { until } from '../../support/until.js';
 
 class Lines implements LogSink {
   readonly lines: string[] = [];
   flushes = 0;
+  writesAtOnce = 0;
+  reopens = 0;
 
   write(line: string): void {
     this.lines.push(line);
   }
 
+  writeSync(line: string): void {
+    this.lines.push(line);
+    this.writesAtOnce++;
+  }
+
   flushSync(): void {
     this.flushes++;
+  }
+
+  reopen(): void {
+    this.reopens++;
   }
 
   entries(): Record<string, unknown>[] {
@@ -84,11 +91,11 @@ describe('the log', () => {
     expect(sink.entries()[0]).include({ level: 'warn', peer: '10', tries: 2, msg: 'lost' });
   });
 
-  it('flushes after the last message of a process', () => {
+  it('writes the last message of a process at once', () => {
     const sink = new Lines();
     loggerTo([sink], 'info').fatal('end');
     expect(sink.entries()[0]).include({ level: 'fatal', msg: 'end' });
-    expect(sink.flushes).greaterThan(0);
+    expect(sink.writesAtOnce).equal(1);
   });
 
   it('writes short lines for people', () => {
@@ -118,6 +125,45 @@ describe('the log', () => {
       'first',
       'second',
     ]);
+    rmSync(dir, { recursive: true });
+  });
+
+  it('names the place that logs, in JSON as zap does and not for people', () => {
+    const [json, people] = [new Lines(), new Lines()];
+    const log = loggerTo([json, consoleSink(people, false)], 'info');
+    log.info('here');
+    log.child({ a: 1 }).warn('and here');
+    for (const entry of json.entries()) {
+      expect(Object.keys(entry).slice(0, 4)).deep.equal(['level', 'ts', 'caller', 'msg']);
+      expect(entry['caller']).match(/^observe\/logger\.test\.ts:\d+$/);
+    }
+    expect(people.lines.join('')).not.contain('logger.test.ts');
+  });
+
+  it('changes its level while it is used, for children too', () => {
+    const sink = new Lines();
+    const log = loggerTo([sink], 'warn');
+    const child = log.child({ a: 1 });
+    child.info('lost');
+    log.setLevel('debug');
+    child.debug('kept');
+    expect(sink.entries().map((entry) => entry['msg'])).deep.equal(['kept']);
+    expect(child.level).equal('debug');
+  });
+
+  it('opens its files anew when it is told to', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'logger-test-'));
+    const path = join(dir, 'm.log');
+    const log = createLogger({ level: 'info', format: 'json', outputs: [path] });
+    log.error('before');
+    renameSync(path, `${path}.1`);
+    log.reopen();
+    log.error('after');
+    log.flush();
+    await until(() => readFileSync(path, 'utf8').includes('after'));
+    expect(readFileSync(`${path}.1`, 'utf8'))
+      .contain('before')
+      .not.contain('after');
     rmSync(dir, { recursive: true });
   });
 

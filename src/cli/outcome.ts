@@ -1,0 +1,16 @@
+import { formatStartupError } from '../base/flags/startup-error.js';
+
+/**
+ * Runs a command to its end and returns the exit code: its own, or 1 after a refusal or an unexpected error.
+ *
+ * Every command does this itself: the build gives each a bundle of its own, and a class of errors is not the same class
+ * in two bundles.
+ */
+export async function exitCodeOf(command: () => Promise<number>): Promise<number> {
+  try {
+    return await command();
+  } catch (error) {
+    process.stderr.write(formatStartupError(error));
+    return 1;
+  }
+}
