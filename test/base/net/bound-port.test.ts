@@ -25,14 +25,17 @@ describe('BoundPort', () => {
     return socket;
   }
 
-  it('keeps connections and what they say until somebody accepts', async () => {
+  it('keeps connections, unread, until somebody accepts', async () => {
     const port = await bind();
     const early = dial(port);
     early.write('early');
     await until(() => early.bytesWritten === 5 && !early.connecting);
+    const later = dial(port);
+    await until(() => !later.connecting);
     const heard: string[] = [];
     port.accept((socket) => {
       sockets.push(socket);
+      expect(socket.bytesRead, 'nothing is read before').equal(0);
       socket.on('data', (chunk: Buffer) => heard.push(chunk.toString()));
     });
     await until(() => heard.includes('early'));
