@@ -114,6 +114,15 @@ describe('OwnedDirectory', () => {
     owned.release();
   });
 
+  it('leaves marks of other namespaces, whose processes cannot be seen', () => {
+    const elsewhere = markName({ ...ownMark(), namespace: '1' });
+    const rebooted = markName({ ...ownMark(), namespace: '1', boot: 'abc' });
+    for (const name of [elsewhere, rebooted]) writeFileSync(join(root, name), '');
+    const owned = OwnedDirectory.take(root);
+    owned.release();
+    expect(readdirSync(root)).deep.equal([elsewhere]);
+  });
+
   it('that is abandoned is gone with the parents made for it, but for what others put there', () => {
     const owned = OwnedDirectory.take(join(root, 'a', 'b'));
     writeFileSync(join(root, 'a', 'b', 'file'), '');
