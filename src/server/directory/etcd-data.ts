@@ -28,9 +28,10 @@ export function isEtcdSegment(bytes: Uint8Array): boolean {
 }
 
 /**
- * Whether the directory is an etcd member's. Its files have the names that mainstay's have, so their content decides.
+ * Whether a directory without a segment of mainstay's is an etcd member's. Both give their files the same names, so the
+ * content decides.
  *
- * Requires: no segment of mainstay's in it. Throws: the operating system's error.
+ * Throws: the operating system's error.
  */
 export function isEtcdDirectory(disk: Disk, dirs: DataDir): boolean {
   const database = `${dirs.memberDir}/snap/db`;
