@@ -101,7 +101,12 @@ class Server implements RunningServer {
       this.directory.abandon();
       throw error;
     }
-    await this.serve(member, ports);
+    try {
+      await this.serve(member, ports);
+    } catch (error) {
+      if (this.parts !== undefined) await this.stop();
+      throw error;
+    }
   }
 
   /** From here on this member makes promises to its peers, so what it wrote stays. */
@@ -167,6 +172,7 @@ class Server implements RunningServer {
     await clients.close();
     await parts.page.close();
     await new Promise<void>((resolve) => member.stop(resolve));
+    parts.ports.close();
     this.directory.release();
     log.info('stopped', { name: config.name, 'member-id': member.memberId });
     log.flush();

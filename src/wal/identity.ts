@@ -1,6 +1,8 @@
 import type { Disk } from '../base/env/env.js';
 import { WalNewer } from './errors.js';
 import { decodeSegmentHeader, listSegments } from './format.js';
+import type { HeaderReading } from './format.js';
+import { HEADER_READ_BYTES } from './limits.js';
 import type { WalIdentity } from './types.js';
 
 /**
@@ -13,9 +15,16 @@ export function readIdentity(disk: Disk, dir: string): WalIdentity | undefined {
   if (!disk.existsSync(dir)) return undefined;
   for (const file of listSegments(disk.readdirSync(dir)).reverse()) {
     const path = `${dir}/${file.name}`;
-    const reading = decodeSegmentHeader(disk.readFileSync(path));
+    const reading = readHeader(disk, path);
     if (reading.kind === 'newer') throw new WalNewer(path, reading);
     if (reading.kind === 'ok') return reading.header.identity;
   }
   return undefined;
+}
+
+/** A header fits in a few sectors unless it lists hundreds of members, so the whole segment is rarely needed. */
+function readHeader(disk: Disk, path: string): HeaderReading {
+  const head = new Uint8Array(HEADER_READ_BYTES);
+  const reading = decodeSegmentHeader(head.subarray(0, disk.readIntoSync(path, head)));
+  return reading.kind === 'damaged' ? decodeSegmentHeader(disk.readFileSync(path)) : reading;
 }

@@ -12,6 +12,8 @@ export const GROUP_BYTES = 4 * 1024 * 1024;
 /** Segments that a release always leaves. */
 export const KEPT_SEGMENTS = 2;
 
+/** Read of a segment to learn whose it is. */
+export const HEADER_READ_BYTES = 4096;
 /** The encoder's buffer at first, and again after a large batch. */
 export const ENCODER_BYTES = 64 * 1024;
 /** A buffer grown beyond this by one large batch is given back after it. */

@@ -13,27 +13,16 @@
  *
  * Called by the member's raft loop; `format.ts` describes the bytes, `reader.ts` the judgement at open.
  */
-import { dirname } from 'node:path';
 import type { DiskFile, Done, Env } from '../base/env/env.js';
 import { invariant } from '../base/invariant.js';
 import type { HardState, SnapshotMeta } from '../raft/types.js';
 import { BatchEncoder, SEAL_BOUND, entriesBound, snapshotBound } from './encoder.js';
-import { WalDamaged } from './errors.js';
-import {
-  NO_HARD_STATE,
-  NO_SNAPSHOT,
-  alignSector,
-  listSegments,
-  segmentHeaderBytes,
-} from './format.js';
-import { openNewest } from './newest-segment.js';
-import { FIRST_SEGMENT_BYTES, GROUP_BYTES, MAX_ENTRY_BYTES } from './limits.js';
-import { scanLog } from './reader.js';
-import type { OpenSegment } from './segment.js';
-import type { KnownSegment } from './segment-chain.js';
+import { SECTOR_BYTES, alignSector, segmentHeaderBytes } from './format.js';
+import { GROUP_BYTES, MAX_ENTRY_BYTES } from './limits.js';
 import { SegmentChain } from './segment-chain.js';
-import { createSegmentSync, newHeader, removeSpare } from './segment.js';
-import { TermRuns } from './term-runs.js';
+import type { LogStart } from './start.js';
+import { createStart, holdsLog, openStart } from './start.js';
+import type { TermRuns } from './term-runs.js';
 import type { WalBatch, WalOptions, WalRecovery, WalWriter } from './types.js';
 
 interface QueuedBatch {
@@ -44,19 +33,6 @@ interface QueuedBatch {
   readonly restart: boolean;
   /** Last index of the log after the batch. */
   readonly lastIndex: number;
-}
-
-interface StartState {
-  readonly segment: OpenSegment;
-  readonly known: KnownSegment[];
-  readonly position: number;
-  readonly link: number;
-  readonly batch: number;
-  readonly lastIndex: number;
-  readonly hardState: HardState;
-  readonly snapshot: SnapshotMeta;
-  readonly snapshotSeq: number;
-  readonly terms: TermRuns;
 }
 
 export class Wal implements WalWriter {
@@ -95,7 +71,7 @@ export class Wal implements WalWriter {
 
   /** Whether the directory holds a log. */
   static exists(env: Env, dir: string): boolean {
-    return env.disk.existsSync(dir) && listSegments(env.disk.readdirSync(dir)).length > 0;
+    return holdsLog(env, dir);
   }
 
   /**
@@ -104,33 +80,7 @@ export class Wal implements WalWriter {
    * Throws: the operating system's error; InvariantViolation when the directory holds a log.
    */
   static create(env: Env, options: WalOptions): Wal {
-    const { disk } = env;
-    const { dir } = options;
-    invariant(!Wal.exists(env, dir), `there is a write-ahead log in ${dir} already`);
-    disk.mkdirSync(dir);
-    disk.syncDirSync(dirname(dir));
-    const header = newHeader(env, options.identity, {
-      seq: 1,
-      firstIndex: 1,
-      sizeBytes: alignSector(Math.min(options.segmentBytes, FIRST_SEGMENT_BYTES)),
-      link: 0,
-      batch: 0,
-      hardState: NO_HARD_STATE,
-      snapshot: NO_SNAPSHOT,
-    });
-    const segment = createSegmentSync(env, dir, header);
-    return new Wal(env, options, {
-      segment,
-      known: [{ seq: 1, firstIndex: 1, path: segment.path, sizeBytes: header.sizeBytes }],
-      position: segmentHeaderBytes(NO_SNAPSHOT),
-      link: 0,
-      batch: 0,
-      lastIndex: 0,
-      hardState: NO_HARD_STATE,
-      snapshot: NO_SNAPSHOT,
-      snapshotSeq: 0,
-      terms: new TermRuns(0),
-    });
+    return new Wal(env, options, createStart(env, options));
   }
 
   /**
@@ -140,38 +90,11 @@ export class Wal implements WalWriter {
    * Throws: WalDamaged, WalForeign, WalNewer, or the operating system's error; the log is unchanged then.
    */
   static open(env: Env, options: WalOptions): { wal: Wal; recovery: WalRecovery } {
-    const scan = scanLog(env.disk, options);
-    if (scan.damage !== null) throw new WalDamaged(scan.damage);
-    const newest = scan.segments[scan.segments.length - 1];
-    invariant(newest !== undefined, 'a scan without damage found a segment');
-    removeSpare(env, options.dir);
-    for (const file of scan.leftovers) env.disk.unlinkSync(`${options.dir}/${file.name}`);
-    const terms = new TermRuns(scan.lastIndex);
-    for (const entry of scan.entries) terms.append(entry.index, entry.term);
-    const { segment, known, position } = openNewest(env, options, scan, newest);
-    const wal = new Wal(env, options, {
-      segment,
-      known,
-      position,
-      link: scan.link,
-      batch: scan.batch,
-      lastIndex: scan.lastIndex,
-      hardState: scan.hardState,
-      snapshot: scan.snapshot,
-      snapshotSeq: scan.snapshotSeq,
-      terms,
-    });
-    const recovery: WalRecovery = {
-      identity: options.identity,
-      hardState: scan.hardState,
-      snapshot: scan.snapshot,
-      entries: scan.entries,
-      tornBytes: scan.torn?.bytes.length ?? 0,
-    };
-    return { wal, recovery };
+    const { start, recovery } = openStart(env, options);
+    return { wal: new Wal(env, options, start), recovery };
   }
 
-  private constructor(env: Env, options: WalOptions, start: StartState) {
+  private constructor(env: Env, options: WalOptions, start: LogStart) {
     this.env = env;
     this.options = options;
     this.chain = new SegmentChain({
@@ -307,6 +230,7 @@ export class Wal implements WalWriter {
   }
 
   private writeGroup(bound: number): void {
+    invariant(this.position % SECTOR_BYTES === 0, 'a batch begins on a sector boundary');
     const { encoder, group } = this;
     const segment = this.chain.current;
     let firstIndex = 0;

@@ -75,6 +75,17 @@ describe('a start', function () {
       expect(readdirSync(join(data, 'member'))).deep.equal([]);
     });
 
+    it('after the state of a new member was written leaves none of it', async () => {
+      const wal = join(servers.dir, 'wal');
+      // A directory where the log prepares its first segment.
+      mkdirSync(join(wal, 'spare.tmp'), { recursive: true });
+      const flags = flagsOf('a', await freePort(), await freePort(), `--data-dir=${data}`);
+      const text = await servers.refusal([...flags, `--wal-dir=${wal}`]);
+      expect(text).contain(`the data directory ${data} cannot be used`);
+      expect(existsSync(join(servers.dir, 'new'))).equal(false);
+      expect(readdirSync(wal)).deep.equal(['spare.tmp']);
+    });
+
     it('says the reason last, in two lines', async () => {
       const { port, server } = await occupy();
       const flags = flagsOf('a', port, await freePort(), `--data-dir=${data}`);

@@ -8,7 +8,7 @@
  */
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
-import { isRunning, lockHolder, markName, ownMark, parseMark } from './process-mark.js';
+import { isGone, isRunning, lockHolder, markName, ownMark, parseMark } from './process-mark.js';
 
 /** Another process uses the directory, or this one does already. */
 export class DirectoryInUse extends Error {
@@ -83,7 +83,7 @@ export class OwnedDirectory {
       const path = `${this.path}/${name}`;
       if (mark === undefined || path === this.mark) continue;
       if (isRunning(mark)) throw new DirectoryInUse(this.path, mark.pid);
-      fs.rmSync(path, { force: true });
+      if (isGone(mark)) fs.rmSync(path, { force: true });
     }
   }
 

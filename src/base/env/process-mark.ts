@@ -38,14 +38,21 @@ export function ownMark(): ProcessMark {
 }
 
 /**
- * Whether the process that left `mark` is running for certain. One of another boot, or of another machine, is not; one
- * in another namespace cannot be seen from here and counts as gone.
+ * Whether the process that left `mark` is running for certain. One of another boot, or of another machine, is not; of one
+ * in another namespace nothing can be told.
  */
 export function isRunning(mark: ProcessMark): boolean {
   const own = ownMark();
   if (mark.started === 0 || mark.boot !== own.boot || mark.namespace !== own.namespace)
     return false;
   return readStart(mark.pid) === mark.started;
+}
+
+/** Whether the process that left `mark` has ended for certain, so that the mark can go. */
+export function isGone(mark: ProcessMark): boolean {
+  const own = ownMark();
+  if (mark.boot !== own.boot) return true;
+  return mark.namespace === own.namespace && !isRunning(mark);
 }
 
 const MARK = /^lock-(\d+)-(\d+)-([0-9a-f]+)-(\d+)$/;

@@ -37,7 +37,7 @@ export class BoundPort {
 
   private constructor({ allowHalfOpen = false }: BoundPortOptions) {
     this.server = net.createServer(
-      // Unread until it is handed over: node:http reads the handle itself, past what a stream has buffered.
+      // What callers send early costs no memory here: it is read once there is somebody to take it.
       { noDelay: true, pauseOnConnect: true, allowHalfOpen },
       (socket) => this.arrive(socket),
     );

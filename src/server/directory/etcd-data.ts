@@ -11,6 +11,8 @@ const ETCD_RECORD_AT = 8;
 /** No such record is longer: type, and crc as a varint. */
 const ETCD_CRC_RECORD_MAX_BYTES = 16;
 
+const HEAD_BYTES = 64;
+
 /** Whether `bytes` begin as the database of an etcd member does. */
 export function isBoltDatabase(bytes: Uint8Array): boolean {
   if (bytes.length < BOLT_MAGIC_AT + 4) return false;
@@ -26,19 +28,22 @@ export function isEtcdSegment(bytes: Uint8Array): boolean {
 }
 
 /**
- * Whether the directory is an etcd member's. Its files have the names that mainstay's have, so their content decides.
+ * Whether a directory without a segment of mainstay's is an etcd member's. Both give their files the same names, so the
+ * content decides.
  *
- * Requires: no segment of mainstay's in it. Throws: the operating system's error.
+ * Throws: the operating system's error.
  */
 export function isEtcdDirectory(disk: Disk, dirs: DataDir): boolean {
   const database = `${dirs.memberDir}/snap/db`;
-  if (disk.existsSync(database) && isBoltDatabase(disk.readFileSync(database))) return true;
+  if (disk.existsSync(database) && isBoltDatabase(headOf(disk, database))) return true;
   if (!disk.existsSync(dirs.walDir)) return false;
-  return disk
-    .readdirSync(dirs.walDir)
-    .some(
-      (name) => name.endsWith('.wal') && isEtcdSegment(disk.readFileSync(`${dirs.walDir}/${name}`)),
-    );
+  const names = disk.readdirSync(dirs.walDir).filter((name) => name.endsWith('.wal'));
+  return names.some((name) => isEtcdSegment(headOf(disk, `${dirs.walDir}/${name}`)));
+}
+
+function headOf(disk: Disk, path: string): Uint8Array {
+  const head = new Uint8Array(HEAD_BYTES);
+  return head.subarray(0, disk.readIntoSync(path, head));
 }
 
 export function etcdRefusal(dataDir: string): StartupError {

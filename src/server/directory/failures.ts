@@ -47,7 +47,7 @@ function engineFailure(error: unknown, dirs: DataDir): StartupError | undefined 
   if (!(cause instanceof Error) || !('code' in cause) || typeof cause.code !== 'string') return;
   if (cause.code === 'LEVEL_LOCKED') {
     const pid = fileLockOwner(`${dirs.currentDb}/LOCK`) ?? ownerOf(dirs.memberDir);
-    return inUse(dirs.dataDir, pid, error);
+    return inUse(dirs.dataDir, pid, error, 'its data was left as it is');
   }
   const { message } = cause;
   const known = SYSTEM_TEXTS.find(([text]) => message.includes(text));
@@ -63,11 +63,16 @@ function engineFailure(error: unknown, dirs: DataDir): StartupError | undefined 
 }
 
 /** The refusal of a directory that another process uses; `pid` where it is seen. */
-export function inUse(dataDir: string, pid: number | undefined, cause?: unknown): StartupError {
+export function inUse(
+  dataDir: string,
+  pid: number | undefined,
+  cause?: unknown,
+  consequence = 'nothing in it was touched',
+): StartupError {
   const who = pid === undefined ? 'another process' : `process ${pid}`;
   const which = pid === undefined ? '' : ` (ps -p ${pid} shows it)`;
   return new StartupError(
-    `the data directory ${dataDir} is in use by ${who}; nothing in it was touched`,
+    `the data directory ${dataDir} is in use by ${who}; ${consequence}`,
     `stop that process first${which}, or give this member a --data-dir of its own`,
     { cause },
   );

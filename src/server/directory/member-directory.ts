@@ -1,4 +1,5 @@
 import type { Env } from '../../base/env/env.js';
+import { invariant } from '../../base/invariant.js';
 import { OwnedDirectory, fileLockOwner, ownerOf } from '../../base/env/owned-directory.js';
 import { readIdentity } from '../../wal/identity.js';
 import type { WalIdentity } from '../../wal/types.js';
@@ -17,7 +18,8 @@ export class MemberDirectory {
   readonly dirs: DataDir;
   private readonly env: Env;
   private owned: OwnedDirectory[] = [];
-  private hadLog = false;
+  /** Undefined before the directory was looked at. */
+  private hadLog: boolean | undefined;
 
   constructor(env: Env, dataDir: string, walDir?: string) {
     this.env = env;
@@ -37,8 +39,9 @@ export class MemberDirectory {
       const identity = readIdentity(env.disk, dirs.walDir);
       if (identity === undefined && isEtcdDirectory(env.disk, dirs))
         throw etcdRefusal(dirs.dataDir);
-      this.hadLog = Wal.exists(env, dirs.walDir);
-      return { hasLog: this.hadLog, identity };
+      const hasLog = Wal.exists(env, dirs.walDir);
+      this.hadLog = hasLog;
+      return { hasLog, identity };
     } catch (error) {
       throw openFailure(error, dirs, 1);
     }
@@ -46,6 +49,8 @@ export class MemberDirectory {
 
   /** Makes the directories, where they are absent, this process's. Throws: StartupError. */
   take(): void {
+    invariant(this.hadLog !== undefined, 'a directory is looked at before it is taken');
+    invariant(this.owned.length === 0, 'a directory is taken once');
     try {
       for (const dir of this.places()) this.owned.push(OwnedDirectory.take(dir));
     } catch (error) {
@@ -62,7 +67,7 @@ export class MemberDirectory {
 
   /** Ends a start that failed before this member promised anything: a member that was not there before is not there now. */
   abandon(): void {
-    if (this.hadLog) return this.release();
+    if (this.hadLog === true) return this.release();
     for (const directory of this.owned.reverse()) directory.abandon();
     this.owned = [];
   }

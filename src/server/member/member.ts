@@ -24,6 +24,7 @@ import { QuotaGate } from '../upkeep/quota-gate.js';
 import { EntryApplier } from './applier.js';
 import { RaftDriver, type DriverEvents } from './driver.js';
 import { handOver } from './hand-over.js';
+import { initialState } from './initial-state.js';
 import { LeadershipTracker } from './leadership.js';
 import * as limits from './limits.js';
 import { peerHandler } from './peer-handler.js';
@@ -32,7 +33,7 @@ import { ProposalQueue } from './proposal-queue.js';
 import { Publisher } from './publisher.js';
 import { ReadGate } from './read-gate.js';
 import { ReadIndex } from './read-index.js';
-import { initialState, recover, type RecoveredMember } from './recover.js';
+import { recover, type RecoveredMember } from './recover.js';
 import { SlowApplyLog } from './slow-apply.js';
 
 /**

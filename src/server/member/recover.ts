@@ -1,19 +1,17 @@
-import { decodeConfStateRecord, encodeConfStateRecord } from '../../gen/peer.js';
+import { decodeConfStateRecord } from '../../gen/peer.js';
 import { StartupError } from '../../base/flags/startup-error.js';
 import { InvariantViolation, invariant } from '../../base/invariant.js';
 import { Backend } from '../../storage/backend.js';
 import { Lessor } from '../../lease/lessor.js';
 import { Store } from '../../mvcc/store.js';
-import { NONE, type RaftInitialState } from '../../raft/types.js';
 import { readIdentity } from '../../wal/identity.js';
 import { Wal } from '../../wal/wal.js';
 import type { WalIdentity, WalOptions, WalRecovery } from '../../wal/types.js';
-import { Members } from '../membership/members.js';
 import { loadLeases } from '../snapshot/load.js';
 import { DataDir } from '../contract/data-dir.js';
 import { openFailure } from '../directory/failures.js';
-import type { BootstrapMember } from '../contract/bootstrap.js';
 import { compactionLog } from '../upkeep/compaction-log.js';
+import { writeBootstrapState } from './initial-state.js';
 import type { MemberOptions } from './options.js';
 
 /**
@@ -21,9 +19,6 @@ import type { MemberOptions } from './options.js';
  * other, and made new where there is nothing yet. Refuses, with cause and next step, whatever does not fit together:
  * a member that continues from less than it promised would break the cluster's promises.
  */
-
-/** Stands for the bootstrap itself, so that the first leader's term is 2, as etcd's is. */
-const BOOTSTRAP_TERM = 1;
 
 export interface RecoveredMember {
   readonly identity: WalIdentity;
@@ -285,54 +280,4 @@ function isSame(a: WalIdentity, b: WalIdentity): boolean {
 function votersOf(backend: Backend): number {
   const stored = backend.confState;
   return stored.length === 0 ? 1 : decodeConfStateRecord(stored).voters.length;
-}
-
-/** The state every member of a new cluster begins with; the same on all of them. */
-function writeBootstrapState(backend: Backend, members: readonly BootstrapMember[]): void {
-  const list = new Members();
-  for (const m of members) {
-    list.set(backend, {
-      ID: m.id,
-      name: m.name,
-      peerURLs: [...m.peerURLs],
-      clientURLs: [],
-      isLearner: false,
-    });
-  }
-  const voters = members.map((m) => m.id).sort((a, b) => (a < b ? -1 : 1));
-  backend.setConfState(encodeConfStateRecord({ voters, learners: [] }));
-  backend.setApplied(0, 0);
-  backend.flush();
-}
-
-/** Where the core continues: right after what the image holds, with the log that was recovered. */
-export function initialState(recovery: WalRecovery | null, backend: Backend): RaftInitialState {
-  const stored = backend.confState;
-  invariant(stored.length > 0, 'the backend holds no membership');
-  const confState = decodeConfStateRecord(stored);
-  const applied = backend.appliedIndex;
-  if (recovery === null) {
-    return {
-      hardState: { term: BOOTSTRAP_TERM, vote: NONE, commit: 0 },
-      confState,
-      compactedIndex: 0,
-      compactedTerm: 0,
-      entries: [],
-      applied,
-    };
-  }
-  const { snapshot, entries } = recovery;
-  const hardState = {
-    term: Math.max(recovery.hardState.term, BOOTSTRAP_TERM),
-    vote: recovery.hardState.vote,
-    commit: Math.max(recovery.hardState.commit, applied),
-  };
-  return {
-    hardState,
-    confState,
-    compactedIndex: snapshot.index,
-    compactedTerm: snapshot.term,
-    entries,
-    applied,
-  };
 }

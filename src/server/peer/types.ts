@@ -54,7 +54,7 @@ export interface PeerHandler {
 }
 
 export interface PeerTransport {
-  /** Starts listening and dialling. `done` reports a listen error. */
+  /** Begins to accept and to dial. `done` reports an address that cannot be used. */
   start(handler: PeerHandler, done: Done): void;
   /** The complete set of other members; connections to ids not listed are closed and refused. */
   setPeers(peers: readonly PeerAddress[], removed: readonly MemberId[]): void;

@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
 import {
   DirectoryInUse,
   OwnedDirectory,
@@ -56,10 +57,13 @@ describe('process marks', () => {
   });
 
   it('of a process that nobody has waited for yet count as gone', async () => {
-    // The shell starts a child that ends at once, and never waits for it.
-    const shell = spawn('/bin/sh', ['-c', '(exit 0) & echo $!; exec sleep 60']);
-    const [line] = (await once(shell.stdout, 'data')) as [Buffer];
+    // The shell's child ends once the shell has become a program that waits for nobody.
+    const script = '(read line <&3) & echo $!; exec sleep 60';
+    const shell = spawn('/bin/sh', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore', 'pipe'] });
+    const [line] = (await once(shell.stdout as Readable, 'data')) as [Buffer];
     const pid = Number(line.toString());
+    await until(() => readFileSync(`/proc/${shell.pid ?? 0}/comm`, 'latin1') === 'sleep\n');
+    (shell.stdio[3] as Writable).end();
     const stat = (): string => readFileSync(`/proc/${pid}/stat`, 'latin1');
     try {
       await until(() => stat().includes(') Z '));
@@ -112,6 +116,15 @@ describe('OwnedDirectory', () => {
     const owned = OwnedDirectory.take(root);
     expect(existsSync(join(root, dead))).equal(false);
     owned.release();
+  });
+
+  it('leaves marks of other namespaces, whose processes cannot be seen', () => {
+    const elsewhere = markName({ ...ownMark(), namespace: '1' });
+    const rebooted = markName({ ...ownMark(), namespace: '1', boot: 'abc' });
+    for (const name of [elsewhere, rebooted]) writeFileSync(join(root, name), '');
+    const owned = OwnedDirectory.take(root);
+    owned.release();
+    expect(readdirSync(root)).deep.equal([elsewhere]);
   });
 
   it('that is abandoned is gone with the parents made for it, but for what others put there', () => {
