@@ -22,7 +22,7 @@ import { RpcError, Status } from '../service.js';
 import type { Method, PartSource, StreamCall, UnaryCall } from '../service.js';
 import { CANCELLED, DEADLINE_EXCEEDED } from '../transport.js';
 import type { Http2Connection } from './connection.js';
-import type { HttpExchange } from './http-exchange.js';
+import type { Exchange } from './http-exchange.js';
 import type { Deadline } from './deadlines.js';
 import type { RequestHead } from './request-head.js';
 
@@ -61,7 +61,7 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
   inbox: Inbox | undefined;
   deadline: Deadline | undefined;
   /** Set when this is a plain HTTP request instead of a call. */
-  exchange: HttpExchange | undefined;
+  exchange: Exchange | undefined;
   /** What the connection has counted as buffered for this stream. */
   countedBytes = 0;
   private readonly connection: Http2Connection;
