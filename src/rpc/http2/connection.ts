@@ -276,6 +276,7 @@ export class Http2Connection implements SenderOwner, ControlOwner, UnfinishedRea
 
   /** Opens the stream's window again when there is room. */
   maybeOpenWindow(stream: Http2Stream): void {
+    this.windows.count(stream);
     if (this.windows.openStream(stream)) this.touch();
   }
 

@@ -19,9 +19,6 @@ export const DEFAULT_MAX_STREAMS = 16_384;
 /** The value of --max-concurrent-streams that names no bound, as in etcd. */
 export const NO_STREAM_BOUND = 2 ** 32 - 1;
 
-/** Longest reply or message sent, as in etcd: lengths of 2^31 and more are refused by its clients. */
-export const MAX_SEND_BYTES = 2 ** 31 - 1;
-
 /** Resets by the client, and frames that change nothing: this many at once, refilled at a rate per second. */
 export const RESET_BURST = 1000;
 export const RESETS_PER_SECOND = 100;

@@ -12,6 +12,7 @@ import {
   writeU32,
 } from './frames.js';
 import type { ErrorCode } from './frames.js';
+import { Fifo } from './fifo.js';
 import { SendWindows } from './flow-control.js';
 import type { ConnectionHost } from './host.js';
 import { PUMP_SLICE_BYTES } from './limits.js';
@@ -24,7 +25,6 @@ import {
   REPLY_START,
   RESPONSE_HEADERS,
 } from './response-blocks.js';
-import { StreamLine } from './stream-line.js';
 import type { Http2Stream } from './stream.js';
 
 const WINDOW_UPDATE_BYTES = FRAME_HEADER_BYTES + 4;
@@ -57,8 +57,8 @@ export class Sender {
   private readonly host: ConnectionHost;
   private readonly windows = new SendWindows();
   // Streams with something to send: in turn, or waiting for the connection's window.
-  private readonly ready = new StreamLine();
-  private readonly blocked = new StreamLine();
+  private readonly ready = new Fifo<Http2Stream>();
+  private readonly blocked = new Fifo<Http2Stream>();
 
   constructor(owner: SenderOwner, host: ConnectionHost, out: Output) {
     this.owner = owner;

@@ -48,6 +48,8 @@ export class StreamTable {
     const { ids } = this;
     let low = this.first;
     let high = this.end - 1;
+    // Calls mostly end in the order they began.
+    if (ids[low] === streamId && low <= high) return low;
     while (low <= high) {
       const middle = (low + high) >>> 1;
       const id = ids[middle] ?? 0;
