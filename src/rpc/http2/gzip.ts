@@ -10,7 +10,7 @@ import {
   GZIP_POOL_JOBS,
   GZIP_TURN_BYTES,
 } from './limits.js';
-import { Fifo } from './fifo.js';
+import { Fifo } from '../../base/collections/fifo.js';
 import type { TransportEnv } from '../transport.js';
 
 /** Takes a message on: `body` is packed if `compressed`. */

@@ -6,7 +6,7 @@
  * announced length cost memory. Messages that lie within one frame are passed on as views of it. Packed messages wait
  * packed, and those that take long to unpack are unpacked in the thread pool.
  */
-import { Fifo } from './fifo.js';
+import { Fifo } from '../../base/collections/fifo.js';
 import { unpackLater, unpackNow } from './gzip.js';
 import type { GzipWorkers, PoolJob } from './gzip.js';
 import { RpcError, Status } from '../service.js';

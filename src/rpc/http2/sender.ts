@@ -12,7 +12,7 @@ import {
   writeU32,
 } from './frames.js';
 import type { ErrorCode } from './frames.js';
-import { Fifo } from './fifo.js';
+import { Fifo } from '../../base/collections/fifo.js';
 import { SendWindows } from './flow-control.js';
 import type { ConnectionHost } from './host.js';
 import { PUMP_SLICE_BYTES } from './limits.js';
