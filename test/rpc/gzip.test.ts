@@ -186,7 +186,7 @@ describe('Http2Transport: gzip', () => {
     for (let n = 0; n < 4; n++) call.write(textOf(MIB, n));
     expect(call.bufferedBytes).to.be.within(4 * MIB, 5 * MIB);
     client.send(frame(FrameType.rstStream, 0, 1, u32(ErrorCode.cancel)));
-    await until(() => calls.cancelled === 1, 'the handler hears of it');
+    await until(() => calls.cancelled === 1, 'the handler is told');
     expect(call.bufferedBytes).to.be.lessThan(MIB);
     // Its place in the thread pool is free for others.
     send(3, ECHO, message(gzipSync(textOf(MIB, 9)), 1));

@@ -224,7 +224,7 @@ describe('Http2Transport: protocol', () => {
       await start();
       client.send(request(1, WAIT, NOTHING), dataFrame(1, Buffer.alloc(3), true));
       expect(await client.reset(1)).to.equal(ErrorCode.streamClosed);
-      await until(() => calls.cancelled === 1, 'the handler hears of it');
+      await until(() => calls.cancelled === 1, 'the handler is told');
       await expectEcho(client, 3);
       client.send(dataFrame(3, Buffer.alloc(3), true));
       expect(await client.reset(3)).to.equal(ErrorCode.streamClosed);
