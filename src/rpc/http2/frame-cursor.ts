@@ -82,7 +82,7 @@ export class FrameCursor {
         this.type = head & 0xff;
         this.flags = chunk[this.at + 4] ?? 0;
         this.streamId = readStreamId(chunk, this.at + 5);
-        this.buffer = chunk;
+        if (this.buffer !== chunk) this.buffer = chunk;
         this.start = start;
         this.end = end;
         this.at = end;
