@@ -77,7 +77,7 @@ describe('ConnectionBudget', () => {
   }
 
   it('bounds the connections of all listeners, and accepts again when one ends', async () => {
-    const budget = new ConnectionBudget(3, log, clock);
+    const budget = new ConnectionBudget('clients', 3, log, clock);
     const [one, two] = [await listen(budget), await listen(budget)];
     expect(await connect(one)).to.equal(true);
     expect(await connect(two)).to.equal(true);
@@ -92,7 +92,7 @@ describe('ConnectionBudget', () => {
   });
 
   it('says so once a minute, with how many it closed', async () => {
-    const port = await listen(new ConnectionBudget(1, log, clock));
+    const port = await listen(new ConnectionBudget('clients', 1, log, clock));
     await connect(port);
     for (let n = 0; n < 3; n++) await connect(port);
     expect(lines).to.have.length(1);

@@ -30,7 +30,7 @@ const FILES = 100;
 const ECHO: Method = { kind: 'unary', handle: (body, call) => call.reply(body.slice()) };
 const limit = descriptorLimit();
 const log = createLogger({ level: 'fatal', format: 'json', outputs: ['stderr'] });
-const budget = new ConnectionBudget(connectionBound(limit), log, env.clock);
+const budget = new ConnectionBudget('clients', connectionBound(limit), log, env.clock);
 const transport = new Http2Transport({
   table: new Map([['/test.Svc/Echo', ECHO]]),
   limits: LIMITS,
