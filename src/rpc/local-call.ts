@@ -41,13 +41,18 @@ export interface LocalCallOptions {
   readonly peer?: string;
   /** Monotonic milliseconds after which the call is cancelled. */
   readonly deadlineMs?: number;
-  /** With more bytes than this waiting, the writing side is told to wait. */
+  /** With more bytes than this waiting, the writing side of a stream is told to wait. */
   readonly highWaterBytes?: number;
+  /**
+   * Takes the source of a unary reply that is given in parts, to read it at its own pace; without it the parts are
+   * gathered, and `done` receives the whole. A cancellation aborts the source, also later.
+   */
+  readonly takeParts?: (totalBytes: number, source: PartSource) => void;
 }
 
 /** The caller's end of a unary call. */
 export interface LocalUnary {
-  /** Ends the call with CANCELLED; the handler is told. Nothing happens when it has ended. */
+  /** Ends the call with CANCELLED; the handler is told. Nothing happens when the reply has been given whole. */
   cancel(): void;
 }
 
@@ -71,6 +76,8 @@ export interface LocalStream {
   /** Keeps the handler's messages back until `resume`. */
   pause(): void;
   resume(): void;
+  /** The handler takes no message at present: those that are sent wait. */
+  readonly isHeldUp: boolean;
 }
 
 export class LocalCaller {
@@ -192,6 +199,7 @@ abstract class LocalContext implements CallContext {
 }
 
 class UnaryEnd extends LocalContext implements UnaryCall, LocalUnary {
+  private readonly takeParts: LocalCallOptions['takeParts'];
   private readonly done: (outcome: Uint8Array | RpcError) => void;
   private parts: PartSource | undefined;
 
@@ -202,6 +210,7 @@ class UnaryEnd extends LocalContext implements UnaryCall, LocalUnary {
     done: (outcome: Uint8Array | RpcError) => void,
   ) {
     super(setup, path, options);
+    this.takeParts = options.takeParts;
     this.done = done;
   }
 
@@ -228,7 +237,19 @@ class UnaryEnd extends LocalContext implements UnaryCall, LocalUnary {
       return;
     }
     this.parts = source;
-    this.gather(new Uint8Array(totalBytes), 0, source);
+    if (this.takeParts === undefined) {
+      this.gather(new Uint8Array(totalBytes), 0, source);
+      return;
+    }
+    this.finish(Status.ok);
+    this.setup.observer?.messageSent(this.path, totalBytes);
+    this.takeParts(totalBytes, source);
+  }
+
+  override cancel(): void {
+    if (this.ended) this.parts?.abort();
+    else super.cancel();
+    this.parts = undefined;
   }
 
   /** Fills `whole` from `filled` on, in one turn or in as many as the source takes. */
@@ -286,12 +307,16 @@ class StreamEnd extends LocalContext implements StreamCall {
       onEnd: () => events.onEnd(this.outcome),
     });
     this.toCaller.deliverTo((message) => events.onMessage(message));
+    const { toHandler, toCaller } = this;
     this.caller = {
-      send: (message) => !this.ended && this.mayReceive(message) && this.toHandler.push(message),
-      halfClose: () => this.toHandler.end(),
+      send: (message) => !this.ended && this.mayReceive(message) && toHandler.push(message),
+      halfClose: () => toHandler.end(),
       cancel: () => this.cancel(),
-      pause: () => this.toCaller.pause(),
-      resume: () => this.toCaller.resume(),
+      pause: () => toCaller.pause(),
+      resume: () => toCaller.resume(),
+      get isHeldUp() {
+        return toHandler.isPaused;
+      },
     };
   }
 

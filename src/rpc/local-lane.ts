@@ -18,7 +18,7 @@ export class Lane {
   private readonly events: LaneEvents;
   private readonly waiting = new Fifo<Uint8Array>();
   private deliver: ((message: Uint8Array) => void) | undefined;
-  private isPaused = false;
+  isPaused = false;
   private isDelivering = false;
   private wantsDrain = false;
   /** 'open' takes messages, 'ending' delivers those it has, 'closed' delivers nothing any more. */

@@ -212,6 +212,25 @@ describe('LocalCaller', () => {
       expect(refusal()).to.equal('1 context canceled');
     });
 
+    it('hands over the parts of a reply to a caller that takes them at its own pace', () => {
+      let taken: [number, PartSource] | undefined;
+      const takeParts = (totalBytes: number, source: PartSource): void => {
+        taken = [totalBytes, source];
+      };
+      const near = caller().unary(UNARY, bytes(''), { takeParts }, (outcome) =>
+        outcomes.push(outcome),
+      );
+      const parts = new Parts('one', 'two');
+      calls[0]?.replyParts(6, parts);
+      expect(taken).to.eql([6, parts]);
+      expect(outcomes).to.eql([]);
+      expect(observed).to.include.members([`handled ${UNARY} 0`, `sent ${UNARY} 6`]);
+      near.cancel();
+      near.cancel();
+      expect(parts.aborted).to.equal(1);
+      expect(outcomes).to.eql([]);
+    });
+
     it('refuses replies of 2^31 bytes and more, whole or in parts', () => {
       const parts = new Parts();
       unary().reply(ofLength(2 ** 31));
@@ -278,7 +297,9 @@ describe('LocalCaller', () => {
       const got: string[] = [];
       far.onMessage((message) => got.push(Buffer.from(message).toString()));
       far.onHalfClose(() => got.push('half'));
+      expect(near.isHeldUp).to.equal(false);
       far.pause();
+      expect(near.isHeldUp).to.equal(true);
       expect(near.send(bytes('123456789'))).to.equal(false);
       near.halfClose();
       expect(got).to.eql([]);
