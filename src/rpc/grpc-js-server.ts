@@ -15,6 +15,7 @@ import {
   type sendUnaryData,
 } from '@grpc/grpc-js';
 import type { Socket } from 'node:net';
+import { streamBound } from './http2/limits.js';
 import { RpcError, Status } from './service.js';
 import type {
   Method,
@@ -54,7 +55,7 @@ export class GrpcJsTransport implements RpcTransport {
     this.server = new Server({
       'grpc.max_receive_message_length': limits.maxReceiveBytes + OVERSIZE_SLACK_BYTES,
       'grpc.max_send_message_length': NO_LIMIT,
-      'grpc.max_concurrent_streams': limits.maxConcurrentStreams,
+      'grpc.max_concurrent_streams': streamBound(limits.maxConcurrentStreams),
       'grpc.keepalive_time_ms': limits.keepaliveIntervalMs,
       'grpc.keepalive_timeout_ms': limits.keepaliveTimeoutMs,
       'grpc.enable_channelz': 0,

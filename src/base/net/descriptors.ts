@@ -13,7 +13,7 @@ import { StartupError } from '../flags/startup-error.js';
 import type { Logger } from '../observe/logger.js';
 
 /** Descriptors no connection of a client may take: those of files, and PEER_CONNECTIONS. */
-export const RESERVED_DESCRIPTORS = 150;
+const RESERVED_DESCRIPTORS = 150;
 /** Connections accepted on the peer URLs: two of each member that dials, and some that are only asked for its version. */
 export const PEER_CONNECTIONS = 50;
 /** Fewer connections are no use. */

@@ -14,7 +14,7 @@ import { Http2Connection } from './connection.js';
 import { Deadlines } from './deadlines.js';
 import { GzipWorkers } from './gzip.js';
 import { MAX_STRING_BYTES } from './hpack-decoder.js';
-import { DEFAULT_MAX_STREAMS, NO_STREAM_BOUND, TURN_BYTES, TURN_MS } from './limits.js';
+import { streamBound, TURN_BYTES, TURN_MS } from './limits.js';
 import { BlockPool } from './output.js';
 import { ReadTurns } from './read-turns.js';
 import { HeadBuilder } from './request-head.js';
@@ -75,9 +75,7 @@ export class Http2Transport implements RpcTransport, ConnectionHost {
     this.gzip = new GzipWorkers(setup.env);
     this.reads = new ReadTurns(setup.env);
     this.cancellations = new SlicedWork(setup.env);
-    const { maxConcurrentStreams } = setup.limits;
-    this.maxStreams =
-      maxConcurrentStreams >= NO_STREAM_BOUND ? DEFAULT_MAX_STREAMS : maxConcurrentStreams;
+    this.maxStreams = streamBound(setup.limits.maxConcurrentStreams);
     const { keepaliveIntervalMs, keepaliveTimeoutMs } = setup.limits;
     const shortest = Math.min(keepaliveIntervalMs, keepaliveTimeoutMs) / 2;
     this.sweepIntervalMs = Math.min(

@@ -19,6 +19,11 @@ export const DEFAULT_MAX_STREAMS = 16_384;
 /** The value of --max-concurrent-streams that names no bound, as in etcd. */
 export const NO_STREAM_BOUND = 2 ** 32 - 1;
 
+/** Calls a connection may have open where the operator says `maxConcurrentStreams`. */
+export function streamBound(maxConcurrentStreams: number): number {
+  return maxConcurrentStreams >= NO_STREAM_BOUND ? DEFAULT_MAX_STREAMS : maxConcurrentStreams;
+}
+
 /** Resets by the client, and frames that change nothing: this many at once, refilled at a rate per second. */
 export const RESET_BURST = 1000;
 export const RESETS_PER_SECOND = 100;
