@@ -15,6 +15,7 @@ import {
   type sendUnaryData,
 } from '@grpc/grpc-js';
 import type { Socket } from 'node:net';
+import { streamBound } from './http2/limits.js';
 import { RpcError, Status } from './service.js';
 import type {
   Method,
@@ -24,7 +25,12 @@ import type {
   TransportObserver,
   UnaryCall,
 } from './service.js';
-import { messageTooLarge } from './transport.js';
+import {
+  MAX_SEND_BYTES,
+  messageTooLarge,
+  replyTooLarge,
+  streamMessageTooLarge,
+} from './transport.js';
 import type { TransportEnv, TransportSetup } from './transport.js';
 
 /** How far above the limit the library still assembles a message, so that the refusal carries our text. */
@@ -49,7 +55,7 @@ export class GrpcJsTransport implements RpcTransport {
     this.server = new Server({
       'grpc.max_receive_message_length': limits.maxReceiveBytes + OVERSIZE_SLACK_BYTES,
       'grpc.max_send_message_length': NO_LIMIT,
-      'grpc.max_concurrent_streams': limits.maxConcurrentStreams,
+      'grpc.max_concurrent_streams': streamBound(limits.maxConcurrentStreams),
       'grpc.keepalive_time_ms': limits.keepaliveIntervalMs,
       'grpc.keepalive_timeout_ms': limits.keepaliveTimeoutMs,
       'grpc.enable_channelz': 0,
@@ -168,11 +174,16 @@ class GrpcJsContext {
     observer?.started(path);
     surface.on('cancelled', () => {
       if (this.ended) return;
-      this.cancelled = true;
       const expired = env.clock.monoMs() >= this.deadlineMs;
-      this.finish(expired ? Status.deadlineExceeded : Status.cancelled);
-      this.cancelListener?.();
+      this.cancel(expired ? Status.deadlineExceeded : Status.cancelled);
     });
+  }
+
+  /** Ends the call before the handler did, which is told. */
+  cancel(code: Status): void {
+    this.cancelled = true;
+    this.finish(code);
+    this.cancelListener?.();
   }
 
   metadata(name: string): string | undefined {
@@ -236,14 +247,19 @@ class GrpcJsUnaryCall implements UnaryCall {
 
   reply(message: Bytes): void {
     if (this.context.ended) return;
+    if (message.length > MAX_SEND_BYTES) {
+      this.fail(replyTooLarge(message.length));
+      return;
+    }
     this.context.finish(Status.ok);
     this.observer?.messageSent(this.path, message.length);
     this.respond(null, message);
   }
 
   replyParts(totalBytes: number, source: PartSource): void {
-    if (this.context.ended) {
+    if (this.context.ended || totalBytes > MAX_SEND_BYTES) {
       source.abort();
+      this.fail(replyTooLarge(totalBytes));
       return;
     }
     this.parts = source;
@@ -357,6 +373,12 @@ class GrpcJsStreamCall implements StreamCall {
 
   write(message: Bytes, rest?: Bytes): boolean {
     if (this.context.ended) return false;
+    const bytes = message.length + (rest?.length ?? 0);
+    if (bytes > MAX_SEND_BYTES) {
+      this.context.cancel(streamMessageTooLarge(bytes).code);
+      this.refuse(streamMessageTooLarge(bytes));
+      return false;
+    }
     const whole = rest === undefined ? message : Buffer.concat([message, rest]);
     this.queuedBytes += whole.length;
     this.observer?.messageSent(this.path, whole.length);
@@ -374,6 +396,10 @@ class GrpcJsStreamCall implements StreamCall {
   fail(error: RpcError): void {
     if (this.context.ended) return;
     this.context.finish(error.code);
+    this.refuse(error);
+  }
+
+  private refuse(error: RpcError): void {
     this.call.emit('error', { code: error.code, details: error.message });
   }
 

@@ -1,6 +1,7 @@
 /**
  * One listening port for gRPC and HTTP/1.1: a connection that opens with the HTTP/2 preface goes to the RPC
- * transport, any other to the HTTP handler, and on TLS the negotiated protocol decides where there is one.
+ * transport, one that opens with the request line of HTTP/1.x to the HTTP handler, any other is closed, as by etcd's
+ * port (cmux); on TLS the negotiated protocol decides where there is one.
  *
  * Promises: no byte is lost or reordered at the hand-over; a connection that has not said enough within
  * `SNIFF_TIMEOUT_MS` is closed; closing the listener closes connections still undecided, and only those.
@@ -9,6 +10,7 @@
 import type * as net from 'node:net';
 import * as tls from 'node:tls';
 import { BoundPort } from '../base/net/bound-port.js';
+import type { ConnectionBudget } from '../base/net/descriptors.js';
 import type { RpcTransport } from './service.js';
 import type { TransportEnv } from './transport.js';
 
@@ -17,6 +19,10 @@ const SNIFF_TIMEOUT_MS = 10_000;
 const TLS_HANDSHAKE_TIMEOUT_MS = 10_000;
 /** No HTTP/1.1 method starts with these bytes, so the rest of the preface need not be awaited. */
 const PREFACE_START = Buffer.from('PRI ', 'latin1');
+/** The first line of an HTTP/1.x request, and how long it may be. */
+const REQUEST_LINE = /^\S+ [^ ].* HTTP\/1\.\d\r?$/;
+const MAX_REQUEST_LINE_BYTES = 4096;
+const NEWLINE = 0x0a;
 const ALPN_PROTOCOLS = ['h2', 'http/1.1'];
 const NO_BYTES = new Uint8Array(0);
 
@@ -35,6 +41,8 @@ export interface MuxParts {
 export interface MuxOptions extends MuxParts {
   /** A TCP address (port 0 for any), or the path of a unix socket. */
   readonly listen: net.ListenOptions;
+  /** Bounds the connections accepted here and on the process's other listeners. */
+  readonly budget?: ConnectionBudget;
 }
 
 export interface MuxListener {
@@ -50,13 +58,11 @@ export function listenMux(
   done: (error: Error | null, listener: MuxListener | null) => void,
 ): void {
   // Plain HTTP/1.1 clients may close their side and still read; on TLS a half-open socket would only outlast its handshake.
-  BoundPort.bind(
-    { where: options.listen, allowHalfOpen: options.tls === undefined },
-    (error, port) => {
-      if (port === null) done(error, null);
-      else done(null, serveMux(port, options));
-    },
-  );
+  const { listen: where, budget, tls: tlsOptions } = options;
+  BoundPort.bind({ where, budget, allowHalfOpen: tlsOptions === undefined }, (error, port) => {
+    if (port === null) done(error, null);
+    else done(null, serveMux(port, options));
+  });
 }
 
 /** Serves the connections of a port that is bound already. */
@@ -89,6 +95,23 @@ function secured(options: tls.TlsOptions, onSocket: (socket: tls.TLSSocket) => v
   return server;
 }
 
+const Protocol = { unknown: 0, http2: 1, http1: 2, other: 3 } as const;
+type Protocol = (typeof Protocol)[keyof typeof Protocol];
+
+/** The protocol a connection opens with, as far as its first bytes say. */
+function protocolOf(head: Buffer): Protocol {
+  const compared = Math.min(head.length, PREFACE_START.length);
+  if (head.compare(PREFACE_START, 0, compared, 0, compared) === 0) {
+    return head.length < PREFACE_START.length ? Protocol.unknown : Protocol.http2;
+  }
+  const lineEnd = head.indexOf(NEWLINE);
+  if (lineEnd < 0) {
+    return head.length < MAX_REQUEST_LINE_BYTES ? Protocol.unknown : Protocol.other;
+  }
+  if (lineEnd >= MAX_REQUEST_LINE_BYTES) return Protocol.other;
+  return REQUEST_LINE.test(head.toString('latin1', 0, lineEnd)) ? Protocol.http1 : Protocol.other;
+}
+
 function sniff(socket: net.Socket, options: MuxParts, undecided: Set<net.Socket>): void {
   if (socket instanceof tls.TLSSocket && socket.alpnProtocol === 'h2') {
     options.transport.accept(socket, NO_BYTES);
@@ -113,14 +136,13 @@ function sniff(socket: net.Socket, options: MuxParts, undecided: Set<net.Socket>
   const onError = (): void => {};
   const onData = (chunk: Buffer): void => {
     head = head.length === 0 ? chunk : Buffer.concat([head, chunk]);
-    const compared = Math.min(head.length, PREFACE_START.length);
-    const isPrefix = head.compare(PREFACE_START, 0, compared, 0, compared) === 0;
-    if (isPrefix && head.length < PREFACE_START.length) return;
+    const protocol = protocolOf(head);
+    if (protocol === Protocol.unknown) return;
     socket.pause();
     forget();
-    if (isPrefix) {
+    if (protocol === Protocol.http2) {
       options.transport.accept(socket, head);
-    } else if (options.onHttp !== undefined) {
+    } else if (protocol === Protocol.http1 && options.onHttp !== undefined) {
       options.onHttp(socket);
       // node:http reads the handle itself from now on, past the stream's buffer, so `unshift` would come too late.
       socket.emit('data', head);

@@ -26,6 +26,23 @@ export function messageTooLarge(sizeBytes: number, maxBytes: number): RpcError {
   );
 }
 
+/** Longest message this side sends, as etcd: its clients refuse what a signed 32-bit length cannot say. */
+export const MAX_SEND_BYTES = 2 ** 31 - 1;
+
+/** The refusal that takes the place of a unary reply longer than MAX_SEND_BYTES, as grpc-go words it. */
+export function replyTooLarge(sizeBytes: number): RpcError {
+  return new RpcError(Status.resourceExhausted, `grpc: ${sendTooLarge(sizeBytes)}`);
+}
+
+/** The same for a message of a stream. */
+export function streamMessageTooLarge(sizeBytes: number): RpcError {
+  return new RpcError(Status.resourceExhausted, sendTooLarge(sizeBytes));
+}
+
+function sendTooLarge(sizeBytes: number): string {
+  return `trying to send message larger than max (${sizeBytes} vs. ${MAX_SEND_BYTES})`;
+}
+
 /** The services of a table, to tell an unknown method from an unknown service. */
 export function serviceNames(table: ServiceTable): ReadonlySet<string> {
   const names = new Set<string>();

@@ -82,7 +82,7 @@ class Server implements RunningServer {
   async start(): Promise<void> {
     const { hasLog } = this.directory.inspect();
     const bootstrap = await clusterToForm(this.config, hasLog);
-    const ports = await BoundPorts.bind(this.config);
+    const ports = await BoundPorts.bind(this.config, this.log, this.env.clock);
     let member: Member;
     try {
       this.directory.take();

@@ -340,6 +340,37 @@ for (const [name, make] of TRANSPORTS) {
       }
     });
 
+    it('refuses to send 2^31 bytes and more, before it holds or asks for them', async () => {
+      // It claims its length and has no bytes.
+      const long = { length: 2 ** 31 } as Uint8Array;
+      let aborted = 0;
+      let cancelled = 0;
+      const client = await serve({
+        Whole: unaryMethod((_request, call) => call.reply(long)),
+        Parts: unaryMethod((_request, call) => {
+          const next = (): never => expect.fail('a part is asked for');
+          call.replyParts(long.length, { next, abort: () => aborted++ });
+        }),
+        Stream: bidi((call) => {
+          call.onCancel(() => cancelled++);
+          call.write(Buffer.from('first'));
+          expect(call.write(long)).to.equal(false);
+          call.end();
+        }),
+      });
+      const text = 'trying to send message larger than max (2147483648 vs. 2147483647)';
+      for (const path of ['/test.Svc/Whole', '/test.Svc/Parts']) {
+        const { error } = await unary(client, path, Buffer.alloc(1));
+        expect(error?.code).to.equal(Status.resourceExhausted);
+        expect(error?.details).to.equal(`grpc: ${text}`);
+      }
+      expect(aborted).to.equal(1);
+      const { status } = await collect(openStream(client, '/test.Svc/Stream'));
+      expect(status.code).to.equal(Status.resourceExhausted);
+      expect(status.details).to.equal(text);
+      expect(cancelled).to.equal(1);
+    });
+
     it('aborts the source of a reply whose client went away', async () => {
       let aborted = 0;
       let started = false;

@@ -6,7 +6,8 @@ import { ErrorCode, Flag, FrameType, Setting } from '../../src/rpc/http2/frames.
 import { GzipQueue, GzipWorkers } from '../../src/rpc/http2/gzip.js';
 import { GZIP_MIN_BYTES, GZIP_NOW_MAX_BYTES } from '../../src/rpc/http2/limits.js';
 import { RpcError, Status } from '../../src/rpc/service.js';
-import type { Method, StreamCall, UnaryCall } from '../../src/rpc/service.js';
+import type { StreamCall } from '../../src/rpc/service.js';
+import { CallRecorder, ECHO, STREAM, WAIT } from './support/call-recorder.js';
 import {
   dataFrame,
   frame,
@@ -19,9 +20,6 @@ import {
 } from './support/raw-client.js';
 import { until } from './support/transports.js';
 
-const ECHO = '/test.Svc/Echo';
-const WAIT = '/test.Svc/Wait';
-const STREAM = '/test.Svc/Stream';
 const MIB = 1024 * 1024;
 const NOTHING = Buffer.alloc(0);
 const GZIP: Fields = [['grpc-encoding', 'gzip']];
@@ -56,42 +54,12 @@ function textOf(size: number, seed: number): Buffer {
 describe('Http2Transport: gzip', () => {
   let server: RawServer;
   let client: RawClient;
-  let unaryCalls: UnaryCall[] = [];
-  let streamCalls: StreamCall[] = [];
-  let cancelled = 0;
 
-  const table = new Map<string, Method>([
-    [ECHO, { kind: 'unary', handle: (body, call) => call.reply(body.slice()) }],
-    [
-      WAIT,
-      {
-        kind: 'unary',
-        handle: (_body, call) => {
-          unaryCalls.push(call);
-          call.onCancel(() => cancelled++);
-        },
-      },
-    ],
-    [
-      STREAM,
-      {
-        kind: 'stream',
-        streamType: 'bidi_stream',
-        handle: (call) => {
-          streamCalls.push(call);
-          call.onCancel(() => cancelled++);
-          call.onMessage((body) => call.write(body.slice()));
-          call.onHalfClose(() => call.end());
-        },
-      },
-    ],
-  ]);
+  const calls = new CallRecorder((body, call) => call.write(body.slice()));
 
   beforeEach(async () => {
-    unaryCalls = [];
-    streamCalls = [];
-    cancelled = 0;
-    server = await startRawServer(table, { maxReceiveBytes: 8 * MIB });
+    calls.clear();
+    server = await startRawServer(calls.table, { maxReceiveBytes: 8 * MIB });
     client = await RawClient.open(server.port, [Setting.initialWindowSize, 64 * MIB]);
     client.send(frame(FrameType.windowUpdate, 0, 0, u32(64 * MIB)));
   });
@@ -107,8 +75,8 @@ describe('Http2Transport: gzip', () => {
 
   async function openStream(streamId: number): Promise<StreamCall> {
     client.send(headersFrame(streamId, STREAM, GZIP));
-    await until(() => streamCalls.length === 1, 'the stream starts');
-    return streamCalls[0] as StreamCall;
+    await until(() => calls.streams.length === 1, 'the stream starts');
+    return calls.streams[0] as StreamCall;
   }
 
   for (const size of [GZIP_MIN_BYTES, GZIP_NOW_MAX_BYTES, GZIP_NOW_MAX_BYTES + 1, 5 * MIB]) {
@@ -136,8 +104,8 @@ describe('Http2Transport: gzip', () => {
     }
     const noise = randomBytes(MIB);
     send(11, WAIT, message(NOTHING));
-    await until(() => unaryCalls.length === 1, 'the call starts');
-    unaryCalls[0]?.reply(noise);
+    await until(() => calls.unary.length === 1, 'the call starts');
+    calls.unary[0]?.reply(noise);
     const [only] = messagesIn((await client.reply(11)).body);
     expect([only?.flag, only?.body.equals(noise)]).to.eql([0, true]);
   });
@@ -197,17 +165,17 @@ describe('Http2Transport: gzip', () => {
     call.end();
     expect((await client.reply(1)).headers.get('grpc-encoding')).to.equal('gzip');
     send(3, WAIT, message(NOTHING));
-    await until(() => unaryCalls.length === 1, 'the call starts');
-    unaryCalls[0]?.fail(new RpcError(Status.notFound, 'nothing'));
+    await until(() => calls.unary.length === 1, 'the call starts');
+    calls.unary[0]?.fail(new RpcError(Status.notFound, 'nothing'));
     const { headers } = await client.reply(3);
     expect([headers.get('grpc-status'), headers.get('grpc-encoding')]).to.eql(['5', undefined]);
   });
 
   it('sends a reply given in parts as it is', async () => {
     send(1, WAIT, message(NOTHING));
-    await until(() => unaryCalls.length === 1, 'the call starts');
+    await until(() => calls.unary.length === 1, 'the call starts');
     const parts = [textOf(50_000, 1), textOf(60_000, 2)];
-    unaryCalls[0]?.replyParts(110_000, { next: () => parts.shift(), abort: () => {} });
+    calls.unary[0]?.replyParts(110_000, { next: () => parts.shift(), abort: () => {} });
     const { body, headers } = await client.reply(1);
     expect([headers.get('grpc-encoding'), headers.get('grpc-status')]).to.eql(['gzip', '0']);
     expect(messagesIn(body).map((each) => [each.flag, each.wireBytes])).to.eql([[0, 110_000]]);
@@ -218,7 +186,7 @@ describe('Http2Transport: gzip', () => {
     for (let n = 0; n < 4; n++) call.write(textOf(MIB, n));
     expect(call.bufferedBytes).to.be.within(4 * MIB, 5 * MIB);
     client.send(frame(FrameType.rstStream, 0, 1, u32(ErrorCode.cancel)));
-    await until(() => cancelled === 1, 'the handler hears of it');
+    await until(() => calls.cancelled === 1, 'the handler is told');
     expect(call.bufferedBytes).to.be.lessThan(MIB);
     // Its place in the thread pool is free for others.
     send(3, ECHO, message(gzipSync(textOf(MIB, 9)), 1));
@@ -228,10 +196,10 @@ describe('Http2Transport: gzip', () => {
 
   it('ends a call whose time is up while its reply is compressed', async () => {
     client.send(headersFrame(1, STREAM, [...GZIP, ['grpc-timeout', '5S']]));
-    await until(() => streamCalls.length === 1, 'the stream starts');
+    await until(() => calls.streams.length === 1, 'the stream starts');
     server.env.advance(6000);
     // The deadline is due, but the wheel has not turned yet.
-    streamCalls[0]?.write(textOf(4 * MIB, 1));
+    calls.streams[0]?.write(textOf(4 * MIB, 1));
     server.env.advance(20);
     const { headers } = await client.reply(1);
     expect(headers.get('grpc-status')).to.equal(String(Status.deadlineExceeded));
@@ -280,7 +248,7 @@ describe('Http2Transport: gzip', () => {
       }
       send(5, '/test.Svc/None', message(NOTHING), [['grpc-encoding', 'snappy']]);
       expect((await client.reply(5)).headers.get('grpc-message')).to.match(/^unknown method None/);
-      expect([unaryCalls.length, streamCalls.length]).to.eql([0, 0]);
+      expect([calls.unary.length, calls.streams.length]).to.eql([0, 0]);
     });
   }
 

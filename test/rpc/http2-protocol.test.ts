@@ -11,7 +11,7 @@ import {
 } from '../../src/rpc/http2/frames.js';
 import { encodeFields } from '../../src/rpc/http2/response-blocks.js';
 import { Status } from '../../src/rpc/service.js';
-import type { Method, StreamCall, UnaryCall } from '../../src/rpc/service.js';
+import { CallRecorder, ECHO, STREAM, WAIT } from './support/call-recorder.js';
 import {
   dataFrame,
   frame,
@@ -27,49 +27,17 @@ import {
 } from './support/raw-client.js';
 import { LIMITS, until } from './support/transports.js';
 
-const ECHO = '/test.Svc/Echo';
-const WAIT = '/test.Svc/Wait';
-const STREAM = '/test.Svc/Stream';
 const NOTHING = Buffer.alloc(0);
 
 describe('Http2Transport: protocol', () => {
   let server: RawServer;
   let client: RawClient;
   const open: RawClient[] = [];
-  let unaryCalls: UnaryCall[] = [];
-  let streamCalls: StreamCall[] = [];
-  let received: Buffer[] = [];
-  let cancelled = 0;
 
-  const table = new Map<string, Method>([
-    [ECHO, { kind: 'unary', handle: (body, call) => call.reply(body.slice()) }],
-    [
-      WAIT,
-      {
-        kind: 'unary',
-        handle: (_body, call) => {
-          unaryCalls.push(call);
-          call.onCancel(() => cancelled++);
-        },
-      },
-    ],
-    [
-      STREAM,
-      {
-        kind: 'stream',
-        streamType: 'bidi_stream',
-        handle: (call) => {
-          streamCalls.push(call);
-          call.onCancel(() => cancelled++);
-          call.onMessage((body) => received.push(Buffer.from(body)));
-          call.onHalfClose(() => call.end());
-        },
-      },
-    ],
-  ]);
+  const calls = new CallRecorder();
 
   async function start(limits = {}, ...values: (readonly [number, number])[]): Promise<void> {
-    server = await startRawServer(table, limits);
+    server = await startRawServer(calls.table, limits);
     client = await connect(...values);
   }
 
@@ -96,10 +64,7 @@ describe('Http2Transport: protocol', () => {
   }
 
   beforeEach(() => {
-    unaryCalls = [];
-    streamCalls = [];
-    received = [];
-    cancelled = 0;
+    calls.clear();
   });
 
   afterEach(async () => {
@@ -109,7 +74,7 @@ describe('Http2Transport: protocol', () => {
 
   describe('framing', () => {
     it('reads a session that arrives byte by byte', async () => {
-      server = await startRawServer(table);
+      server = await startRawServer(calls.table);
       client = await RawClient.connect(server.port);
       open.push(client);
       const session = Buffer.concat([PREFACE, settings(), request(1, ECHO, Buffer.from('abc'))]);
@@ -121,7 +86,7 @@ describe('Http2Transport: protocol', () => {
     });
 
     it('ends the connection on a wrong preface', async () => {
-      server = await startRawServer(table);
+      server = await startRawServer(calls.table);
       for (const opening of ['GET / HTTP/1.1\r\n\r\n', 'PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n']) {
         client = await RawClient.connect(server.port);
         open.push(client);
@@ -131,7 +96,7 @@ describe('Http2Transport: protocol', () => {
     });
 
     it('wants SETTINGS first', async () => {
-      server = await startRawServer(table);
+      server = await startRawServer(calls.table);
       client = await RawClient.connect(server.port);
       open.push(client);
       client.send(PREFACE, request(1, ECHO, NOTHING));
@@ -259,7 +224,7 @@ describe('Http2Transport: protocol', () => {
       await start();
       client.send(request(1, WAIT, NOTHING), dataFrame(1, Buffer.alloc(3), true));
       expect(await client.reset(1)).to.equal(ErrorCode.streamClosed);
-      await until(() => cancelled === 1, 'the handler hears of it');
+      await until(() => calls.cancelled === 1, 'the handler is told');
       await expectEcho(client, 3);
       client.send(dataFrame(3, Buffer.alloc(3), true));
       expect(await client.reset(3)).to.equal(ErrorCode.streamClosed);
@@ -287,7 +252,7 @@ describe('Http2Transport: protocol', () => {
       await start({ maxConcurrentStreams: 2 });
       client.send(request(1, WAIT, NOTHING), request(3, WAIT, NOTHING), request(5, ECHO, NOTHING));
       expect(await client.reset(5)).to.equal(ErrorCode.refusedStream);
-      unaryCalls[0]?.reply(NOTHING);
+      calls.unary[0]?.reply(NOTHING);
       await client.reply(1);
       await expectEcho(client, 7);
     });
@@ -307,17 +272,17 @@ describe('Http2Transport: protocol', () => {
     it('cancels the calls of a client that closes its side', async () => {
       await start();
       client.send(request(1, WAIT, NOTHING), headersFrame(3, STREAM));
-      await until(() => unaryCalls.length + streamCalls.length === 2, 'both calls start');
+      await until(() => calls.unary.length + calls.streams.length === 2, 'both calls start');
       client.socket.end();
-      await until(() => cancelled === 2 && client.ended, 'both are cancelled');
+      await until(() => calls.cancelled === 2 && client.ended, 'both are cancelled');
     });
 
     it('cancels the calls of a client that vanishes', async () => {
       await start();
       client.send(request(1, WAIT, NOTHING), headersFrame(3, STREAM));
-      await until(() => unaryCalls.length + streamCalls.length === 2, 'both calls start');
+      await until(() => calls.unary.length + calls.streams.length === 2, 'both calls start');
       client.socket.resetAndDestroy();
-      await until(() => cancelled === 2, 'both are cancelled');
+      await until(() => calls.cancelled === 2, 'both are cancelled');
       await until(() => server.transport.connectionCount === 0, 'the connection is forgotten');
     });
   });
@@ -349,10 +314,10 @@ describe('Http2Transport: protocol', () => {
       send(3, fixed, newest, type);
       send(5, fixed, newest, type);
       await client.reply(5);
-      expect(unaryCalls).to.have.length(0);
+      expect(calls.unary).to.have.length(0);
       send(7, fixed, path(WAIT), type);
       send(9, fixed, newest, type);
-      await until(() => unaryCalls.length === 2, 'both reach the other handler');
+      await until(() => calls.unary.length === 2, 'both reach the other handler');
     });
 
     it('ends the connection when another frame comes between', async () => {
@@ -516,21 +481,21 @@ describe('Http2Transport: protocol', () => {
       client.send(headersFrame(21, WAIT, [['grpc-timeout', '0m']]));
       client.send(dataFrame(21, message(NOTHING), true));
       expect(await statusOf(21)).to.eql(['200', '4', 'context deadline exceeded']);
-      expect(unaryCalls).to.have.length(0);
+      expect(calls.unary).to.have.length(0);
     });
 
     it('answers 4 when the deadline passes on the server', async () => {
       await start();
       client.send(headersFrame(1, WAIT, [['grpc-timeout', '5S']]));
       client.send(dataFrame(1, message(NOTHING), true));
-      await until(() => unaryCalls.length === 1, 'the call starts');
+      await until(() => calls.unary.length === 1, 'the call starts');
       server.env.advance(4900);
       server.env.advance(10);
-      expect(cancelled).to.equal(0);
+      expect(calls.cancelled).to.equal(0);
       server.env.advance(200);
       server.env.advance(20);
       expect(await statusOf(1)).to.eql(['200', '4', 'context deadline exceeded']);
-      expect(cancelled).to.equal(1);
+      expect(calls.cancelled).to.equal(1);
     });
 
     it('assembles messages from DATA frames of one byte', async () => {
@@ -544,7 +509,7 @@ describe('Http2Transport: protocol', () => {
       for (const byte of bytes) client.send(dataFrame(1, Buffer.of(byte), false));
       client.send(dataFrame(1, NOTHING, true));
       expect((await statusOf(1))[1]).to.equal('0');
-      expect(received.map(String)).to.eql(['abc', '', 'de']);
+      expect(calls.received.map(String)).to.eql(['abc', '', 'de']);
     });
   });
 
@@ -552,8 +517,8 @@ describe('Http2Transport: protocol', () => {
     it('sends no more than the windows allow', async () => {
       await start();
       client.send(request(1, WAIT, NOTHING));
-      await until(() => unaryCalls.length === 1, 'the call starts');
-      unaryCalls[0]?.reply(Buffer.alloc(200_000, 7));
+      await until(() => calls.unary.length === 1, 'the call starts');
+      calls.unary[0]?.reply(Buffer.alloc(200_000, 7));
       await until(() => client.bytesOf(1) === DEFAULT_WINDOW, 'the window is used up');
       await expectEchoHeldBack(3);
       client.send(frame(FrameType.windowUpdate, 0, 1, u32(1_000_000)));
@@ -576,8 +541,8 @@ describe('Http2Transport: protocol', () => {
     it('applies a changed initial window to open streams', async () => {
       await start({}, [Setting.initialWindowSize, 0]);
       client.send(request(1, ECHO, Buffer.from('waits')), headersFrame(3, STREAM));
-      await until(() => streamCalls.length === 1, 'the stream starts');
-      streamCalls[0]?.write(Buffer.from('also'));
+      await until(() => calls.streams.length === 1, 'the stream starts');
+      calls.streams[0]?.write(Buffer.from('also'));
       await until(() => client.count(FrameType.headers) === 2, 'headers need no window');
       expect(client.count(FrameType.data)).to.equal(0);
       client.send(settings([Setting.initialWindowSize, 3]));
@@ -595,10 +560,10 @@ describe('Http2Transport: protocol', () => {
     it('keeps empty messages in their place', async () => {
       await start({}, [Setting.initialWindowSize, 0]);
       client.send(headersFrame(1, STREAM));
-      await until(() => streamCalls.length === 1, 'the stream starts');
+      await until(() => calls.streams.length === 1, 'the stream starts');
       const messages = ['', 'a', '', '', 'bc', ''].map((text) => Buffer.from(text));
-      for (const each of messages) streamCalls[0]?.write(each);
-      streamCalls[0]?.end();
+      for (const each of messages) calls.streams[0]?.write(each);
+      calls.streams[0]?.end();
       for (let n = 0; n < 33; n++) client.send(frame(FrameType.windowUpdate, 0, 1, u32(1)));
       const { body, headers } = await client.reply(1);
       expect(body.equals(Buffer.concat(messages.map((each) => message(each))))).to.equal(true);
@@ -608,8 +573,8 @@ describe('Http2Transport: protocol', () => {
     it('cuts DATA at the largest frame the client accepts', async () => {
       await start({}, [Setting.initialWindowSize, 1_000_000], [Setting.maxFrameSize, 20_000]);
       client.send(frame(FrameType.windowUpdate, 0, 0, u32(1_000_000)), request(1, WAIT, NOTHING));
-      await until(() => unaryCalls.length === 1, 'the call starts');
-      unaryCalls[0]?.reply(Buffer.alloc(300_000));
+      await until(() => calls.unary.length === 1, 'the call starts');
+      calls.unary[0]?.reply(Buffer.alloc(300_000));
       await client.reply(1);
       const sizes = client.frames.filter((each) => each.type === FrameType.data);
       expect(Math.max(...sizes.map((each) => each.payload.length))).to.be.within(10_000, 20_000);
@@ -639,7 +604,7 @@ describe('Http2Transport: protocol', () => {
       const chunk = message(Buffer.alloc(16_000));
       const total = 1100;
       for (let n = 0; n < total; n++) client.send(dataFrame(1, chunk, false));
-      await until(() => received.length === total, 'all messages arrive');
+      await until(() => calls.received.length === total, 'all messages arrive');
       const openings = (streamId: number): number[] =>
         client.frames
           .filter((each) => each.type === FrameType.windowUpdate && each.streamId === streamId)
@@ -658,28 +623,28 @@ describe('Http2Transport: protocol', () => {
     it('tells of the half-close after the messages held back', async () => {
       await start();
       client.send(headersFrame(1, STREAM));
-      await until(() => streamCalls.length === 1, 'the stream starts');
-      streamCalls[0]?.pause();
+      await until(() => calls.streams.length === 1, 'the stream starts');
+      calls.streams[0]?.pause();
       for (const text of ['a', 'b', 'c'])
         client.send(dataFrame(1, message(Buffer.from(text)), false));
       client.send(dataFrame(1, NOTHING, true));
       await expectEcho(client, 3);
-      expect(received).to.have.length(0);
+      expect(calls.received).to.have.length(0);
       expect(client.find(FrameType.headers, 1)).to.equal(undefined);
-      streamCalls[0]?.resume();
+      calls.streams[0]?.resume();
       expect((await client.reply(1)).headers.get('grpc-status')).to.equal('0');
-      expect(received.map(String)).to.eql(['a', 'b', 'c']);
+      expect(calls.received.map(String)).to.eql(['a', 'b', 'c']);
     });
 
     it('keeps what a slow reader has yet to receive apart from what others are sent', async () => {
       await start({}, [Setting.initialWindowSize, MAX_WINDOW]);
       client.send(frame(FrameType.windowUpdate, 0, 0, u32(MAX_WINDOW - DEFAULT_WINDOW)));
       client.send(request(1, WAIT, NOTHING));
-      await until(() => unaryCalls.length === 1, 'the call starts');
+      await until(() => calls.unary.length === 1, 'the call starts');
       client.socket.pause();
       const reply = Buffer.alloc(30_000_000);
       for (let at = 0; at < reply.length; at += 4) reply.writeUInt32BE(at, at);
-      unaryCalls[0]?.reply(reply);
+      calls.unary[0]?.reply(reply);
       const other = await connect();
       for (let n = 0; n < 60; n++) {
         other.send(request(n * 2 + 1, ECHO, Buffer.alloc(9000, 0xee)));
@@ -694,12 +659,12 @@ describe('Http2Transport: protocol', () => {
     it('resets a stream whose client ignores the window of a paused handler', async () => {
       await start();
       client.send(headersFrame(1, STREAM));
-      await until(() => streamCalls.length === 1, 'the stream starts');
-      streamCalls[0]?.pause();
+      await until(() => calls.streams.length === 1, 'the stream starts');
+      calls.streams[0]?.pause();
       const chunk = message(Buffer.alloc(16_000));
       for (let n = 0; n < 70; n++) client.send(dataFrame(1, chunk, false));
       expect(await client.reset(1)).to.equal(ErrorCode.flowControlError);
-      expect(received).to.have.length(0);
+      expect(calls.received).to.have.length(0);
       await expectEcho(client, 3);
     });
   });
@@ -714,8 +679,8 @@ describe('Http2Transport: protocol', () => {
         ]);
       for (let n = 0; n < 5000; n++) client.send(pair(n));
       expect(await expectGoaway(ErrorCode.enhanceYourCalm)).to.equal('too_many_resets');
-      expect(unaryCalls.length).to.be.lessThan(1100);
-      expect(cancelled).to.equal(unaryCalls.length);
+      expect(calls.unary.length).to.be.lessThan(1100);
+      expect(calls.cancelled).to.equal(calls.unary.length);
     });
 
     it('survives a client that provokes resets', async () => {
@@ -726,7 +691,7 @@ describe('Http2Transport: protocol', () => {
         client.send(frame(FrameType.windowUpdate, 0, streamId, u32(0)));
       }
       expect(await expectGoaway(ErrorCode.enhanceYourCalm)).to.equal('too_many_resets');
-      expect(cancelled).to.equal(unaryCalls.length);
+      expect(calls.cancelled).to.equal(calls.unary.length);
       client = await connect();
       const bad = encodeFields([['no', 'pseudo fields']]);
       for (let n = 0; n < 3000; n++) client.send(frame(FrameType.headers, 5, n * 2 + 1, bad));
@@ -743,12 +708,12 @@ describe('Http2Transport: protocol', () => {
       const headers = headersFrame(1, STREAM).length;
       client.send(upload.subarray(0, headers + 50));
       drip.send(upload.subarray(0, headers + 20));
-      await until(() => streamCalls.length === 2, 'both streams start');
+      await until(() => calls.streams.length === 2, 'both streams start');
       for (let n = 1; n < 8; n++) {
         server.env.advance(4000);
         drip.send(upload.subarray(headers + 20 + n, headers + 21 + n));
         client.send(upload.subarray(headers + n * 105 - 55, headers + n * 105 + 50));
-        await until(() => received.length === n, 'the next message is complete');
+        await until(() => calls.received.length === n, 'the next message is complete');
         expect(drip.ended && n < 2).to.equal(false);
       }
       await until(() => drip.ended, 'the dripping client is closed');
@@ -774,7 +739,7 @@ describe('Http2Transport: protocol', () => {
       await start({ keepaliveMinTimeMs: 5000 });
       const ping = frame(FrameType.ping, 0, 0, Buffer.from('12345678'));
       client.send(headersFrame(1, STREAM));
-      await until(() => streamCalls.length === 1, 'the stream starts');
+      await until(() => calls.streams.length === 1, 'the stream starts');
       for (let n = 1; n <= 10; n++) {
         server.env.advance(5001);
         client.send(ping);
@@ -819,18 +784,18 @@ describe('Http2Transport: protocol', () => {
         dataFrame(1, message(Buffer.alloc(50)).subarray(0, 20), false),
       );
       client.send(headersFrame(3, STREAM));
-      await until(() => streamCalls.length === 1, 'both calls start');
+      await until(() => calls.streams.length === 1, 'both calls start');
       server.env.advance(20_000);
       await expectEcho(client, 5);
       expect(client.find(FrameType.headers, 1)).to.equal(undefined);
       server.env.advance(11_000);
       const { headers } = await client.reply(1);
       expect(headers.get('grpc-status')).to.equal(String(Status.deadlineExceeded));
-      expect(cancelled).to.equal(0);
+      expect(calls.cancelled).to.equal(0);
     });
 
     it('resets a plain HTTP request whose body stalls', async () => {
-      server = await startRawServer(table, {}, { onHttpRequest: () => {} });
+      server = await startRawServer(calls.table, {}, { onHttpRequest: () => {} });
       client = await connect();
       const fields = encodeFields([
         [':method', 'POST'],
@@ -848,17 +813,17 @@ describe('Http2Transport: protocol', () => {
     it('resets a stream whose client opens no window, and keeps the others', async () => {
       await start({}, [Setting.initialWindowSize, 100]);
       client.send(headersFrame(1, STREAM));
-      await until(() => streamCalls.length === 1, 'the stream starts');
+      await until(() => calls.streams.length === 1, 'the stream starts');
       let writes = 0;
-      while (streamCalls[0]?.write(Buffer.alloc(1000)) === true) writes++;
+      while (calls.streams[0]?.write(Buffer.alloc(1000)) === true) writes++;
       expect(writes).to.be.within(50, 100);
       await until(() => client.bytesOf(1) === 100, 'the window is used up');
       server.env.advance(59_000);
       await expectEcho(client, 3);
-      expect(cancelled).to.equal(0);
+      expect(calls.cancelled).to.equal(0);
       server.env.advance(2000);
       expect(await client.reset(1)).to.equal(ErrorCode.internalError);
-      expect(cancelled).to.equal(1);
+      expect(calls.cancelled).to.equal(1);
       await expectEcho(client, 5);
     });
 
@@ -866,9 +831,9 @@ describe('Http2Transport: protocol', () => {
       await start({}, [Setting.initialWindowSize, MAX_WINDOW]);
       client.send(frame(FrameType.windowUpdate, 0, 0, u32(MAX_WINDOW - DEFAULT_WINDOW)));
       client.send(headersFrame(1, STREAM));
-      await until(() => streamCalls.length === 1, 'the stream starts');
+      await until(() => calls.streams.length === 1, 'the stream starts');
       client.socket.pause();
-      const call = streamCalls[0];
+      const call = calls.streams[0];
       let accepted = 0;
       let idleTurns = 0;
       while (idleTurns < 50) {
@@ -883,7 +848,7 @@ describe('Http2Transport: protocol', () => {
       expect(call?.bufferedBytes ?? 0).to.be.within(64 * 1024, 2 * 1024 * 1024);
       server.env.advance(1000);
       server.env.advance(61_000);
-      await until(() => cancelled === 1, 'the call is cancelled');
+      await until(() => calls.cancelled === 1, 'the call is cancelled');
       await until(() => server.transport.connectionCount === 0, 'the connection is gone');
     });
 
@@ -910,7 +875,7 @@ describe('Http2Transport: protocol', () => {
     it('announces the end, serves what crosses it, then closes', async () => {
       await start();
       client.send(request(1, WAIT, NOTHING));
-      await until(() => unaryCalls.length === 1, 'the call starts');
+      await until(() => calls.unary.length === 1, 'the call starts');
       const stopped = new Promise<void>((resolve) => server.transport.stop(10_000, resolve));
       const first = await client.goaway();
       expect([first.code, first.lastStreamId]).to.eql([ErrorCode.noError, MAX_WINDOW]);
@@ -919,7 +884,7 @@ describe('Http2Transport: protocol', () => {
       client.send(frame(FrameType.ping, Flag.ack, 0, ping?.payload ?? NOTHING));
       await until(() => client.count(FrameType.goaway) === 2, 'the second GOAWAY');
       client.send(request(5, ECHO, NOTHING));
-      unaryCalls[0]?.reply(Buffer.from('last'));
+      calls.unary[0]?.reply(Buffer.from('last'));
       expect((await client.reply(1)).body.toString('latin1', 5)).to.equal('last');
       await until(() => client.ended, 'the server closes its side');
       expect(client.find(FrameType.headers, 5)).to.equal(undefined);
@@ -931,8 +896,8 @@ describe('Http2Transport: protocol', () => {
   it('holds 1,000 streams on one connection', async () => {
     await start();
     for (let n = 0; n < 1000; n++) client.send(request(n * 2 + 1, WAIT, NOTHING));
-    await until(() => unaryCalls.length === 1000, 'all calls start');
-    for (const call of unaryCalls) call.reply(Buffer.from('r'));
+    await until(() => calls.unary.length === 1000, 'all calls start');
+    for (const call of calls.unary) call.reply(Buffer.from('r'));
     for (let n = 0; n < 1000; n += 111) await client.reply(n * 2 + 1);
     await until(() => client.count(FrameType.data) === 1000, 'all are answered');
     expect(LIMITS.maxConcurrentStreams).to.be.greaterThan(999);

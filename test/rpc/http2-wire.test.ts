@@ -11,7 +11,7 @@ import {
 import { MAX_FRAME_BYTES, MAX_RECEIVING_BYTES } from '../../src/rpc/http2/limits.js';
 import { MAX_HEADER_LIST_BYTES } from '../../src/rpc/http2/request-head.js';
 import { RpcError, Status } from '../../src/rpc/service.js';
-import type { Method, StreamCall, UnaryCall } from '../../src/rpc/service.js';
+import { CallRecorder, ECHO, STREAM, WAIT } from './support/call-recorder.js';
 import {
   dataFrame,
   frame,
@@ -27,55 +27,22 @@ import {
 } from './support/raw-client.js';
 import { until } from './support/transports.js';
 
-const ECHO = '/test.Svc/Echo';
-const WAIT = '/test.Svc/Wait';
-const STREAM = '/test.Svc/Stream';
 const MIB = 1024 * 1024;
 const NOTHING = Buffer.alloc(0);
 
 describe('Http2Transport: on the wire', () => {
   let server: RawServer;
   let client: RawClient;
-  let unaryCalls: UnaryCall[] = [];
-  let streamCalls: StreamCall[] = [];
-  let cancelled = 0;
 
-  const table = new Map<string, Method>([
-    [ECHO, { kind: 'unary', handle: (body, call) => call.reply(body.slice()) }],
-    [
-      WAIT,
-      {
-        kind: 'unary',
-        handle: (_body, call) => {
-          unaryCalls.push(call);
-          call.onCancel(() => cancelled++);
-        },
-      },
-    ],
-    [
-      STREAM,
-      {
-        kind: 'stream',
-        streamType: 'bidi_stream',
-        handle: (call) => {
-          streamCalls.push(call);
-          call.onCancel(() => cancelled++);
-          call.onMessage(() => {});
-          call.onHalfClose(() => call.end());
-        },
-      },
-    ],
-  ]);
+  const calls = new CallRecorder();
 
   async function start(limits = {}, ...values: (readonly [number, number])[]): Promise<void> {
-    server = await startRawServer(table, limits);
+    server = await startRawServer(calls.table, limits);
     client = await RawClient.open(server.port, ...values);
   }
 
   beforeEach(() => {
-    unaryCalls = [];
-    streamCalls = [];
-    cancelled = 0;
+    calls.clear();
   });
 
   afterEach(async () => {
@@ -137,7 +104,7 @@ describe('Http2Transport: on the wire', () => {
           client.send(dataFrame(streamId, part, at + part.length === body.length));
         }
       }
-      await until(() => unaryCalls.length === 5, 'all requests are complete');
+      await until(() => calls.unary.length === 5, 'all requests are complete');
     });
   });
 
@@ -146,10 +113,10 @@ describe('Http2Transport: on the wire', () => {
       await start();
       const error = new RpcError(Status.failedPrecondition, '50% über\n');
       client.send(request(1, WAIT, NOTHING), headersFrame(3, STREAM));
-      await until(() => unaryCalls.length + streamCalls.length === 2, 'both calls start');
-      unaryCalls[0]?.fail(error);
-      streamCalls[0]?.write(Buffer.from('first'));
-      streamCalls[0]?.fail(error);
+      await until(() => calls.unary.length + calls.streams.length === 2, 'both calls start');
+      calls.unary[0]?.fail(error);
+      calls.streams[0]?.write(Buffer.from('first'));
+      calls.streams[0]?.fail(error);
       for (const streamId of [1, 3]) {
         const { headers } = await client.reply(streamId);
         expect(headers.get(':status')).to.equal('200');
@@ -184,10 +151,10 @@ describe('Http2Transport: on the wire', () => {
         client.send(headersFrame(n * 2 + 1, WAIT, [['grpc-timeout', text]]));
         client.send(dataFrame(n * 2 + 1, message(NOTHING), true));
       }
-      await until(() => unaryCalls.length === timeouts.length, 'all calls start');
+      await until(() => calls.unary.length === timeouts.length, 'all calls start');
       const spentMs = server.env.clock.monoMs() - nowMs;
       for (const [n, [text, ms]] of timeouts.entries()) {
-        const leftMs = (unaryCalls[n]?.deadlineMs ?? 0) - nowMs;
+        const leftMs = (calls.unary[n]?.deadlineMs ?? 0) - nowMs;
         expect(leftMs, text).to.be.within(ms, ms + spentMs);
       }
     });
@@ -201,9 +168,9 @@ describe('Http2Transport: on the wire', () => {
       ] as const;
       client.send(headersFrame(1, WAIT, [...binary, ['plain', 'text']]));
       client.send(dataFrame(1, message(NOTHING), true));
-      await until(() => unaryCalls.length === 1, 'the call starts');
-      expect(unaryCalls[0]?.metadata('plain')).to.equal('text');
-      unaryCalls[0]?.reply(NOTHING);
+      await until(() => calls.unary.length === 1, 'the call starts');
+      expect(calls.unary[0]?.metadata('plain')).to.equal('text');
+      calls.unary[0]?.reply(NOTHING);
       expect((await client.reply(1)).headers.get('grpc-status')).to.equal('0');
     });
   });
@@ -212,17 +179,17 @@ describe('Http2Transport: on the wire', () => {
     it('gives data that was queued after a long silence its full time', async () => {
       await start({}, [Setting.initialWindowSize, 100]);
       client.send(headersFrame(1, STREAM));
-      await until(() => streamCalls.length === 1, 'the stream starts');
-      streamCalls[0]?.write(Buffer.alloc(200));
+      await until(() => calls.streams.length === 1, 'the stream starts');
+      calls.streams[0]?.write(Buffer.alloc(200));
       await until(() => client.bytesOf(1) === 100, 'the window is used up');
       client.send(frame(FrameType.windowUpdate, 0, 1, u32(105)));
       await until(() => client.bytesOf(1) === 205, 'the rest comes');
       for (let n = 0; n < 3; n++) server.env.advance(50_000);
       await settle();
-      streamCalls[0]?.write(Buffer.alloc(10));
+      calls.streams[0]?.write(Buffer.alloc(10));
       server.env.advance(2000);
       await settle();
-      expect(cancelled).to.equal(0);
+      expect(calls.cancelled).to.equal(0);
       client.send(frame(FrameType.windowUpdate, 0, 1, u32(100)));
       await until(() => client.bytesOf(1) === 220, 'the message comes');
     });
@@ -266,10 +233,10 @@ describe('Http2Transport: on the wire', () => {
     it('writes on in the direction that is left when the client ended its own', async () => {
       await start();
       client.send(request(1, WAIT, NOTHING));
-      await until(() => unaryCalls.length === 1, 'the call starts');
+      await until(() => calls.unary.length === 1, 'the call starts');
       client.send(frame(FrameType.windowUpdate, 0, 1, u32(MAX_WINDOW - DEFAULT_WINDOW)));
       client.send(frame(FrameType.windowUpdate, 0, 0, u32(MIB)));
-      unaryCalls[0]?.reply(Buffer.alloc(300_000));
+      calls.unary[0]?.reply(Buffer.alloc(300_000));
       expect((await client.reply(1)).body).to.have.length(300_005);
     });
   });

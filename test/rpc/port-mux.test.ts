@@ -158,6 +158,28 @@ describe('listenMux', () => {
     await running.stop();
   });
 
+  it('closes a connection that opens with neither protocol, without a word', async () => {
+    const running = await startTransport(makeHttp2, { table: TABLE, onHttp });
+    const openings = [
+      'INVALID CONNECTION PREFACE\r\n\r\n',
+      '\r\n',
+      'GET / HTTP/2.0\r\n',
+      'GET /\r\n',
+      'x'.repeat(4096),
+      `GET /${'x'.repeat(4096)} HTTP/1.1\r\n`,
+    ];
+    for (const opening of openings) {
+      const socket = net.connect(running.port, '127.0.0.1');
+      let received = 0;
+      socket.on('data', (chunk) => (received += chunk.length));
+      socket.on('error', () => {});
+      socket.write(opening);
+      await new Promise((resolve) => socket.once('close', resolve));
+      expect(received).to.equal(0);
+    }
+    await running.stop();
+  });
+
   it('closes connections that are undecided when it stops', async () => {
     const running = await startTransport(makeGrpcJs, { table: TABLE, onHttp });
     const socket = net.connect(running.port, '127.0.0.1');

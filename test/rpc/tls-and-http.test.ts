@@ -262,6 +262,6 @@ describe('Http2Transport: requests that are not gRPC', () => {
     const stream = session.request({ ':path': '/watch' });
     stream.on('error', () => {});
     stream.once('data', () => stream.close(http2.constants.NGHTTP2_CANCEL));
-    await until(() => gone, 'the handler hears of it');
+    await until(() => gone, 'the handler is told');
   });
 });

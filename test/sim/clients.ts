@@ -17,7 +17,11 @@ import {
   encodeWatchRequest,
   type WatchResponse,
 } from '../../src/gen/rpc.js';
-import type { PartSource, RpcError, StreamCall, UnaryCall } from '../../src/rpc/service.js';
+import type { Timer } from '../../src/base/env/env.js';
+import { LocalCaller } from '../../src/rpc/local-call.js';
+import type { LocalStream } from '../../src/rpc/local-call.js';
+import { RpcError } from '../../src/rpc/service.js';
+import type { ServiceTable } from '../../src/rpc/service.js';
 import type { Checker, ModelChange } from './checker.js';
 import type { Host } from './host.js';
 import type { Random, Scheduler } from './scheduler.js';
@@ -29,6 +33,8 @@ import type { Random, Scheduler } from './scheduler.js';
  */
 
 const CLIENT_TIMEOUT_MS = 12_000;
+/** A few answers to a watch: a client that is slower than its events fills this often. */
+const STREAM_BYTES = 512;
 const text = (s: string): Uint8Array => Buffer.from(s, 'latin1');
 
 type Outcome = (error: RpcError | null, reply: Uint8Array | null) => void;
@@ -49,35 +55,21 @@ export function callUnary(
   };
   scheduler.after(CLIENT_TIMEOUT_MS, () => end(null, null));
   host.process()(() => {
-    const method = host.table?.get(path);
-    if (method?.kind !== 'unary') return;
-    const call: UnaryCall = {
-      metadata: () => undefined,
-      peer: 'sim',
-      deadlineMs: Infinity,
-      get cancelled() {
-        return ended;
-      },
-      onCancel: () => undefined,
-      reply: (message) => end(null, message),
-      replyParts: (total, source) => end(null, gather(total, source)),
-      fail: (error) => end(error, null),
-    };
-    method.handle(request, call);
+    if (host.table === null) return;
+    callerFor(host.table, scheduler).unary(path, request, { peer: 'sim' }, (outcome) => {
+      if (outcome instanceof RpcError) end(outcome, null);
+      else end(null, outcome);
+    });
   });
 }
 
-function gather(total: number, source: PartSource): Uint8Array {
-  const parts: Uint8Array[] = [];
-  for (;;) {
-    const part = source.next(() => undefined);
-    if (part === undefined) break;
-    if (part !== null) parts.push(Uint8Array.from(part));
-  }
-  const all = Buffer.concat(parts);
-  if (all.length !== total)
-    throw new Error(`a reply of ${all.length} bytes was announced as ${total}`);
-  return all;
+/** Makes calls on a host's services; they have no deadline, so that only the time is asked for. */
+function callerFor(table: ServiceTable, scheduler: Scheduler): LocalCaller {
+  const clock = { monoMs: () => scheduler.now, wallMs: () => scheduler.now };
+  const after = (ms: number, callback: () => void): Timer => ({
+    cancel: scheduler.after(ms, callback),
+  });
+  return new LocalCaller({ table, env: { clock, after, defer: (run) => scheduler.after(0, run) } });
 }
 
 export interface Load {
@@ -332,12 +324,8 @@ export class Writer {
 
 /** One streaming call to a host; gone with the host's process. */
 class ClientStream {
-  private onMessage: (message: Uint8Array) => void = () => undefined;
-  private onCancel: () => void = () => undefined;
-  private onDrain: () => void = () => undefined;
-  private cancelled = false;
-  private readonly buffered: Uint8Array[] = [];
-  private busy = false;
+  private hasEnded = false;
+  private stream: LocalStream | undefined;
   readonly host: Host;
   private readonly member: unknown;
   private readonly run: (callback: () => void) => void;
@@ -351,70 +339,42 @@ class ClientStream {
     this.member = host.member;
     this.run = host.process();
     this.run(() => {
-      const method = host.table?.get(path);
-      if (method?.kind !== 'stream') return;
-      method.handle(this.call());
+      if (host.table === null) return;
+      this.stream = callerFor(host.table, load.scheduler).stream(
+        path,
+        { peer: 'sim', highWaterBytes: STREAM_BYTES },
+        { onMessage: this.onMessage, onEnd: () => (this.hasEnded = true) },
+      );
     });
   }
 
   /** False once the process at the other end is gone. */
   get isAlive(): boolean {
-    return !this.cancelled && this.host.member === this.member && this.member !== null;
+    return !this.hasEnded && this.host.member === this.member && this.member !== null;
   }
 
   send(request: Uint8Array): void {
-    this.run(() => this.onMessage(request));
+    this.run(() => this.stream?.send(request));
   }
 
   cancel(): void {
-    if (this.cancelled) return;
-    this.cancelled = true;
-    this.run(() => this.onCancel());
+    if (this.hasEnded) return;
+    this.hasEnded = true;
+    this.run(() => this.stream?.cancel());
   }
 
-  private call(): StreamCall {
-    const isCancelled = (): boolean => this.cancelled;
-    const bufferedBytes = (): number => this.buffered.reduce((n, b) => n + b.length, 0);
-    return {
-      metadata: () => undefined,
-      peer: 'sim',
-      deadlineMs: Infinity,
-      get cancelled() {
-        return isCancelled();
-      },
-      get bufferedBytes() {
-        return bufferedBytes();
-      },
-      onCancel: (listener) => (this.onCancel = listener),
-      onMessage: (listener) => (this.onMessage = listener),
-      onHalfClose: () => undefined,
-      onDrain: (listener) => (this.onDrain = listener),
-      write: (message, rest) => {
-        this.buffered.push(Uint8Array.from([...message, ...(rest ?? [])]));
-        this.pump();
-        return this.buffered.length < 8;
-      },
-      end: () => (this.cancelled = true),
-      fail: () => (this.cancelled = true),
-      pause: () => undefined,
-      resume: () => undefined,
-    };
-  }
-
-  /** The client reads at its own pace; a slow one fills the buffer. */
-  private pump(): void {
-    if (this.busy || this.buffered.length === 0) return;
-    this.busy = true;
-    const delay = this.load.random.chance(0.02) ? 500 : this.load.random.exponential(2);
-    this.load.scheduler.after(delay, () => {
-      this.busy = false;
-      const message = this.buffered.shift();
-      if (!this.isAlive || message === undefined) return;
-      this.receive(message);
-      if (this.buffered.length === 4) this.run(() => this.onDrain());
-      this.pump();
+  /** The client reads at its own pace, one message at a time; a slow one lets the stream fill. */
+  private readonly onMessage = (message: Uint8Array): void => {
+    const { random, scheduler } = this.load;
+    const bytes = Uint8Array.from(message);
+    this.stream?.pause();
+    const delay = random.chance(0.02) ? 500 : random.exponential(2);
+    scheduler.after(delay, () => {
+      if (!this.isAlive) return;
+      this.receive(bytes);
+      this.run(() => this.stream?.resume());
     });
-  }
+  };
 }
 
 /** Watches keys from some revision on, over and over, resuming where the last stream broke. */

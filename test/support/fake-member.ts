@@ -1,7 +1,7 @@
 import { encodeResponseHeader } from '../../src/gen/rpc.js';
 import { Lessor } from '../../src/lease/lessor.js';
 import { WatchHub } from '../../src/watch/hub.js';
-import type { Method, PartSource, RpcError, StreamCall, UnaryCall } from '../../src/rpc/service.js';
+import type { RpcError } from '../../src/rpc/service.js';
 import type { CommandKind } from '../../src/server/contract/command.js';
 import type {
   HeaderFields,
@@ -131,118 +131,4 @@ export class FakeMember {
     if (this.isLeader) this.lessor.promote(this.env.nowMs, this.electionMs);
     else this.lessor.demote();
   }
-}
-
-/** What a handler did with a call, as the client sees it. */
-export class FakeCall implements StreamCall, UnaryCall {
-  readonly peer = 'test:1';
-  readonly deadlineMs = Infinity;
-  cancelled = false;
-  readonly bufferedBytes = 0;
-  readonly written: Uint8Array[] = [];
-  error: RpcError | undefined = undefined;
-  ended = false;
-  /** Of a reply in parts. */
-  partCount = 0;
-  isFull = false;
-  paused = false;
-  private readonly headers: Readonly<Record<string, string>>;
-  private listeners: Record<string, ((message: Uint8Array) => void) | undefined> = {};
-
-  constructor(headers: Readonly<Record<string, string>> = {}) {
-    this.headers = headers;
-  }
-
-  metadata(name: string): string | undefined {
-    return this.headers[name];
-  }
-  onCancel(listener: () => void): void {
-    this.listeners['cancel'] = listener;
-  }
-  onMessage(listener: (message: Uint8Array) => void): void {
-    this.listeners['message'] = listener;
-  }
-  onHalfClose(listener: () => void): void {
-    this.listeners['halfClose'] = listener;
-  }
-  onDrain(listener: () => void): void {
-    this.listeners['drain'] = listener;
-  }
-  write(front: Uint8Array, rest = new Uint8Array(0)): boolean {
-    const message = Buffer.concat([front, rest]);
-    if (!this.ended) this.written.push(message);
-    return !this.isFull;
-  }
-  reply(message: Uint8Array): void {
-    this.written.push(message);
-    this.ended = true;
-  }
-  replyParts(totalBytes: number, source: PartSource): void {
-    const parts: Uint8Array[] = [];
-    for (;;) {
-      const part = source.next(() => undefined);
-      if (part === undefined) break;
-      if (part === null) throw new Error('a part came late');
-      parts.push(part);
-    }
-    const message = Buffer.concat(parts);
-    if (message.length !== totalBytes) throw new Error('the length was announced wrongly');
-    this.partCount = parts.length;
-    this.reply(message);
-  }
-  end(): void {
-    this.ended = true;
-  }
-  fail(error: RpcError): void {
-    if (this.ended) return;
-    this.error = error;
-    this.ended = true;
-  }
-  pause(): void {
-    this.paused = true;
-  }
-  resume(): void {
-    this.paused = false;
-  }
-
-  // What the client and the transport do.
-  send(message: Uint8Array): void {
-    // The transport reuses its buffers.
-    const view = Buffer.from(message);
-    this.listeners['message']?.(view);
-    view.fill(0xff);
-  }
-  halfClose(): void {
-    this.listeners['halfClose']?.(new Uint8Array());
-  }
-  drain(): void {
-    this.isFull = false;
-    this.listeners['drain']?.(new Uint8Array());
-  }
-  cancel(): void {
-    this.cancelled = true;
-    this.ended = true;
-    this.listeners['cancel']?.(new Uint8Array());
-  }
-}
-
-/** Calls a method of a service; the request is the first message of a stream if given. */
-export function callMethod(
-  table: readonly (readonly [string, Method])[],
-  path: string,
-  request?: Uint8Array,
-  headers?: Readonly<Record<string, string>>,
-): FakeCall {
-  const method = new Map(table).get(path);
-  if (method === undefined) throw new Error(`no method ${path}`);
-  const call = new FakeCall(headers);
-  if (method.kind === 'unary') {
-    const view = Buffer.from(request ?? new Uint8Array());
-    method.handle(view, call);
-    view.fill(0xff);
-  } else {
-    method.handle(call);
-    if (request !== undefined) call.send(request);
-  }
-  return call;
 }

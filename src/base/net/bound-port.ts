@@ -1,4 +1,5 @@
 import * as net from 'node:net';
+import type { ConnectionBudget } from './descriptors.js';
 import { listenOn } from './listen-address.js';
 
 /** Connections that wait while a port is bound and nobody accepts; further ones are closed at once. */
@@ -9,6 +10,8 @@ export interface BoundPortOptions {
   readonly where: net.ListenOptions;
   /** Lets a caller go on reading after it has said all. */
   readonly allowHalfOpen?: boolean;
+  /** Closes the connections it has no room for; those that wait count as well. */
+  readonly budget?: ConnectionBudget | undefined;
 }
 
 /**
@@ -35,11 +38,12 @@ export class BoundPort {
     });
   }
 
-  private constructor({ allowHalfOpen = false }: BoundPortOptions) {
+  private constructor({ allowHalfOpen = false, budget }: BoundPortOptions) {
+    const arrive = (socket: net.Socket): void => this.arrive(socket);
     this.server = net.createServer(
       // What callers send early costs no memory here: it is read once there is somebody to take it.
       { noDelay: true, pauseOnConnect: true, allowHalfOpen },
-      (socket) => this.arrive(socket),
+      budget?.guard(arrive) ?? arrive,
     );
   }
 

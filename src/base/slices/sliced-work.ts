@@ -5,6 +5,9 @@ const TURN_MS = 2;
 /** How long one piece of work goes on before the next has its share. */
 const SHARE_MS = 0.25;
 
+/** The part of the environment it needs. */
+export type SlicedWorkEnv = Pick<Env, 'clock' | 'defer'>;
+
 interface Work {
   readonly stopIfOver: () => boolean;
   readonly step: () => boolean;
@@ -16,14 +19,14 @@ interface Work {
  * on it. Whatever is under way takes turns, so that short work does not wait for the end of long work.
  */
 export class SlicedWork {
-  private readonly env: Env;
+  private readonly env: SlicedWorkEnv;
   private readonly waiting: Work[] = [];
   /** Time spent since the turn began. */
   private spentMs = 0;
   private isRunning = false;
   private isTurnDue = false;
 
-  constructor(env: Env) {
+  constructor(env: SlicedWorkEnv) {
     this.env = env;
   }
 

@@ -12,6 +12,7 @@ import {
   Setting,
   readStreamId,
 } from './frames.js';
+import type { FrameCursor } from './frame-cursor.js';
 import {
   Allowance,
   IDLE_FRAME_BURST,
@@ -26,6 +27,8 @@ import type { StreamTable } from './stream-table.js';
 const SETTING_BYTES = 6;
 const PRIORITY_BYTES = 5;
 const GOAWAY_BYTES = 8;
+const PING_BYTES = 8;
+const WINDOW_UPDATE_BYTES = 4;
 
 /** Contents of the server's pings. */
 export const PING_KEEPALIVE = 1;
@@ -36,6 +39,8 @@ export interface ControlOwner {
   readonly nowMs: number;
   onFault(code: ErrorCode, reason: string): void;
   resetStream(stream: Http2Stream, code: ErrorCode): void;
+  /** The same for a stream that may have ended. */
+  resetStreamId(streamId: number, code: ErrorCode): void;
   /** The client has heard that the connection is to end. */
   onDrainAnswered(): void;
 }
@@ -49,6 +54,8 @@ export class ControlFrames {
   private readonly minPingIntervalMs: number;
   private readonly idleFrames: Allowance;
   private readonly pings = new PingPolicy();
+  /** What the SETTINGS frame at hand makes of the initial window. */
+  private initialWindow = 0;
 
   constructor(
     owner: ControlOwner,
@@ -64,30 +71,23 @@ export class ControlFrames {
   }
 
   /** Acts on a frame of any type but DATA, HEADERS, CONTINUATION and RST_STREAM. */
-  onFrame(
-    type: number,
-    flags: number,
-    streamId: number,
-    buffer: Buffer,
-    start: number,
-    end: number,
-  ): void {
-    switch (type) {
+  onFrame(frame: FrameCursor): void {
+    switch (frame.type) {
       case FrameType.windowUpdate:
-        this.onWindowUpdate(streamId, buffer, start, end);
+        this.onWindowUpdate(frame);
         break;
       case FrameType.ping:
-        this.onPing(flags, streamId, buffer, start, end);
+        this.onPing(frame);
         break;
       case FrameType.settings:
-        this.onSettings(flags, streamId, buffer, start, end);
+        this.onSettings(frame);
         break;
       case FrameType.priority:
-        this.onPriority(streamId, buffer, start, end);
+        this.onPriority(frame);
         break;
       case FrameType.goaway:
-        if (streamId !== 0) this.fault(ErrorCode.protocolError, 'GOAWAY on a stream');
-        else if (end - start < GOAWAY_BYTES) this.fault(ErrorCode.frameSizeError, 'short GOAWAY');
+        if (frame.streamId !== 0) this.fault(ErrorCode.protocolError, 'GOAWAY on a stream');
+        else if (frame.length < GOAWAY_BYTES) this.fault(ErrorCode.frameSizeError, 'short GOAWAY');
         break;
       case FrameType.pushPromise:
         this.fault(ErrorCode.protocolError, 'PUSH_PROMISE from a client');
@@ -97,22 +97,17 @@ export class ControlFrames {
     }
   }
 
-  private onPing(
-    flags: number,
-    streamId: number,
-    buffer: Buffer,
-    start: number,
-    end: number,
-  ): void {
-    if (streamId !== 0) {
+  private onPing(frame: FrameCursor): void {
+    const { buffer, start } = frame;
+    if (frame.streamId !== 0) {
       this.fault(ErrorCode.protocolError, 'PING on a stream');
       return;
     }
-    if (end - start !== 8) {
+    if (frame.length !== PING_BYTES) {
       this.fault(ErrorCode.frameSizeError, 'PING of wrong size');
       return;
     }
-    if ((flags & Flag.ack) !== 0) {
+    if (frame.has(Flag.ack)) {
       const isDrain =
         buffer.readUInt32BE(start) === 0 && buffer.readUInt32BE(start + 4) === PING_DRAIN;
       if (isDrain) this.owner.onDrainAnswered();
@@ -125,34 +120,36 @@ export class ControlFrames {
     }
   }
 
-  private onSettings(
-    flags: number,
-    streamId: number,
-    buffer: Buffer,
-    start: number,
-    end: number,
-  ): void {
-    if (streamId !== 0) {
+  private onSettings(frame: FrameCursor): void {
+    const { buffer, start, end } = frame;
+    if (frame.streamId !== 0) {
       this.fault(ErrorCode.protocolError, 'SETTINGS on a stream');
       return;
     }
-    const isAck = (flags & Flag.ack) !== 0;
-    if (isAck ? end !== start : (end - start) % SETTING_BYTES !== 0) {
+    const isAck = frame.has(Flag.ack);
+    if (isAck ? end !== start : frame.length % SETTING_BYTES !== 0) {
       this.fault(ErrorCode.frameSizeError, 'SETTINGS of wrong size');
       return;
     }
     this.settingsSeen = true;
     if (isAck || !this.countIdleFrame()) return;
+    this.initialWindow = this.streams.initialSendWindow;
     for (let at = start; at < end; at += SETTING_BYTES) {
       if (!this.applySetting(buffer.readUInt16BE(at), buffer.readUInt32BE(at + 2))) return;
     }
+    if (!this.changeInitialWindow()) return;
     this.sender.writeSettingsAck();
   }
 
   private applySetting(id: number, value: number): boolean {
     switch (id) {
       case Setting.initialWindowSize:
-        return this.applyInitialWindow(value);
+        if (value > MAX_WINDOW) {
+          this.fault(ErrorCode.flowControlError, 'initial window out of range');
+          return false;
+        }
+        this.initialWindow = value;
+        return true;
       case Setting.maxFrameSize:
         if (value < MIN_MAX_FRAME_BYTES || value > MAX_MAX_FRAME_BYTES) {
           this.fault(ErrorCode.protocolError, 'frame size out of range');
@@ -172,13 +169,11 @@ export class ControlFrames {
     }
   }
 
-  private applyInitialWindow(value: number): boolean {
-    if (value > MAX_WINDOW) {
-      this.fault(ErrorCode.flowControlError, 'initial window out of range');
-      return false;
-    }
-    const change = value - this.streams.initialSendWindow;
-    this.streams.initialSendWindow = value;
+  /** Once a frame, however often it names the window: every open stream is concerned. */
+  private changeInitialWindow(): boolean {
+    const change = this.initialWindow - this.streams.initialSendWindow;
+    if (change === 0) return true;
+    this.streams.initialSendWindow = this.initialWindow;
     for (const stream of this.streams.values()) {
       stream.sendWindow += change;
       if (stream.sendWindow > MAX_WINDOW) {
@@ -190,11 +185,12 @@ export class ControlFrames {
     return true;
   }
 
-  private onPriority(streamId: number, buffer: Buffer, start: number, end: number): void {
+  private onPriority(frame: FrameCursor): void {
+    const { streamId } = frame;
     if (streamId === 0) this.fault(ErrorCode.protocolError, 'PRIORITY without a stream');
-    else if (end - start !== PRIORITY_BYTES)
+    else if (frame.length !== PRIORITY_BYTES)
       this.fault(ErrorCode.frameSizeError, 'PRIORITY of wrong size');
-    else if (readStreamId(buffer, start) === streamId)
+    else if (readStreamId(frame.buffer, frame.start) === streamId)
       this.fault(ErrorCode.protocolError, 'stream depends on itself');
     else this.countIdleFrame();
   }
@@ -206,30 +202,32 @@ export class ControlFrames {
     return false;
   }
 
-  private onWindowUpdate(streamId: number, buffer: Buffer, start: number, end: number): void {
-    if (end - start !== 4) {
+  private onWindowUpdate(frame: FrameCursor): void {
+    const { streamId } = frame;
+    if (frame.length !== WINDOW_UPDATE_BYTES) {
       this.fault(ErrorCode.frameSizeError, 'WINDOW_UPDATE of wrong size');
       return;
     }
-    const increment = buffer.readUInt32BE(start) & 0x7fffffff;
-    if (streamId === 0) {
-      if (increment === 0) this.fault(ErrorCode.protocolError, 'window increment of zero');
-      else if (!this.sender.openWindow(increment)) {
-        this.fault(ErrorCode.flowControlError, 'window overflow');
+    const increment = frame.buffer.readUInt32BE(frame.start) & MAX_WINDOW;
+    if (streamId !== 0) this.openStreamWindow(streamId, increment);
+    else if (increment === 0) this.fault(ErrorCode.protocolError, 'window increment of zero');
+    else if (!this.sender.openWindow(increment)) {
+      this.fault(ErrorCode.flowControlError, 'window overflow');
+    }
+  }
+
+  private openStreamWindow(streamId: number, increment: number): void {
+    if (streamId > this.streams.lastId) {
+      this.fault(ErrorCode.protocolError, 'WINDOW_UPDATE on an idle stream');
+    } else if (increment === 0) {
+      // An error of the stream whatever its state is (RFC 9113, 6.9).
+      this.owner.resetStreamId(streamId, ErrorCode.protocolError);
+    } else {
+      const stream = this.streams.get(streamId);
+      if (stream !== undefined && !this.sender.openStreamWindow(stream, increment)) {
+        this.owner.resetStream(stream, ErrorCode.flowControlError);
       }
-      return;
     }
-    const stream = this.streams.get(streamId);
-    if (stream === undefined) {
-      if (streamId > this.streams.lastId)
-        this.fault(ErrorCode.protocolError, 'WINDOW_UPDATE on an idle stream');
-      return;
-    }
-    stream.sendWindow += increment;
-    if (increment === 0) this.owner.resetStream(stream, ErrorCode.protocolError);
-    else if (stream.sendWindow > MAX_WINDOW)
-      this.owner.resetStream(stream, ErrorCode.flowControlError);
-    else if (stream.sending !== undefined) this.sender.startSending(stream);
   }
 
   private fault(code: ErrorCode, reason: string): void {

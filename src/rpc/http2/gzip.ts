@@ -1,8 +1,8 @@
 /**
- * gzip for messages to clients that compress theirs: short ones at once, as far as a turn's budget goes, longer ones in
- * Node's thread pool, a few at a time; the messages of a stream leave in the order they came in.
+ * gzip for messages of clients that compress theirs, and to them: short ones at once, as far as a turn's budget goes,
+ * longer ones in Node's thread pool, a few at a time; the messages of a stream keep their order.
  */
-import { gzip, gzipSync } from 'node:zlib';
+import { gunzip, gunzipSync, gzip, gzipSync } from 'node:zlib';
 import {
   GZIP_MIN_BYTES,
   GZIP_NOW_MAX_BYTES,
@@ -10,23 +10,30 @@ import {
   GZIP_POOL_JOBS,
   GZIP_TURN_BYTES,
 } from './limits.js';
+import { Fifo } from '../../base/collections/fifo.js';
 import type { TransportEnv } from '../transport.js';
 
 /** Takes a message on: `body` is packed if `compressed`. */
 export type PackedSink = (body: Uint8Array, compressed: boolean) => void;
+
+/** Work for the thread pool. */
+export interface PoolJob {
+  /** Begins the work, which ends with `done`; false when there is nothing to do any more. */
+  start(done: () => void): boolean;
+}
 
 /** What the streams of one transport share. */
 export class GzipWorkers {
   private readonly env: TransportEnv;
   private turnBytes = 0;
   private busy = 0;
-  private readonly line: GzipQueue[] = [];
+  private readonly line = new Fifo<PoolJob>();
 
   constructor(env: TransportEnv) {
     this.env = env;
   }
 
-  /** True if the event loop has time to pack so many bytes in this turn; they count as packed then. */
+  /** True if the event loop has time to pack or unpack so many bytes in this turn; they count as done then. */
   mayPackNow(bytes: number): boolean {
     const cost = bytes + GZIP_OVERHEAD_BYTES;
     if (bytes > GZIP_NOW_MAX_BYTES || this.turnBytes + cost > GZIP_TURN_BYTES) return false;
@@ -35,35 +42,67 @@ export class GzipWorkers {
     return true;
   }
 
-  /** Packs the first message of `queue` in the thread pool, when its turn comes. */
-  enqueue(queue: GzipQueue): void {
-    this.line.push(queue);
+  /** Starts the job when its turn comes. */
+  enqueue(job: PoolJob): void {
+    this.line.push(job);
     this.work();
   }
 
   private work(): void {
-    while (this.busy < GZIP_POOL_JOBS && this.line.length > 0) {
-      const queue = this.line.shift();
-      const message = queue?.first;
-      // Aborted while it was in line.
-      if (queue === undefined || message === undefined) continue;
-      this.busy++;
-      gzip(message, (error, packed) => {
-        this.busy--;
-        queue.onPacked(message, error === null ? packed : message);
-        this.work();
-      });
+    while (this.busy < GZIP_POOL_JOBS) {
+      const job = this.line.shift();
+      if (job === undefined) return;
+      if (job.start(this.onDone)) this.busy++;
     }
+  }
+
+  private readonly onDone = (): void => {
+    this.busy--;
+    this.work();
+  };
+}
+
+/**
+ * Unpacks `bytes` at once; undefined when that could take longer than the turn has time for.
+ *
+ * Throws: zlib's error when the bytes are not gzip.
+ */
+export function unpackNow(workers: GzipWorkers, bytes: Uint8Array): Uint8Array | undefined {
+  const announced = announcedBytes(bytes);
+  if (Math.max(announced, bytes.length) > GZIP_NOW_MAX_BYTES) return undefined;
+  if (!workers.mayPackNow(announced)) return undefined;
+  try {
+    return gunzipSync(bytes, { maxOutputLength: GZIP_NOW_MAX_BYTES });
+  } catch (error) {
+    // Longer than it says, which only the thread pool has time to find out about.
+    if (error instanceof RangeError) return undefined;
+    throw error;
   }
 }
 
+/** Unpacks `bytes` in the thread pool; the error is a RangeError when they come to more than `maxBytes`. */
+export function unpackLater(
+  bytes: Uint8Array,
+  maxBytes: number,
+  done: (error: Error | null, unpacked: Uint8Array) => void,
+): void {
+  gunzip(bytes, { maxOutputLength: Math.max(maxBytes, 1) }, done);
+}
+
+/** Length of the contents by the trailer of the last member (RFC 1952, 2.3.1), which may be wrong. */
+function announcedBytes(bytes: Uint8Array): number {
+  const at = bytes.length - 4;
+  if (at < 0) return 0;
+  return new DataView(bytes.buffer, bytes.byteOffset + at, 4).getUint32(0, true);
+}
+
 /** The messages of one stream on their way through gzip. */
-export class GzipQueue {
+export class GzipQueue implements PoolJob {
   /** Bytes of messages that wait. */
   waitingBytes = 0;
   private readonly workers: GzipWorkers;
   private readonly sink: PackedSink;
-  private waiting: Uint8Array[] = [];
+  private readonly waiting = new Fifo<Uint8Array>();
 
   constructor(workers: GzipWorkers, sink: PackedSink) {
     this.workers = workers;
@@ -72,23 +111,35 @@ export class GzipQueue {
 
   /** Every message has been passed on. */
   get isIdle(): boolean {
-    return this.waiting.length === 0;
+    return this.waiting.isEmpty;
   }
 
   /** The message whose turn it is; undefined when none waits. */
-  get first(): Uint8Array | undefined {
-    return this.waiting[0];
+  private get first(): Uint8Array | undefined {
+    return this.waiting.first;
   }
 
   push(message: Uint8Array): void {
     if (this.isIdle && this.passAtOnce(message)) return;
+    const isFirst = this.isIdle;
     this.waiting.push(message);
     this.waitingBytes += message.length;
-    if (this.waiting.length === 1) this.workers.enqueue(this);
+    if (isFirst) this.workers.enqueue(this);
+  }
+
+  start(done: () => void): boolean {
+    const message = this.first;
+    // Aborted while it was in line.
+    if (message === undefined) return false;
+    gzip(message, (error, packed) => {
+      this.onPacked(message, error === null ? packed : message);
+      done();
+    });
+    return true;
   }
 
   /** The result for what was `first`; the message itself when it could not be packed. */
-  onPacked(message: Uint8Array, packed: Uint8Array): void {
+  private onPacked(message: Uint8Array, packed: Uint8Array): void {
     if (this.first !== message) return;
     this.dropFirst();
     this.pass(message, packed);
@@ -103,7 +154,7 @@ export class GzipQueue {
 
   /** Forgets what waits. */
   abort(): void {
-    this.waiting = [];
+    this.waiting.clear();
     this.waitingBytes = 0;
   }
 

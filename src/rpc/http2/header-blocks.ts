@@ -1,4 +1,6 @@
 /** Header blocks of one connection: joins their frames, decodes them, and remembers those that repeat. */
+import type { FrameCursor } from './frame-cursor.js';
+import { Flag } from './frames.js';
 import { HpackDecoder } from './hpack-decoder.js';
 import { MAX_CONTINUATIONS, MAX_HEADER_BLOCK_BYTES } from './limits.js';
 import type { ConnectionHost } from './host.js';
@@ -34,15 +36,15 @@ export class HeaderBlocks {
   }
 
   /** Keeps the first part of a block that goes on in CONTINUATION frames. */
-  begin(streamId: number, endsStream: boolean, buffer: Buffer, start: number, end: number): void {
-    this.openStreamId = streamId;
-    this.endsStream = endsStream;
+  begin(frame: FrameCursor): void {
+    this.openStreamId = frame.streamId;
+    this.endsStream = frame.has(Flag.endStream);
     this.partBytes = 0;
-    this.append(buffer, start, end);
+    this.append(frame);
   }
 
   /** Keeps a further part; false when the block is longer than any that is accepted. */
-  append(buffer: Buffer, start: number, end: number): boolean {
+  append({ buffer, start, end }: FrameCursor): boolean {
     this.partBytes += end - start;
     this.parts.push(Buffer.from(buffer.subarray(start, end)));
     return this.partBytes <= MAX_HEADER_BLOCK_BYTES && this.parts.length <= MAX_CONTINUATIONS;

@@ -1,9 +1,10 @@
 /** A request over HTTP/2 that is not gRPC, for instance of the JSON gateway: its body is gathered, then answered. */
-import { encodeFields } from './response-blocks.js';
+import { encodeFields, plainErrorHeaders } from './response-blocks.js';
 import { SendQueue } from './send-queue.js';
 import type { Http2Connection } from './connection.js';
 import type { HeaderField } from './header-field.js';
 import type { Http2Stream } from './stream.js';
+import type { RpcError } from '../service.js';
 
 /** A plain request, whole. Exactly one of `respond` and `begin` answers it; calls after the end are ignored. */
 export interface HttpRequest {
@@ -34,7 +35,16 @@ const HIGH_WATER_BYTES = 64 * 1024;
 const MIN_BODY_BYTES = 1024;
 const NO_BYTES = Buffer.alloc(0);
 
-export class HttpExchange implements HttpRequest {
+/** A stream that carries no call: takes the request's body, and answers at its end. */
+export interface Exchange {
+  readonly bufferedBytes: number;
+  /** Body bytes from the client. */
+  onPayload(chunk: Buffer, start: number, end: number): void;
+  /** The request is complete. */
+  onEnd(): void;
+}
+
+export class HttpExchange implements HttpRequest, Exchange {
   private readonly connection: Http2Connection;
   private readonly stream: Http2Stream;
   private readonly handler: HttpRequestHandler;
@@ -117,7 +127,6 @@ export class HttpExchange implements HttpRequest {
     this.stream.onCancel(listener);
   }
 
-  /** Body bytes from the client. */
   onPayload(chunk: Buffer, start: number, end: number): void {
     if (this.stream.ended) return;
     const needed = this.filled + end - start;
@@ -136,7 +145,6 @@ export class HttpExchange implements HttpRequest {
     this.filled = needed;
   }
 
-  /** The request is complete. */
   onEnd(): void {
     if (!this.stream.ended) this.handler(this);
   }
@@ -147,5 +155,33 @@ export class HttpExchange implements HttpRequest {
       connection.sender.startSending(stream),
     );
     return stream.sending;
+  }
+}
+
+/**
+ * A request that is not gRPC where only gRPC is served: 415 once the request is whole, as the rules of HTTP/2 hold for
+ * it until then. Says in its body what it says in grpc-message, for clients that show bodies.
+ */
+export class UnsupportedMedia implements Exchange {
+  readonly bufferedBytes = 0;
+  private readonly exchange: HttpExchange;
+  private readonly stream: Http2Stream;
+  private readonly maxBytes: number;
+
+  constructor(connection: Http2Connection, stream: Http2Stream, error: RpcError) {
+    this.stream = stream;
+    this.maxBytes = connection.maxReceiveBytes;
+    this.exchange = new HttpExchange(connection, stream, (request) => {
+      const headers = [...plainErrorHeaders(error.code, error.message)];
+      request.respond(415, headers, Buffer.from(`${error.message}\n`));
+    });
+  }
+
+  onPayload(): void {
+    if (this.stream.receivedBytes > this.maxBytes) this.exchange.respond(413, [], NO_BYTES);
+  }
+
+  onEnd(): void {
+    this.exchange.onEnd();
   }
 }

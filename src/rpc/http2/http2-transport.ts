@@ -5,18 +5,21 @@
  * one turn of the event loop share one write per connection; idle connections cost no timer and no buffer; whatever
  * bytes arrive, memory stays within `limits.ts` and no other connection suffers.
  * Does not listen (see `port-mux.ts`), and knows nothing of the services it carries.
- * The parts: `frame-reader` cuts frames, `connection` acts on them, `hpack-decoder` and `request-head` turn header
- * blocks into requests, `stream` is the call a handler sees, `send-queue`, `gzip` and `output` carry what goes back.
+ * The parts: `frame-cursor` cuts frames, `connection` hands them to `request-frames` and `control-frames`,
+ * `hpack-decoder` and `request-head` turn header blocks into requests, `stream` is the call a handler sees, `send-queue`,
+ * `gzip` and `output` carry what goes back.
  */
 import type { Socket } from 'node:net';
 import { Http2Connection } from './connection.js';
 import { Deadlines } from './deadlines.js';
 import { GzipWorkers } from './gzip.js';
 import { MAX_STRING_BYTES } from './hpack-decoder.js';
-import { TURN_BYTES, TURN_MS } from './limits.js';
+import { streamBound, TURN_BYTES, TURN_MS } from './limits.js';
 import { BlockPool } from './output.js';
+import { ReadTurns } from './read-turns.js';
 import { HeadBuilder } from './request-head.js';
 import { serviceNames } from '../transport.js';
+import { SlicedWork } from '../../base/slices/sliced-work.js';
 import type { Timer } from '../../base/env/env.js';
 import type {
   RpcTransport,
@@ -35,8 +38,8 @@ export interface Http2Setup extends TransportSetup {
 
 const MAX_SWEEP_INTERVAL_MS = 1000;
 const MIN_SWEEP_INTERVAL_MS = 20;
-/** Connections looked at in one stretch. */
-const SWEEP_SLICE = 1000;
+/** Connections and streams looked at in one stretch. */
+const SWEEP_SLICE = 4000;
 
 export class Http2Transport implements RpcTransport, ConnectionHost {
   readonly table: ServiceTable;
@@ -49,6 +52,9 @@ export class Http2Transport implements RpcTransport, ConnectionHost {
   readonly deadlines: Deadlines;
   readonly heads = new HeadBuilder();
   readonly gzip: GzipWorkers;
+  readonly maxStreams: number;
+  readonly reads: ReadTurns;
+  readonly cancellations: SlicedWork;
   readonly scratch = Buffer.allocUnsafeSlow(MAX_STRING_BYTES);
   turnBytes = TURN_BYTES;
   private readonly connections = new Set<Http2Connection>();
@@ -67,6 +73,9 @@ export class Http2Transport implements RpcTransport, ConnectionHost {
     this.onHttpRequest = setup.onHttpRequest;
     this.deadlines = new Deadlines(setup.env);
     this.gzip = new GzipWorkers(setup.env);
+    this.reads = new ReadTurns(setup.env);
+    this.cancellations = new SlicedWork(setup.env);
+    this.maxStreams = streamBound(setup.limits.maxConcurrentStreams);
     const { keepaliveIntervalMs, keepaliveTimeoutMs } = setup.limits;
     const shortest = Math.min(keepaliveIntervalMs, keepaliveTimeoutMs) / 2;
     this.sweepIntervalMs = Math.min(
@@ -144,13 +153,14 @@ export class Http2Transport implements RpcTransport, ConnectionHost {
 
   private sweep(rest: IterableIterator<Http2Connection>): void {
     const nowMs = this.env.clock.monoMs();
-    for (let count = 0; count < SWEEP_SLICE; count++) {
+    for (let seen = 0; seen < SWEEP_SLICE; seen++) {
       const next = rest.next();
       if (next.done === true) {
         this.sweepTimer = undefined;
         if (this.connections.size > 0) this.armSweep();
         return;
       }
+      seen += next.value.streamCount;
       next.value.sweep(nowMs);
     }
     this.env.defer(() => this.sweep(rest));

@@ -3,9 +3,12 @@
  * and holds whole messages back while the handler is paused.
  *
  * A message is assembled in one buffer that grows with what has arrived, so that neither many tiny frames nor a large
- * announced length cost memory. Messages that lie within one frame are passed on as views of it.
+ * announced length cost memory. Messages that lie within one frame are passed on as views of it. Packed messages wait
+ * packed, and those that take long to unpack are unpacked in the thread pool.
  */
-import { gunzipSync } from 'node:zlib';
+import { Fifo } from '../../base/collections/fifo.js';
+import { unpackLater, unpackNow } from './gzip.js';
+import type { GzipWorkers, PoolJob } from './gzip.js';
 import { RpcError, Status } from '../service.js';
 import { messageTooLarge } from '../transport.js';
 import { GZIP } from './request-head.js';
@@ -22,13 +25,24 @@ const FLAG_WITHOUT_ENCODING = new RpcError(
 export interface MessageSink {
   /** `isView`: the bytes belong to a network buffer, which lives as long as they are kept. */
   onWholeMessage(message: Uint8Array, isView: boolean): void;
+  /** A message cannot be unpacked. */
+  onBadMessage(refusal: RpcError): void;
+  /** The last of the messages that were held back has been handed out. */
+  onAllHandedOut(): void;
+  /** No message is wanted any more. */
+  readonly ended: boolean;
 }
 
-export class Inbox {
+interface HeldMessage {
+  readonly bytes: Uint8Array;
+  readonly isPacked: boolean;
+}
+
+export class Inbox implements PoolJob {
   /** No message is handed out while true. */
   paused = false;
   /** Bytes of whole messages held back. */
-  heldBytes = 0;
+  private heldBytes = 0;
   private readonly sink: MessageSink;
   private readonly maxBytes: number;
   private readonly encoding: string;
@@ -38,10 +52,14 @@ export class Inbox {
   private size = 0;
   private body: Buffer | undefined;
   private bodyFilled = 0;
-  private held: Uint8Array[] = [];
+  private readonly held = new Fifo<HeldMessage>();
+  /** The first of the messages held back is being unpacked in the thread pool. */
+  private isUnpacking = false;
+  private readonly workers: GzipWorkers;
 
-  constructor(sink: MessageSink, maxBytes: number, encoding: string) {
+  constructor(sink: MessageSink, workers: GzipWorkers, maxBytes: number, encoding: string) {
     this.sink = sink;
+    this.workers = workers;
     this.maxBytes = maxBytes;
     this.encoding = encoding;
   }
@@ -53,7 +71,7 @@ export class Inbox {
 
   /** Whole messages wait to be handed out. */
   get holds(): boolean {
-    return this.held.length > 0;
+    return !this.held.isEmpty;
   }
 
   /** Bytes kept in memory. */
@@ -91,20 +109,46 @@ export class Inbox {
     return undefined;
   }
 
-  /** Hands out what was held back, until paused again. */
+  /** Hands out messages held back, until paused again or one takes long to unpack. */
   release(): void {
-    while (!this.paused && this.held.length > 0) {
-      const messages = this.held;
-      this.held = [];
-      let next = 0;
-      while (!this.paused && next < messages.length) {
-        const message = messages[next++];
-        if (message === undefined) break;
-        this.heldBytes -= message.length;
-        this.sink.onWholeMessage(message, true);
+    while (!this.paused && !this.isUnpacking && !this.sink.ended) {
+      const first = this.held.first;
+      if (first === undefined) return;
+      const message = first.isPacked ? this.unpack(first.bytes) : first.bytes;
+      if (message === undefined) {
+        this.isUnpacking = true;
+        this.workers.enqueue(this);
+        return;
       }
-      if (next < messages.length) this.held = messages.slice(next).concat(this.held);
+      this.dropFirst(first);
+      if (message instanceof RpcError) this.sink.onBadMessage(message);
+      else this.sink.onWholeMessage(message, message === first.bytes);
+      if (!this.holds) this.sink.onAllHandedOut();
     }
+  }
+
+  start(done: () => void): boolean {
+    const first = this.held.first;
+    if (first === undefined || this.sink.ended) return false;
+    unpackLater(first.bytes, this.maxBytes, (error, unpacked) => {
+      this.isUnpacking = false;
+      if (!this.sink.ended) {
+        if (error === null) {
+          this.held.replaceFirst({ bytes: unpacked, isPacked: false });
+          this.heldBytes += unpacked.length - first.bytes.length;
+          this.release();
+        } else {
+          this.sink.onBadMessage(this.refusalFor(error));
+        }
+      }
+      done();
+    });
+    return true;
+  }
+
+  private dropFirst({ bytes }: HeldMessage): void {
+    this.held.shift();
+    this.heldBytes -= bytes.length;
   }
 
   private readPrefixBytes(chunk: Buffer, start: number, end: number): number {
@@ -132,35 +176,45 @@ export class Inbox {
   }
 
   private finish(bytes: Uint8Array, isView: boolean): RpcError | undefined {
-    let message = bytes;
-    if (this.flag === COMPRESSED) {
-      const unpacked = this.unpack(bytes);
-      if (unpacked instanceof RpcError) return unpacked;
-      message = unpacked;
-    }
+    const isPacked = this.flag === COMPRESSED;
     this.prefixFilled = 0;
     this.bodyFilled = 0;
     this.body = undefined;
-    if (this.paused || this.held.length > 0) {
-      this.held.push(message);
-      this.heldBytes += message.length;
-    } else {
+    const mayPass = !this.paused && !this.holds;
+    const message = !mayPass ? undefined : isPacked ? this.unpack(bytes) : bytes;
+    if (message instanceof RpcError) return message;
+    if (message !== undefined) {
       this.sink.onWholeMessage(message, isView && message === bytes);
+      return undefined;
     }
+    this.held.push({ bytes, isPacked });
+    this.heldBytes += bytes.length;
+    if (mayPass) this.release();
     return undefined;
   }
 
-  private unpack(bytes: Uint8Array): Uint8Array | RpcError {
+  /** Undefined when it takes longer than there is time for now. */
+  private unpack(bytes: Uint8Array): Uint8Array | RpcError | undefined {
     try {
-      return gunzipSync(bytes, { maxOutputLength: Math.max(this.maxBytes, 1) });
+      const unpacked = unpackNow(this.workers, bytes);
+      if (unpacked === undefined || unpacked.length <= this.maxBytes) return unpacked;
+      return this.unpackedTooLarge;
     } catch (error) {
-      return error instanceof RangeError
-        ? new RpcError(
-            Status.resourceExhausted,
-            `grpc: received message after decompression larger than max ${this.maxBytes}`,
-          )
-        : new RpcError(Status.internal, 'grpc: failed to decompress the received message');
+      return this.refusalFor(error);
     }
+  }
+
+  private refusalFor(error: unknown): RpcError {
+    return error instanceof RangeError
+      ? this.unpackedTooLarge
+      : new RpcError(Status.internal, 'grpc: failed to decompress the received message');
+  }
+
+  private get unpackedTooLarge(): RpcError {
+    return new RpcError(
+      Status.resourceExhausted,
+      `grpc: received message after decompression larger than max ${this.maxBytes}`,
+    );
   }
 
   /** The assembly buffer with room for `more` bytes, doubled as needed up to the announced size. */

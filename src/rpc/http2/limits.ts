@@ -11,6 +11,19 @@ export const MAX_HEADER_BLOCK_BYTES = 32 * 1024;
 /** CONTINUATION frames of one block; more ends the connection. */
 export const MAX_CONTINUATIONS = 16;
 
+/**
+ * Open calls of one connection when the operator names no bound. Announced to the client, which then waits with further
+ * calls, and enforced: about 20 MB of memory. The 4 MiB of MAX_BACKLOG_BYTES hold a refusal of each of them.
+ */
+export const DEFAULT_MAX_STREAMS = 16_384;
+/** The value of --max-concurrent-streams that names no bound, as in etcd. */
+export const NO_STREAM_BOUND = 2 ** 32 - 1;
+
+/** Calls a connection may have open where the operator says `maxConcurrentStreams`. */
+export function streamBound(maxConcurrentStreams: number): number {
+  return maxConcurrentStreams >= NO_STREAM_BOUND ? DEFAULT_MAX_STREAMS : maxConcurrentStreams;
+}
+
 /** Resets by the client, and frames that change nothing: this many at once, refilled at a rate per second. */
 export const RESET_BURST = 1000;
 export const RESETS_PER_SECOND = 100;
@@ -26,6 +39,14 @@ export const PUMP_SLICE_BYTES = 128 * 1024;
 export const TURN_BYTES = 1024 * 1024;
 /** The same in time: replies that are read while they are written may cost more than their bytes. */
 export const TURN_MS = 2;
+
+/** Time in one turn of the event loop for frames of all connections; what is left is read in later turns. */
+export const READ_TURN_MS = 3;
+/** Time one connection reads at a stretch while others wait for theirs. */
+export const READ_SHARE_MS = 0.5;
+/** Frames read, and streams cancelled, between two looks at the clock. */
+export const FRAMES_PER_LOOK = 32;
+export const CANCELS_PER_STEP = 16;
 
 /** Shorter messages are not packed: they leave in one packet either way. */
 export const GZIP_MIN_BYTES = 1024;

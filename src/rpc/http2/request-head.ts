@@ -30,6 +30,8 @@ export interface RequestHead {
   readonly encoding: string;
   /** The client compresses with gzip and takes it in replies: then it gets it, as from grpc-go. */
   readonly gzipReplies: boolean;
+  /** The block may end a request: no pseudo field and none that HTTP/2 forbids. */
+  readonly fitsTrailers: boolean;
   /** -1 when absent. */
   readonly contentLength: number;
   readonly fields: readonly HeaderField[];
@@ -60,6 +62,7 @@ export class HeadBuilder implements FieldSink {
   private fault: HeadFault = HeadFault.none;
   private listBytes = 0;
   private regularSeen = false;
+  private pseudoSeen = false;
   private method = '';
   private scheme = '';
   private path = '';
@@ -110,6 +113,7 @@ export class HeadBuilder implements FieldSink {
   }
 
   take(): RequestHead {
+    const fitsTrailers = this.fault === HeadFault.none && !this.pseudoSeen;
     if (
       this.fault === HeadFault.none &&
       (this.method === '' || this.scheme === '' || this.path === '')
@@ -125,12 +129,14 @@ export class HeadBuilder implements FieldSink {
       timeoutMs: this.timeoutMs,
       encoding: this.encoding,
       gzipReplies: this.encoding === GZIP && acceptsGzip(this.acceptEncoding),
+      fitsTrailers,
       contentLength: this.contentLength,
       fields: this.fault === HeadFault.none ? this.fields : NO_FIELDS,
     };
     this.fault = HeadFault.none;
     this.listBytes = 0;
     this.regularSeen = false;
+    this.pseudoSeen = false;
     this.method = '';
     this.scheme = '';
     this.path = '';
@@ -146,6 +152,7 @@ export class HeadBuilder implements FieldSink {
 
   private addPseudo(kind: FieldKind, value: string): void {
     let repeated = false;
+    this.pseudoSeen = true;
     switch (kind) {
       case FieldKind.method:
         repeated = this.method !== '';

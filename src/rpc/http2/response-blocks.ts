@@ -61,6 +61,15 @@ export function trailersOnly(httpStatus: number, code: number, message: string):
   return Buffer.concat([start, errorTrailers(code, message)]);
 }
 
+/** Headers of a refusal whose text is in its body too. */
+export function plainErrorHeaders(code: number, message: string): [string, string][] {
+  return [
+    ['content-type', 'text/plain; charset=utf-8'],
+    ['grpc-status', String(code)],
+    ['grpc-message', percentEncode(message)],
+  ];
+}
+
 /** HEADERS frame of a reply, followed by the header of a DATA frame and of the message in it; ids and lengths zero. */
 export const REPLY_START = buildReplyStart();
 /** Where in `REPLY_START` the DATA frame begins. */

@@ -3,7 +3,6 @@
  * turn, as far as both flow-control windows and the socket allow.
  */
 import {
-  DEFAULT_WINDOW,
   Flag,
   FRAME_HEADER_BYTES,
   FrameType,
@@ -13,6 +12,8 @@ import {
   writeU32,
 } from './frames.js';
 import type { ErrorCode } from './frames.js';
+import { Fifo } from '../../base/collections/fifo.js';
+import { SendWindows } from './flow-control.js';
 import type { ConnectionHost } from './host.js';
 import { PUMP_SLICE_BYTES } from './limits.js';
 import { BLOCK_BYTES } from './output.js';
@@ -33,6 +34,8 @@ const SETTING_BYTES = 6;
 const GOAWAY_BYTES = 8;
 /** A frame of queued data is not cut for less room than this in the block. */
 const MIN_DATA_ROOM = 1024;
+/** A stream's turn to send counts for so many bytes beside those it sends. */
+const STREAM_COST_BYTES = 128;
 
 /** The connection, as the sender sees it. */
 export interface SenderOwner {
@@ -52,11 +55,10 @@ export class Sender {
   readonly out: Output;
   private readonly owner: SenderOwner;
   private readonly host: ConnectionHost;
-  private window = DEFAULT_WINDOW;
+  private readonly windows = new SendWindows();
   // Streams with something to send: in turn, or waiting for the connection's window.
-  private readonly ready: Http2Stream[] = [];
-  private readyFirst = 0;
-  private blocked: Http2Stream[] = [];
+  private readonly ready = new Fifo<Http2Stream>();
+  private readonly blocked = new Fifo<Http2Stream>();
 
   constructor(owner: SenderOwner, host: ConnectionHost, out: Output) {
     this.owner = owner;
@@ -66,13 +68,16 @@ export class Sender {
 
   /** Adds to the connection's window; false when it overflows. */
   openWindow(increment: number): boolean {
-    this.window += increment;
-    if (this.window > MAX_WINDOW) return false;
-    if (this.blocked.length > 0) {
-      for (const stream of this.blocked) this.ready.push(stream);
-      this.blocked = [];
-      this.owner.touch();
-    }
+    if (!this.windows.open(increment)) return false;
+    if (!this.blocked.isEmpty) this.owner.touch();
+    return true;
+  }
+
+  /** Adds to a stream's window; false when it overflows. */
+  openStreamWindow(stream: Http2Stream, increment: number): boolean {
+    stream.sendWindow += increment;
+    if (stream.sendWindow > MAX_WINDOW) return false;
+    if (stream.sending !== undefined) this.startSending(stream);
     return true;
   }
 
@@ -83,10 +88,10 @@ export class Sender {
    */
   sendReply(stream: Http2Stream, message: Uint8Array): boolean {
     const size = message.length + MESSAGE_PREFIX_BYTES;
-    if (size > stream.sendWindow || size > this.window || size > this.peerMaxFrame) return false;
+    if (!this.windows.allow(stream, size) || size > this.peerMaxFrame) return false;
     const total = REPLY_START.length + message.length + REPLY_END.length;
     if (this.out.congested || total > BLOCK_BYTES) return false;
-    this.window -= size;
+    this.windows.take(stream, size);
     this.hasSent = true;
     const at = this.out.reserve(total);
     const { block } = this.out;
@@ -117,11 +122,10 @@ export class Sender {
   sendMessage(stream: Http2Stream, message: Uint8Array, rest: Uint8Array): boolean {
     const bytes = message.length + rest.length;
     const size = bytes + MESSAGE_PREFIX_BYTES;
-    if (size > stream.sendWindow || size > this.window || size > this.peerMaxFrame) return false;
+    if (!this.windows.allow(stream, size) || size > this.peerMaxFrame) return false;
     if (this.out.congested || size + FRAME_HEADER_BYTES > BLOCK_BYTES) return false;
     if (!stream.headersSent) this.sendHeaders(stream, RESPONSE_HEADERS, false);
-    stream.sendWindow -= size;
-    this.window -= size;
+    this.windows.take(stream, size);
     this.hasSent = true;
     const at = this.out.reserve(FRAME_HEADER_BYTES + size);
     const { block } = this.out;
@@ -172,25 +176,27 @@ export class Sender {
 
   /** Writes queued data, a bounded stretch at a time. */
   pump(): void {
-    if (this.readyFirst === this.ready.length) return;
+    if (!this.hasNext) return;
     const allowed = Math.min(PUMP_SLICE_BYTES, this.host.turnBytes);
     let budget = allowed;
-    while (this.readyFirst < this.ready.length && !this.out.congested && budget > 0) {
-      const stream = this.ready[this.readyFirst];
-      this.readyFirst++;
-      if (stream !== undefined) budget -= this.sendSome(stream);
+    while (budget > 0 && !this.out.congested) {
+      const stream = this.takeNext();
+      if (stream === undefined) break;
+      budget -= this.sendSome(stream) + STREAM_COST_BYTES;
     }
     this.host.turnBytes -= allowed - budget;
-    if (this.readyFirst === this.ready.length) {
-      this.ready.length = 0;
-      this.readyFirst = 0;
-    } else {
-      if (this.readyFirst > 0) {
-        this.ready.splice(0, this.readyFirst);
-        this.readyFirst = 0;
-      }
-      if (!this.out.congested) this.owner.touch();
-    }
+    if (this.hasNext && !this.out.congested) this.owner.touch();
+  }
+
+  /** Each stream that waits for the connection's window takes a byte of it at least, so that none is looked at in vain. */
+  private get hasNext(): boolean {
+    return !this.ready.isEmpty || (this.windows.connection > 0 && !this.blocked.isEmpty);
+  }
+
+  /** Those that waited for the connection's window have waited longest. */
+  private takeNext(): Http2Stream | undefined {
+    const waited = this.windows.connection > 0 ? this.blocked.shift() : undefined;
+    return waited ?? this.ready.shift();
   }
 
   /** Writes one frame of a queued stream, and its end if that is all; returns the bytes written. */
@@ -199,14 +205,11 @@ export class Sender {
     if (sending === undefined || !this.owner.isKnown(stream)) return 0;
     sending.isReady = false;
     stream.refill();
-    let count = Math.max(0, Math.min(sending.queuedBytes, stream.sendWindow, this.peerMaxFrame));
-    if (count > this.window) {
-      count = this.window;
-      if (count <= 0) {
-        sending.isReady = true;
-        this.blocked.push(stream);
-        return 0;
-      }
+    let count = this.windows.grant(stream, Math.min(sending.queuedBytes, this.peerMaxFrame));
+    if (count === 0 && sending.queuedBytes > 0 && stream.sendWindow > 0) {
+      sending.isReady = true;
+      this.blocked.push(stream);
+      return 0;
     }
     if (!stream.headersSent && sending.hasWork) {
       this.sendHeaders(stream, stream.responseHeaders, false);
@@ -234,8 +237,7 @@ export class Sender {
     const bodyAt = writeFrameHeader(out.block, at, count, FrameType.data, 0, id);
     sending?.take(out.block, bodyAt, count);
     out.length += FRAME_HEADER_BYTES + count;
-    stream.sendWindow -= count;
-    this.window -= count;
+    this.windows.take(stream, count);
     this.hasSent = true;
     return count;
   }

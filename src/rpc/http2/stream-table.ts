@@ -1,16 +1,22 @@
 /**
  * The open streams of one connection, and what is remembered of those that were ended from this side.
  *
- * Streams are kept in a hash table of our own, with linear probing: a Map that is filled and emptied all the time leaves a
- * trail of abandoned tables that point to each other and to the streams they held, and once one of them has
- * reached the old generation the collector promotes all that follow, calls and requests included.
+ * Ids of new streams only ascend (RFC 9113, 5.1.1), so streams stand in the order of their ids in one array: adding
+ * appends, finding is a binary search, and removing leaves a hole that is closed when the array is full. However a
+ * client spaces its ids, a call costs O(log n) beside n open streams, and closing all of them O(n log n).
+ *
+ * The arrays are kept and overwritten in place: a Map that is filled and emptied all the time leaves a trail of
+ * abandoned tables that point to each other and to the streams they held, and once one of them has reached the old
+ * generation the collector promotes all that follow, calls and requests included.
  */
+import { invariant } from '../../base/invariant.js';
 import { DEFAULT_WINDOW } from './frames.js';
 import type { Http2Stream } from './stream.js';
 
 const REMEMBERED_MAX = 1024;
-/** A power of two, as every size of the table. */
 const FIRST_SLOTS = 8;
+/** Arrays of more slots are given up when the last stream ends. */
+const KEPT_SLOTS = 1024;
 
 export class StreamTable {
   /** Highest stream id the client has used. */
@@ -18,7 +24,14 @@ export class StreamTable {
   /** Window the client grants each new stream. */
   initialSendWindow = DEFAULT_WINDOW;
   size = 0;
-  private slots: (Http2Stream | undefined)[] = emptySlots(FIRST_SLOTS);
+  /** Slots looked at or moved so far: the work done, in units that do not depend on the machine. */
+  steps = 0;
+  /** Ascending up to `end`; those of holes included. */
+  private ids = new Int32Array(FIRST_SLOTS);
+  private slots = emptySlots(FIRST_SLOTS);
+  /** All open streams lie in the slots from `first` to below `end`, and the slots of both ends are no holes. */
+  private first = 0;
+  private end = 0;
   /** The stream of the latest HEADERS frame: its DATA mostly follows at once. */
   private recent: Http2Stream | undefined;
   private readonly endedHere = new Set<number>();
@@ -26,71 +39,101 @@ export class StreamTable {
   get(streamId: number): Http2Stream | undefined {
     const { recent } = this;
     if (recent !== undefined && recent.id === streamId) return recent;
-    return this.slots[this.slotOf(streamId)];
+    const slot = this.slotOf(streamId);
+    return slot < 0 ? undefined : this.slots[slot];
   }
 
-  /** The slot that holds the stream, or the free one where it would be. */
+  /** The slot of this id, which may be a hole; -1 when there is none. */
   private slotOf(streamId: number): number {
-    const { slots } = this;
-    const mask = slots.length - 1;
-    // Ids of clients are odd.
-    let slot = (streamId >>> 1) & mask;
-    for (;;) {
-      const stream = slots[slot];
-      if (stream === undefined || stream.id === streamId) return slot;
-      slot = (slot + 1) & mask;
+    const { ids } = this;
+    let low = this.first;
+    let high = this.end - 1;
+    // Calls mostly end in the order they began.
+    if (ids[low] === streamId && low <= high) return low;
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      const id = ids[middle] ?? 0;
+      this.steps++;
+      if (id === streamId) return middle;
+      if (id < streamId) low = middle + 1;
+      else high = middle - 1;
     }
+    return -1;
   }
 
-  /** Requires: a stream of this id is not there. */
   add(stream: Http2Stream): void {
-    if ((this.size + 1) * 2 > this.slots.length) this.resize(this.slots.length * 2);
-    this.slots[this.slotOf(stream.id)] = stream;
+    if (this.end === this.ids.length) this.makeRoom();
+    const { ids, end } = this;
+    invariant(end === this.first || (ids[end - 1] ?? 0) < stream.id, 'stream ids ascend');
+    ids[end] = stream.id;
+    this.slots[end] = stream;
+    this.end++;
     this.size++;
     this.recent = stream;
   }
 
-  private resize(slots: number): void {
-    const old = this.slots;
-    this.slots = emptySlots(slots);
-    for (const stream of old) if (stream !== undefined) this.slots[this.slotOf(stream.id)] = stream;
-    old.fill(undefined);
+  /** Closes the holes, in larger arrays when more than half of the slots are in use. */
+  private makeRoom(): void {
+    const { ids, slots, first, end } = this;
+    if (this.size * 2 > ids.length) {
+      this.ids = new Int32Array(ids.length * 2);
+      this.slots = emptySlots(ids.length * 2);
+    }
+    let kept = 0;
+    for (let from = first; from < end; from++) {
+      const stream = slots[from];
+      if (stream === undefined) continue;
+      this.ids[kept] = stream.id;
+      this.slots[kept] = stream;
+      kept++;
+    }
+    this.slots.fill(undefined, kept, end);
+    this.steps += end - first;
+    this.first = 0;
+    this.end = kept;
   }
 
   delete(stream: Http2Stream): void {
     if (this.recent === stream) this.recent = undefined;
     const slot = this.slotOf(stream.id);
-    if (this.slots[slot] !== stream) return;
+    const { slots } = this;
+    if (slot < 0 || slots[slot] !== stream) return;
+    slots[slot] = undefined;
     this.size--;
-    this.closeGap(slot);
+    if (this.size === 0) {
+      this.empty();
+      return;
+    }
+    while (slots[this.first] === undefined) this.first++;
+    while (slots[this.end - 1] === undefined) this.end--;
   }
 
-  /** Frees a slot, and moves up those behind it that would not be found past it. */
-  private closeGap(slot: number): void {
-    const { slots } = this;
-    const mask = slots.length - 1;
-    let gap = slot;
-    for (let at = (gap + 1) & mask; ; at = (at + 1) & mask) {
-      const stream = slots[at];
-      if (stream === undefined) break;
-      const home = (stream.id >>> 1) & mask;
-      if (((at - home) & mask) >= ((at - gap) & mask)) {
-        slots[gap] = stream;
-        gap = at;
-      }
-    }
-    slots[gap] = undefined;
+  /** Starts again at the first slot; arrays that many streams had made large are given up. */
+  private empty(): void {
+    this.first = 0;
+    this.end = 0;
+    if (this.ids.length <= KEPT_SLOTS) return;
+    this.ids = new Int32Array(FIRST_SLOTS);
+    this.slots = emptySlots(FIRST_SLOTS);
   }
 
   has(stream: Http2Stream): boolean {
     return this.get(stream.id) === stream;
   }
 
+  /** The open stream with the lowest id. */
+  get oldest(): Http2Stream | undefined {
+    return this.slots[this.first];
+  }
+
   /** The streams open now, oldest first; they may be removed meanwhile. */
   values(): readonly Http2Stream[] {
     const open: Http2Stream[] = [];
-    for (const stream of this.slots) if (stream !== undefined) open.push(stream);
-    return open.sort((a, b) => a.id - b.id);
+    for (let slot = this.first; slot < this.end; slot++) {
+      const stream = this.slots[slot];
+      if (stream !== undefined) open.push(stream);
+    }
+    return open;
   }
 
   /** Frames for this stream may still be under way and are no fault of the client. */
@@ -104,6 +147,6 @@ export class StreamTable {
   }
 }
 
-function emptySlots(count: number): undefined[] {
+function emptySlots(count: number): (Http2Stream | undefined)[] {
   return new Array<undefined>(count).fill(undefined);
 }

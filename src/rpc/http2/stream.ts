@@ -20,9 +20,15 @@ import { SendQueue } from './send-queue.js';
 import { ErrorCode } from './frames.js';
 import { RpcError, Status } from '../service.js';
 import type { Method, PartSource, StreamCall, UnaryCall } from '../service.js';
-import { CANCELLED, DEADLINE_EXCEEDED } from '../transport.js';
+import {
+  CANCELLED,
+  DEADLINE_EXCEEDED,
+  MAX_SEND_BYTES,
+  replyTooLarge,
+  streamMessageTooLarge,
+} from '../transport.js';
 import type { Http2Connection } from './connection.js';
-import type { HttpExchange } from './http-exchange.js';
+import type { Exchange } from './http-exchange.js';
 import type { Deadline } from './deadlines.js';
 import type { RequestHead } from './request-head.js';
 
@@ -61,7 +67,7 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
   inbox: Inbox | undefined;
   deadline: Deadline | undefined;
   /** Set when this is a plain HTTP request instead of a call. */
-  exchange: HttpExchange | undefined;
+  exchange: Exchange | undefined;
   /** What the connection has counted as buffered for this stream. */
   countedBytes = 0;
   private readonly connection: Http2Connection;
@@ -115,6 +121,10 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
 
   reply(message: Uint8Array): void {
     if (this.ended) return;
+    if (message.length > MAX_SEND_BYTES) {
+      this.fail(replyTooLarge(message.length));
+      return;
+    }
     this.ended = true;
     const { connection } = this;
     connection.onHandled(this, Status.ok);
@@ -133,8 +143,9 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
   }
 
   replyParts(totalBytes: number, source: PartSource): void {
-    if (this.ended) {
+    if (this.ended || totalBytes > MAX_SEND_BYTES) {
       source.abort();
+      this.fail(replyTooLarge(totalBytes));
       return;
     }
     this.ended = true;
@@ -163,7 +174,12 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
   write(message: Uint8Array, rest: Uint8Array = NOTHING): boolean {
     if (this.ended) return false;
     const { connection } = this;
-    connection.onMessageSent(this, message.length + rest.length);
+    const bytes = message.length + rest.length;
+    if (bytes > MAX_SEND_BYTES) {
+      this.abandon(streamMessageTooLarge(bytes));
+      return false;
+    }
+    connection.onMessageSent(this, bytes);
     if (this.head.gzipReplies) {
       const queue = this.openQueue(false);
       this.pack(queue, joined(message, rest));
@@ -279,6 +295,16 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     }
   }
 
+  onBadMessage(refusal: RpcError): void {
+    this.abandon(refusal);
+  }
+
+  onAllHandedOut(): void {
+    if (this.ended) return;
+    this.connection.maybeOpenWindow(this);
+    if (this.remoteClosed) this.onRemoteEnd();
+  }
+
   /** The client ended its side. */
   onRemoteEnd(): void {
     this.remoteClosed = true;
@@ -291,6 +317,8 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
       this.abandon(CUT_MESSAGE);
     } else if (this.method.kind === 'stream') {
       this.maybeHalfClose();
+    } else if (this.inbox?.holds === true) {
+      // Its request is being unpacked.
     } else if (this.request === undefined) {
       this.abandon(NO_REQUEST);
     } else {
@@ -364,7 +392,6 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     const inbox = this.openInbox();
     inbox.paused = false;
     inbox.release();
-    this.connection.maybeOpenWindow(this);
     this.maybeHalfClose();
   }
 
@@ -401,7 +428,8 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
   }
 
   private openInbox(): Inbox {
-    this.inbox ??= new Inbox(this, this.connection.maxReceiveBytes, this.head.encoding);
+    const { connection, head } = this;
+    this.inbox ??= new Inbox(this, connection.gzip, connection.maxReceiveBytes, head.encoding);
     return this.inbox;
   }
 }

@@ -166,7 +166,7 @@ export const SERVED_FLAGS = [
     default: '4294967295',
     group: 'Limits',
     effect: 'served',
-    doc: 'Most simultaneous calls on one client connection.',
+    doc: 'Most simultaneous calls on one client connection; the default stands for 16384.',
   },
   {
     name: 'grpc-keepalive-min-time',

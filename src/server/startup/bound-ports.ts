@@ -1,7 +1,15 @@
+import type { Clock } from '../../base/env/env.js';
 import { listenFailure } from '../../base/flags/startup-error.js';
 import type { ServerUrl } from '../../base/flags/url.js';
 import { BoundPort } from '../../base/net/bound-port.js';
+import {
+  connectionBound,
+  ConnectionBudget,
+  descriptorLimit,
+  PEER_CONNECTIONS,
+} from '../../base/net/descriptors.js';
 import { listenOptions } from '../../base/net/listen-address.js';
+import type { Logger } from '../../base/observe/logger.js';
 import type { ServerConfig } from '../config/server-config.js';
 
 /**
@@ -14,18 +22,21 @@ export class BoundPorts {
   readonly metrics: BoundPort[] = [];
 
   /** Throws: StartupError that names URL and flag; nothing stays bound then. */
-  static async bind(config: ServerConfig): Promise<BoundPorts> {
+  static async bind(config: ServerConfig, log: Logger, clock: Clock): Promise<BoundPorts> {
     const ports = new BoundPorts();
+    const bound = connectionBound(descriptorLimit());
+    const clients = new ConnectionBudget('clients', bound, log, clock);
+    const peers = new ConnectionBudget('peers', PEER_CONNECTIONS, log, clock);
     try {
       for (const url of config.listenPeerUrls) {
-        ports.peer.push(await bind(url, 'listen-peer-urls', false));
+        ports.peer.push(await bind(url, 'listen-peer-urls', false, peers));
       }
       for (const url of config.listenClientUrls) {
         // Plain HTTP/1.1 clients may close their side and still read.
-        ports.client.push(await bind(url, 'listen-client-urls', true));
+        ports.client.push(await bind(url, 'listen-client-urls', true, clients));
       }
       for (const url of config.listenMetricsUrls) {
-        ports.metrics.push(await bind(url, 'listen-metrics-urls', true));
+        ports.metrics.push(await bind(url, 'listen-metrics-urls', true, clients));
       }
     } catch (error) {
       ports.close();
@@ -40,9 +51,14 @@ export class BoundPorts {
   }
 }
 
-function bind(url: ServerUrl, flag: string, allowHalfOpen: boolean): Promise<BoundPort> {
+function bind(
+  url: ServerUrl,
+  flag: string,
+  allowHalfOpen: boolean,
+  budget: ConnectionBudget,
+): Promise<BoundPort> {
   return new Promise((resolve, reject) => {
-    BoundPort.bind({ where: listenOptions(url), allowHalfOpen }, (error, port) => {
+    BoundPort.bind({ where: listenOptions(url), allowHalfOpen, budget }, (error, port) => {
       if (port === null) reject(listenFailure(url.text, flag, error));
       else resolve(port);
     });

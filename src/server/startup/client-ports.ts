@@ -1,7 +1,8 @@
-import { createServer, type Server as HttpServer } from 'node:http';
+import type { Server as HttpServer } from 'node:http';
 import type { Env } from '../../base/env/env.js';
 import type { ServerUrl } from '../../base/flags/url.js';
 import type { Logger } from '../../base/observe/logger.js';
+import { createHttp1Server } from '../../rpc/http1-server.js';
 import { serveMux, type MuxListener } from '../../rpc/port-mux.js';
 import type { RpcTransport } from '../../rpc/service.js';
 import type { ServerConfig } from '../config/server-config.js';
@@ -44,8 +45,8 @@ export class ClientPorts {
     this.log = monitoring.log;
     this.urls = config.listenClientUrls;
     const rules = { cors: config.cors, hostWhitelist: config.hostWhitelist };
-    this.http = createServer(clientListener(monitoring, cluster, rules));
-    this.metricsHttp = createServer(metricsListener(monitoring));
+    this.http = createHttp1Server(clientListener(monitoring, cluster, rules));
+    this.metricsHttp = createHttp1Server(metricsListener(monitoring));
     const table = serviceTable(member.roles, member.machine, {
       maxTxnOps: config.maxTxnOps,
       maxRequestBytes: config.maxRequestBytes,

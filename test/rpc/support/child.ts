@@ -9,11 +9,16 @@ export class Child<Order, Report> {
   private readonly process: ChildProcess;
   private readonly file: string;
 
-  /** Requires: a system whose hard limit of descriptors is at least `descriptors`, or the right to raise it. */
-  constructor(file: string, descriptors: number) {
+  /**
+   * Gives the process that many descriptors at least, or no more than that.
+   *
+   * Requires: a system whose hard limit of descriptors is at least `descriptors`, or the right to raise it.
+   */
+  constructor(file: string, descriptors: number, bound: 'atLeast' | 'atMost' = 'atLeast') {
     this.file = file;
     // Node itself raises the soft limit to the hard one; a shell can raise the hard one where it may.
-    const script = `[ "$(ulimit -H -n)" = unlimited ] || [ "$(ulimit -H -n)" -ge ${descriptors} ] ||
+    const isEnough = `[ "$(ulimit -H -n)" = unlimited ] || [ "$(ulimit -H -n)" -ge ${descriptors} ]`;
+    const script = `${bound === 'atLeast' ? isEnough : 'false'} ||
       ulimit -n ${descriptors} || exit ${NO_DESCRIPTORS}; exec "$@"`;
     const node = [process.execPath, '--expose-gc', '--import', 'tsx'];
     this.process = spawn('sh', ['-c', script, 'sh', ...node, join(import.meta.dirname, file)], {

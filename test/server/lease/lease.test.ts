@@ -18,8 +18,8 @@ import { registerLeaseRequests } from '../../../src/server/lease/requests.js';
 import { PeerRequestTable } from '../../../src/server/peer/requests.js';
 import { leaseService } from '../../../src/server/services/lease.js';
 import { randomOf } from '../../watch/fakes.js';
-import type { FakeCall } from '../../support/fake-member.js';
-import { callMethod, FakeMember } from '../../support/fake-member.js';
+import { FakeMember } from '../../support/fake-member.js';
+import { callMethod, type RecordedCall } from '../../support/recorded-call.js';
 
 const path = (method: string): string => `/etcdserverpb.Lease/${method}`;
 const keepAlive = (ID: bigint): Uint8Array => encodeLeaseKeepAliveRequest({ ID });
@@ -44,11 +44,15 @@ describe('Lease service', () => {
     member.become('leader', 11n);
   });
 
-  function call(method: string, request?: Uint8Array, headers?: Record<string, string>): FakeCall {
+  function call(
+    method: string,
+    request?: Uint8Array,
+    headers?: Record<string, string>,
+  ): RecordedCall {
     return callMethod(leaseService(member.roles), path(method), request, headers);
   }
 
-  function answers(stream: FakeCall): [bigint, number][] {
+  function answers(stream: RecordedCall): [bigint, number][] {
     return stream.written.map((message) => {
       const { ID, TTL } = decodeLeaseKeepAliveResponse(message);
       return [ID, TTL];
@@ -140,7 +144,7 @@ describe('Lease service', () => {
       member.env.msPerLook = 1;
     });
 
-    function listed(answer: FakeCall): bigint[] {
+    function listed(answer: RecordedCall): bigint[] {
       expect(answer.written.length).equals(1);
       const { leases } = decodeLeaseLeasesResponse(answer.written[0] ?? new Uint8Array());
       return leases.map((lease) => lease.ID);
@@ -181,7 +185,7 @@ describe('Lease service', () => {
   });
 
   describe('LeaseTimeToLive', () => {
-    function ask(ID: bigint, keys = false): FakeCall {
+    function ask(ID: bigint, keys = false): RecordedCall {
       const answer = call('LeaseTimeToLive', encodeLeaseTimeToLiveRequest({ ID, keys }));
       member.env.settle();
       return answer;
@@ -407,15 +411,16 @@ describe('Lease service', () => {
       member.holdReads = true;
       const stream = call('LeaseKeepAlive');
       for (let i = 0; i < 256; i++) stream.send(keepAlive(1n));
-      expect(stream.paused).equals(true);
+      expect(stream.isHeldUp).equals(true);
       member.env.settle();
-      stream.isFull = true;
+      stream.pause();
       member.heldReads.shift()?.(null);
       member.env.settle();
+      expect(stream.written.length).equals(0);
+      expect(stream.isHeldUp).equals(true);
+      stream.resume();
       expect(stream.written.length).equals(256);
-      expect(stream.paused).equals(true);
-      stream.drain();
-      expect(stream.paused).equals(false);
+      expect(stream.isHeldUp).equals(false);
     });
 
     it('ends at a malformed request and without a required leader', () => {

@@ -10,7 +10,8 @@ import { CommandKind } from '../../../src/server/contract/command.js';
 import { maintenanceService } from '../../../src/server/services/maintenance.js';
 import { MemoryEngine } from '../../support/memory-engine.js';
 import { MachineBench } from '../apply/machine-bench.js';
-import { callMethod, FakeMember, type FakeCall } from '../../support/fake-member.js';
+import { FakeMember } from '../../support/fake-member.js';
+import { callMethod, type RecordedCall } from '../../support/recorded-call.js';
 
 const KEYS = 200;
 
@@ -28,7 +29,7 @@ function benchWithKeys(): MachineBench {
   return bench;
 }
 
-function askHash({ store }: MachineBench): FakeCall {
+function askHash({ store }: MachineBench): RecordedCall {
   const { roles } = new FakeMember();
   const reads = { ...roles.reads, store };
   const request = encodeHashKVRequest({ revision: 0 });

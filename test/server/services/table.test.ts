@@ -15,7 +15,7 @@ import { Status, type ServiceTable } from '../../../src/rpc/service.js';
 import { errors } from '../../../src/server/contract/errors.js';
 import { serviceTable } from '../../../src/server/services/table.js';
 import { Machine, MemberBench } from '../member/member-bench.js';
-import { callMethod, type FakeCall } from '../../support/fake-member.js';
+import { callMethod, type RecordedCall } from '../../support/recorded-call.js';
 
 const KV = '/etcdserverpb.KV/';
 const MAINTENANCE = '/etcdserverpb.Maintenance/';
@@ -37,13 +37,13 @@ class Bench {
   }
 
   /** Calls and gives the call time; it may be unanswered then. */
-  call(path: string, request: Uint8Array, headers?: Record<string, string>): FakeCall {
+  call(path: string, request: Uint8Array, headers?: Record<string, string>): RecordedCall {
     const call = callMethod([...this.table], path, request, headers);
     this.machine.env.advance(20);
     return call;
   }
 
-  put(key: string): FakeCall {
+  put(key: string): RecordedCall {
     return this.call(
       `${KV}Put`,
       encodePutRequest({ key: Buffer.from(key), value: Buffer.from('v') }),
@@ -130,7 +130,7 @@ describe('services of a member', () => {
   it('answer a physical compaction when the history is gone, and at once when it is already', () => {
     const b = new Bench(1);
     for (let i = 0; i < 5; i++) b.put('k');
-    const compact = (revision: number, physical: boolean): FakeCall =>
+    const compact = (revision: number, physical: boolean): RecordedCall =>
       b.call(`${KV}Compact`, encodeCompactionRequest({ revision, physical }));
     const zero = compact(0, true);
     b.machine.env.advance(200);

@@ -2,8 +2,8 @@ import { expect } from 'chai';
 import { decodeWatchResponse, encodeWatchRequest } from '../../../src/gen/rpc.js';
 import type { WatchCreateRequestInit, WatchResponse } from '../../../src/gen/rpc.js';
 import { watchService } from '../../../src/server/services/watch.js';
-import { callMethod, FakeMember } from '../../support/fake-member.js';
-import type { FakeCall } from '../../support/fake-member.js';
+import { FakeMember } from '../../support/fake-member.js';
+import { callMethod, type RecordedCall } from '../../support/recorded-call.js';
 
 const WATCH = '/etcdserverpb.Watch/Watch';
 const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1');
@@ -17,12 +17,12 @@ describe('Watch service', () => {
     seen = 0;
   });
 
-  function open(headers?: Record<string, string>): FakeCall {
+  function open(headers?: Record<string, string>): RecordedCall {
     const options = { progressIntervalMs: 10, maxRequestBytes: 1000 };
     return callMethod(watchService(member.roles, options), WATCH, undefined, headers);
   }
 
-  function create(call: FakeCall, createRequest: WatchCreateRequestInit): void {
+  function create(call: RecordedCall, createRequest: WatchCreateRequestInit): void {
     call.send(encodeWatchRequest({ createRequest }));
   }
 
@@ -33,13 +33,13 @@ describe('Watch service', () => {
     member.env.settle();
   }
 
-  function take(call: FakeCall): WatchResponse[] {
+  function take(call: RecordedCall): WatchResponse[] {
     const fresh = call.written.slice(seen).map((message) => decodeWatchResponse(message));
     seen = call.written.length;
     return fresh;
   }
 
-  function keysSeen(call: FakeCall): string[] {
+  function keysSeen(call: RecordedCall): string[] {
     return take(call).flatMap((r) => r.events.map((e) => Buffer.from(e.kv?.key ?? []).toString()));
   }
 
@@ -133,14 +133,14 @@ describe('Watch service', () => {
   it('E22: reads no requests and sends no events while the client does not read', () => {
     const call = open();
     create(call, { key: bytes('a') });
-    call.isFull = true;
+    call.pause();
     put('a');
-    expect(call.paused).equals(true);
+    expect(call.isHeldUp).equals(true);
     for (let i = 0; i < 100; i++) put('a');
-    expect(call.written.length).equals(2);
-    call.drain();
+    expect(call.written.length).equals(1);
+    call.resume();
     member.env.settle();
-    expect(call.paused).equals(false);
+    expect(call.isHeldUp).equals(false);
     expect(keysSeen(call).length).equals(101);
   });
 
