@@ -54,6 +54,22 @@ describe('Member', () => {
     expect(lone(machine).running.store.currentRevision).to.equal(2);
   });
 
+  it('refuses to start without its state when it has a log', () => {
+    const machine = new Machine();
+    const bench = lone(machine);
+    propose(machine, bench, CommandKind.put, put('k', 10));
+    machine.crash(true);
+    const engines = new Map(machine.engines);
+    machine.engines.clear();
+    const again = new MemberBench(machine, 1);
+    machine.env.settle();
+    expect(again.member).to.equal(undefined);
+    expect((again.error as StartupError).message).to.include('is missing, but there is a log');
+    machine.crash(true);
+    for (const [dir, engine] of engines) machine.engines.set(dir, engine);
+    expect(lone(machine).running.store.currentRevision).to.equal(2);
+  });
+
   it('begins anew, with the flags of now, after a start that ended before there was a log', () => {
     const machine = new Machine();
     const wrong = { memberId: 1n, clusterId: 9n, members: [{ id: 7n, name: 'x', peerURLs: [] }] };
