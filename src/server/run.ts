@@ -14,6 +14,7 @@ import { LazyMetricsPage } from './metrics/lazy-page.js';
 import { MemberMetrics } from './metrics/metrics.js';
 import { BoundPorts } from './startup/bound-ports.js';
 import { ClientPorts } from './startup/client-ports.js';
+import { checkLimitChain } from './startup/limit-chain.js';
 import { openMember } from './startup/open-member.js';
 import { chooseTransport } from './startup/transport-choice.js';
 import { AutoCompactor } from './upkeep/auto-compactor.js';
@@ -80,6 +81,7 @@ class Server implements RunningServer {
   }
 
   async start(): Promise<void> {
+    checkLimitChain(this.config);
     const { hasLog } = this.directory.inspect();
     const bootstrap = await clusterToForm(this.config, hasLog);
     const ports = await BoundPorts.bind(this.config, this.log, this.env.clock);

@@ -74,7 +74,7 @@ export class Http2Connection implements SenderOwner, ControlOwner, UnfinishedRea
     this.resets = new limits.Allowance(limits.RESET_BURST, limits.RESETS_PER_SECOND, nowMs);
     this.out = new Output(socket, host.pool, socket instanceof TLSSocket);
     this.sender = new Sender(this, host, this.out);
-    this.windows = new ReceiveWindows(this.sender);
+    this.windows = new ReceiveWindows(this.sender, host.limits.maxReceiveBytes);
     const { keepaliveMinTimeMs } = host.limits;
     this.control = new ControlFrames(this, this.sender, this.streams, keepaliveMinTimeMs);
     this.requests = new RequestFrames(this, host, this.streams, this.windows);

@@ -41,13 +41,16 @@ export class SendWindows {
  */
 export class ReceiveWindows {
   private readonly sender: Sender;
+  private readonly maxReceivingBytes: number;
   /** Received since the connection's window was last opened. */
   private unacknowledged = 0;
   /** Bytes in memory for requests that are incomplete or held back, of all streams. */
   private receivingBytes = 0;
 
-  constructor(sender: Sender) {
+  /** `maxMessageBytes`: longest message a request may be; one of them always fits. */
+  constructor(sender: Sender, maxMessageBytes: number) {
     this.sender = sender;
+    this.maxReceivingBytes = Math.max(MAX_RECEIVING_BYTES, maxMessageBytes);
   }
 
   /** Counts the payload of a DATA frame, padding included. */
@@ -78,7 +81,7 @@ export class ReceiveWindows {
     const { receivingBytes } = stream;
     this.receivingBytes += receivingBytes - stream.countedBytes;
     stream.countedBytes = receivingBytes;
-    return this.receivingBytes <= MAX_RECEIVING_BYTES;
+    return this.receivingBytes <= this.maxReceivingBytes;
   }
 
   /** Takes a stream that has ended out of the account. */

@@ -32,7 +32,10 @@ export const IDLE_FRAMES_PER_SECOND = 100;
 
 /** Control frames and trailers a client has not read: more ends the connection. */
 export const MAX_BACKLOG_BYTES = 4 * 1024 * 1024;
-/** Bytes of requests a connection may have incomplete or held back: the stream that exceeds it is refused. */
+/**
+ * Bytes of requests a connection may have incomplete or held back: the stream that exceeds it is refused. A longer
+ * message that the server accepts raises the bound to its length.
+ */
 export const MAX_RECEIVING_BYTES = 64 * 1024 * 1024;
 /** Queued data one connection writes at a stretch, and all connections in one turn of the event loop (under 1 ms). */
 export const PUMP_SLICE_BYTES = 128 * 1024;

@@ -1,5 +1,7 @@
-/** Limits of one member's consensus and of what waits for it. Their relations to others: contract/limits.ts. */
+/** Limits of one member's consensus and of what waits for it. Their relations to others: startup/limit-chain.ts. */
 
+/** Entries in one message to a follower; one entry passes whatever its size. */
+export const MAX_APPEND_BYTES = 1024 * 1024;
 export const MAX_INFLIGHT_MESSAGES = 512;
 export const MAX_INFLIGHT_BYTES = 64 * 1024 * 1024;
 /** Entries proposed and not committed; also commands that wait to be proposed. */

@@ -1,5 +1,5 @@
 /**
- * Every limit of the connections between members. `src/server/contract` asserts at start how they
+ * Every limit of the connections between members. `src/server/startup/limit-chain.ts` asserts at start how they
  * fit the limits of requests, entries and log records; DATA.md states those that both sides of a
  * connection must share.
  */

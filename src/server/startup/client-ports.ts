@@ -17,10 +17,9 @@ import { observedTable } from '../metrics/observed-calls.js';
 import { SlowCallLog } from '../metrics/slow-calls.js';
 import { serviceTable } from '../services/table.js';
 import type { BoundPorts } from './bound-ports.js';
+import { receiveLimit } from './limit-chain.js';
 import type { CreateTransport } from './transport-choice.js';
 
-/** What a request may exceed max-request-bytes by before the transport itself refuses it. */
-const GRPC_OVERHEAD_BYTES = 512 * 1024;
 const STOP_GRACE_MS = 2000;
 
 /** The ports clients talk to: gRPC and HTTP on the client URLs, HTTP alone on the metrics URLs. */
@@ -54,7 +53,7 @@ export class ClientPorts {
       onRange: monitoring.metrics.onRange,
     });
     const limits = {
-      maxReceiveBytes: config.maxRequestBytes + GRPC_OVERHEAD_BYTES,
+      maxReceiveBytes: receiveLimit(config.maxRequestBytes),
       maxConcurrentStreams: config.maxConcurrentStreams,
       keepaliveMinTimeMs: config.keepaliveMinTimeMs,
       keepaliveIntervalMs: config.keepaliveIntervalMs,

@@ -8,13 +8,12 @@ import type { ServerConfig } from '../config/server-config.js';
 import type { Bootstrap } from '../contract/bootstrap.js';
 import { SEGMENT_BYTES } from '../contract/data-dir.js';
 import { Member } from '../member/member.js';
+import { MAX_APPEND_BYTES } from '../member/limits.js';
 import type { MemberOptions } from '../member/options.js';
 import type { MemberMetrics } from '../metrics/metrics.js';
 import { peerMetrics } from '../metrics/peer-metrics.js';
 import { TcpPeerTransport } from '../peer/tcp-transport.js';
 import type { BoundPorts } from './bound-ports.js';
-
-const MAX_APPEND_BYTES = 1024 * 1024;
 
 export interface MemberParts {
   readonly env: Env;
