@@ -1,6 +1,6 @@
 /** Calls inside the process, from both ends. */
 import { expect } from 'chai';
-import { Lane } from '../../src/rpc/local-lane.js';
+import { Lane } from '../../src/rpc/local/lane.js';
 import { LocalCaller } from '../../src/rpc/local-call.js';
 import type { LocalCallOptions, LocalSetup, LocalStream } from '../../src/rpc/local-call.js';
 import { RpcError, Status } from '../../src/rpc/service.js';

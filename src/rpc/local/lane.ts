@@ -1,5 +1,5 @@
 /** One direction of a stream inside the process: messages in order, then its end, at the pace of who takes them. */
-import { Fifo } from '../base/collections/fifo.js';
+import { Fifo } from '../../base/collections/fifo.js';
 
 /** A writer that was told to wait goes on when this part of its allowance is in use. */
 const LOW_WATER_PART = 4;
