@@ -9,7 +9,7 @@
 /** The format that this version writes. */
 export const IMAGE_FORMAT = 2;
 /** The oldest mainstay that can read it. */
-export const IMAGE_FORMAT_SINCE = '0.2.0';
+const IMAGE_FORMAT_SINCE = '0.2.0';
 const NUMBER_BYTES = 4;
 
 export interface ImageFormat {

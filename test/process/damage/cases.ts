@@ -42,7 +42,7 @@ const UNREAD = /\/(LOG|LOG\.old|LOCK)$/;
 /** A process is replaced after this many cases: members that stopped leave memory behind. */
 const CASES_A_PROCESS = 150;
 
-export function filesBelow(dir: string): string[] {
+function filesBelow(dir: string): string[] {
   return readdirSync(dir, { withFileTypes: true, recursive: true })
     .filter((entry) => entry.isFile())
     .map((entry) => relative(dir, join(entry.parentPath, entry.name)))
@@ -51,7 +51,7 @@ export function filesBelow(dir: string): string[] {
 }
 
 /** Half of the time every file is as likely, half of the time every byte. */
-export function drawDamage(dir: string, random: Random): Damage {
+function drawDamage(dir: string, random: Random): Damage {
   const files = filesBelow(dir).filter((file) => !UNREAD.test(`/${file}`));
   const sizes = files.map((file) => contentBytes(join(dir, file)));
   let index = random.below(files.length);
@@ -72,7 +72,7 @@ function contentBytes(path: string): number {
   return Math.min(bytes.length, end + 512);
 }
 
-export function inflict(dir: string, damage: Damage): void {
+function inflict(dir: string, damage: Damage): void {
   const path = join(dir, damage.file);
   const bytes = readFileSync(path);
   if (damage.what === 'cut') return writeFileSync(path, bytes.subarray(0, damage.offset));

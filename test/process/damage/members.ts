@@ -10,8 +10,8 @@ import { verifiedLevelEngine } from '../../../src/storage/level-engine.js';
 
 /** Members of one cluster in one process, on real directories, without a network. */
 
-export const HEARTBEAT_MS = 5;
-export const ELECTION_MS = 50;
+const HEARTBEAT_MS = 5;
+const ELECTION_MS = 50;
 
 /** Carries messages between the members of this process. */
 class LocalNet {
