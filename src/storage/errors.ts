@@ -1,9 +1,26 @@
 /** What an image says about itself when it cannot be trusted, and what the operator can do about it. */
 
-/** The next step after damage of the image, for one member alone and for one of several. */
+/** The next step after damage of the image, where it is not known whether the member is alone. */
 export const IMAGE_DAMAGE_ADVICE =
   'Keep this member stopped, leave its directory as it is and check the disk; then restore the whole data directory ' +
   'of this member from a backup. Other members of its cluster hold the data and serve while a majority of them runs.';
+
+/** The next step after damage of the image, as lines of text. */
+export function imageDamageAdvice(membersInCluster: number): string[] {
+  if (membersInCluster > 1) {
+    return [
+      'Keep this member stopped, leave its directory as it is and check the disk.',
+      'The other members of the cluster hold the data and serve while a majority of them runs.',
+      'This release cannot replace a member of a running cluster: restore the whole data directory of this very member',
+      'from a backup, or wait for a release that can.',
+    ];
+  }
+  return [
+    'Keep this member stopped, leave its directory as it is and check the disk.',
+    'It is the only member, so nothing can be fetched from another one: restore its whole data directory, state and log',
+    'of one moment, from a backup.',
+  ];
+}
 
 /** A file of the image is missing or not what was written. Everything was left as it is. */
 export class ImageDamaged extends Error {

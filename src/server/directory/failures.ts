@@ -1,6 +1,6 @@
 import { DirectoryInUse, fileLockOwner, ownerOf } from '../../base/env/owned-directory.js';
 import { StartupError, dataDirFailure } from '../../base/flags/startup-error.js';
-import { IMAGE_DAMAGE_ADVICE, ImageDamaged } from '../../storage/errors.js';
+import { ImageDamaged, imageDamageAdvice } from '../../storage/errors.js';
 import { ImageTooNew } from '../../storage/format.js';
 import { WalDamaged, WalForeign, WalNewer, damageAdvice } from '../../wal/errors.js';
 import type { DataDir } from '../contract/data-dir.js';
@@ -21,7 +21,8 @@ export function openFailure(error: unknown, dirs: DataDir, voters: number): Star
   if (error instanceof StartupError) return error;
   if (error instanceof DirectoryInUse) return inUse(dirs.dataDir, error.pid, error);
   if (error instanceof ImageDamaged) {
-    return new StartupError(error.message, IMAGE_DAMAGE_ADVICE, { cause: error });
+    const advice = imageDamageAdvice(voters).join('\n    ');
+    return new StartupError(error.message, advice, { cause: error });
   }
   if (error instanceof ImageTooNew) {
     const next = `start this directory with mainstay ${error.format.since} or later`;

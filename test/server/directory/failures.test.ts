@@ -3,6 +3,8 @@ import { DirectoryInUse } from '../../../src/base/env/owned-directory.js';
 import { StartupError } from '../../../src/base/flags/startup-error.js';
 import { DataDir } from '../../../src/server/contract/data-dir.js';
 import { openFailure } from '../../../src/server/directory/failures.js';
+import { ImageDamaged } from '../../../src/storage/errors.js';
+import { ImageTooNew } from '../../../src/storage/format.js';
 import { WalDamaged, WalForeign, WalNewer } from '../../../src/wal/errors.js';
 import { MemoryDisk } from '../../support/memory-disk.js';
 
@@ -89,5 +91,27 @@ describe('a failure to open a directory', () => {
     expect(failure(new Error('odd')).message).contain('odd');
     const refusal = new StartupError('a', 'b');
     expect(failure(refusal)).equal(refusal);
+  });
+
+  it('says of damage of the state what was found, and what a member alone and one of several can do', () => {
+    const damage = new ImageDamaged(
+      'a block does not match its checksum',
+      '/data/x/000003.ldb',
+      4096,
+    );
+    for (const voters of [1, 3]) {
+      const refusal = failure(damage, voters);
+      expect(refusal.message).to.match(
+        /state on disk is damaged: a block .*000003\.ldb, offset 4096/,
+      );
+      expect(refusal.nextStep).to.match(voters === 1 ? /the only member/ : /other members/);
+      expect(refusal.nextStep).to.include('from a backup');
+    }
+  });
+
+  it('names the version that can read a state of a newer format', () => {
+    const refusal = failure(new ImageTooNew({ number: 9, since: '7.5.0' }));
+    expect(refusal.message).to.include('format 9');
+    expect(refusal.nextStep).to.include('mainstay 7.5.0 or later');
   });
 });
