@@ -1,162 +1,56 @@
+import { AuthClient } from './auth.js';
+import type { ByteStream, CallOptions, Caller, ChannelOptions } from './channel.js';
+import { ClusterClient } from './cluster.js';
+import { Endpoints } from './endpoints.js';
+import { KvClient } from './kv.js';
+import { LeaseClient } from './lease.js';
+import { MaintenanceClient } from './maintenance.js';
+import { WatchClient } from './watch.js';
+
+export { ClientError } from './channel.js';
+export type { CallOptions } from './channel.js';
+
 /**
- * A small client of the etcd v3 API on grpc-js, for mainstay's own commands and tests: requests and replies as the
- * generated types, one channel per endpoint, no hidden retries.
+ * A small client of the etcd v3 API on grpc-js, for mainstay's own commands, benches and tests: one file a service,
+ * requests and replies as the generated types, one connection an endpoint, nothing repeated behind the caller's back.
+ *
+ *   const client = new EtcdClient('127.0.0.1:2379');
+ *   await client.kv.put({ key, value });
+ *   client.close();
  */
-import {
-  Client,
-  credentials,
-  Metadata,
-  status as grpcStatus,
-  type ClientDuplexStream,
-  type ServiceError,
-} from '@grpc/grpc-js';
-import * as rpc from '../gen/rpc.js';
+export class EtcdClient implements Caller {
+  readonly kv: KvClient;
+  readonly watch: WatchClient;
+  readonly lease: LeaseClient;
+  readonly cluster: ClusterClient;
+  readonly maintenance: MaintenanceClient;
+  readonly auth: AuthClient;
+  /** As given: host:port or an http URL each, in the order in which they are used. */
+  readonly endpoints: readonly string[];
+  private readonly caller: Endpoints;
 
-/** A refused or failed call: gRPC code, and the server's text without decoration. */
-export class ClientError extends Error {
-  override name = 'ClientError';
-  readonly code: number;
-
-  constructor(code: number, text: string) {
-    super(text);
-    this.code = code;
+  constructor(endpoints: string | readonly string[], options: ChannelOptions = {}) {
+    this.endpoints = typeof endpoints === 'string' ? [endpoints] : endpoints;
+    this.caller = new Endpoints(this.endpoints, options);
+    this.kv = new KvClient(this.caller);
+    this.watch = new WatchClient(this.caller);
+    this.lease = new LeaseClient(this.caller);
+    this.cluster = new ClusterClient(this.caller);
+    this.maintenance = new MaintenanceClient(this.caller);
+    this.auth = new AuthClient(this.caller);
   }
-}
 
-const MAX_MESSAGE_BYTES = 2 ** 31 - 1;
-const DEFAULT_TIMEOUT_MS = 5000;
+  /** Calls a unary method with encoded bytes. Throws: ClientError. */
+  unary(path: string, request: Uint8Array, options?: CallOptions): Promise<Uint8Array> {
+    return this.caller.unary(path, request, options);
+  }
 
-const keep = (bytes: Uint8Array): Buffer =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-
-export interface CallOptions {
-  readonly timeoutMs?: number;
-  readonly metadata?: Readonly<Record<string, string>>;
-}
-
-export class EtcdClient {
-  /** host:port, or a URL whose scheme is ignored. */
-  readonly endpoint: string;
-  private readonly channel: Client;
-
-  constructor(endpoint: string) {
-    this.endpoint = endpoint;
-    this.channel = new Client(endpoint.replace(/^https?:\/\//, ''), credentials.createInsecure(), {
-      'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-      'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
-      'grpc.initial_reconnect_backoff_ms': 50,
-      'grpc.max_reconnect_backoff_ms': 500,
-      // Channels to one address would otherwise share a connection, and with it each other's fate.
-      'grpc.use_local_subchannel_pool': 1,
-    });
+  /** Opens a stream of encoded messages. */
+  stream(path: string, options?: CallOptions): ByteStream {
+    return this.caller.stream(path, options);
   }
 
   close(): void {
-    this.channel.close();
+    this.caller.close();
   }
-
-  /** Calls a unary method with encoded bytes. */
-  unary(path: string, request: Uint8Array, options: CallOptions = {}): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
-      const deadline = Date.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
-      this.channel.makeUnaryRequest(
-        path,
-        keep,
-        (bytes: Buffer): Uint8Array => bytes,
-        request,
-        metadataOf(options),
-        { deadline },
-        (error: ServiceError | null, reply?: Uint8Array) => {
-          if (error !== null) reject(new ClientError(error.code, error.details));
-          else if (reply === undefined) reject(new ClientError(grpcStatus.INTERNAL, 'no reply'));
-          else resolve(reply);
-        },
-      );
-    });
-  }
-
-  /** Opens a bidirectional stream of encoded messages. */
-  stream(path: string, options: CallOptions = {}): ClientDuplexStream<Uint8Array, Uint8Array> {
-    return this.channel.makeBidiStreamRequest(
-      path,
-      keep,
-      (bytes: Buffer): Uint8Array => bytes,
-      metadataOf(options),
-    );
-  }
-
-  async put(request: rpc.PutRequestInit, options?: CallOptions): Promise<rpc.PutResponse> {
-    return rpc.decodePutResponse(
-      await this.unary('/etcdserverpb.KV/Put', rpc.encodePutRequest(request), options),
-    );
-  }
-
-  async range(request: rpc.RangeRequestInit, options?: CallOptions): Promise<rpc.RangeResponse> {
-    return rpc.decodeRangeResponse(
-      await this.unary('/etcdserverpb.KV/Range', rpc.encodeRangeRequest(request), options),
-    );
-  }
-
-  async deleteRange(
-    request: rpc.DeleteRangeRequestInit,
-    options?: CallOptions,
-  ): Promise<rpc.DeleteRangeResponse> {
-    return rpc.decodeDeleteRangeResponse(
-      await this.unary(
-        '/etcdserverpb.KV/DeleteRange',
-        rpc.encodeDeleteRangeRequest(request),
-        options,
-      ),
-    );
-  }
-
-  async txn(request: rpc.TxnRequestInit, options?: CallOptions): Promise<rpc.TxnResponse> {
-    return rpc.decodeTxnResponse(
-      await this.unary('/etcdserverpb.KV/Txn', rpc.encodeTxnRequest(request), options),
-    );
-  }
-
-  async compact(
-    request: rpc.CompactionRequestInit,
-    options?: CallOptions,
-  ): Promise<rpc.CompactionResponse> {
-    return rpc.decodeCompactionResponse(
-      await this.unary('/etcdserverpb.KV/Compact', rpc.encodeCompactionRequest(request), options),
-    );
-  }
-
-  async status(options?: CallOptions): Promise<rpc.StatusResponse> {
-    return rpc.decodeStatusResponse(
-      await this.unary('/etcdserverpb.Maintenance/Status', rpc.encodeStatusRequest({}), options),
-    );
-  }
-
-  async hashKv(revision: number, options?: CallOptions): Promise<rpc.HashKVResponse> {
-    return rpc.decodeHashKVResponse(
-      await this.unary(
-        '/etcdserverpb.Maintenance/HashKV',
-        rpc.encodeHashKVRequest({ revision }),
-        options,
-      ),
-    );
-  }
-
-  async leaseGrant(
-    request: rpc.LeaseGrantRequestInit,
-    options?: CallOptions,
-  ): Promise<rpc.LeaseGrantResponse> {
-    return rpc.decodeLeaseGrantResponse(
-      await this.unary(
-        '/etcdserverpb.Lease/LeaseGrant',
-        rpc.encodeLeaseGrantRequest(request),
-        options,
-      ),
-    );
-  }
-}
-
-function metadataOf(options: CallOptions): Metadata {
-  const metadata = new Metadata();
-  for (const [key, value] of Object.entries(options.metadata ?? {})) metadata.set(key, value);
-  return metadata;
 }

@@ -3,7 +3,7 @@ import { BTree, CREATE, INTS, MOD, NUMS, OLDER, SIZE, SUB, VERSION } from './btr
 import type { Leaf } from './btree.js';
 import { RevisionArena } from './revision-arena.js';
 import type { Interval, Key } from '../base/collections/interval.js';
-import type { RowRef } from './types.js';
+import { ALL_SUBS, type RowRef } from './types.js';
 
 /**
  * The key index: for every key the revisions that changed it since the last compaction.
@@ -43,6 +43,14 @@ export class CompactionCursor {
   }
 }
 
+/** How far one list goes: changes of its own revision that count, and leaves that are walked. */
+export interface ListBounds {
+  readonly subs: number;
+  readonly leaves: number;
+}
+
+const NO_BOUNDS: ListBounds = { subs: ALL_SUBS, leaves: Infinity };
+
 export class KeyIndex {
   private tree = new BTree();
   private arena = new RevisionArena();
@@ -54,6 +62,9 @@ export class KeyIndex {
   /** create_revision and version that the last `put` gave the key. */
   create = 0;
   version = 0;
+
+  /** The key at which the last list was cut; undefined when it went to its end. */
+  listCut: Key | undefined = undefined;
 
   /** Keys known, including deleted ones that a compaction has not removed yet. */
   get size(): number {
@@ -184,33 +195,42 @@ export class KeyIndex {
     leaf.ints[slot * INTS + SUB] = sub;
   }
 
-  /** Fills `out` with the row of `key` at `revision`; false when the key is absent there. */
-  lookup(key: Key, revision: number, out: RowRef): boolean {
-    if (!this.tree.find(key) || !this.readSlot(this.tree.leaf, this.tree.slot, revision, out))
-      return false;
+  /**
+   * Fills `out` with the row of `key` at `revision`; false when the key is absent there. Of the changes of `revision`
+   * itself the first `subs` count.
+   */
+  lookup(key: Key, revision: number, out: RowRef, subs = ALL_SUBS): boolean {
+    const { tree } = this;
+    if (!tree.find(key) || !this.readSlot(tree.leaf, tree.slot, revision, subs, out)) return false;
     out.key = key;
     return true;
   }
 
-  private readSlot(leaf: Leaf, slot: number, revision: number, out: RowRef): boolean {
+  private readSlot(leaf: Leaf, slot: number, revision: number, subs: number, out: RowRef): boolean {
     const at = slot * NUMS;
     const main = leaf.nums[at + MOD] as number;
-    if (main > revision)
-      return this.readOlder(leaf.ints[slot * INTS + OLDER] as number, revision, out);
+    const sub = leaf.ints[slot * INTS + SUB] as number;
+    if (main > revision || (main === revision && sub >= subs))
+      return this.readOlder(leaf.ints[slot * INTS + OLDER] as number, revision, subs, out);
     const version = leaf.nums[at + VERSION] as number;
     if (version === 0) return false;
     out.modRevision = main;
-    out.sub = leaf.ints[slot * INTS + SUB] as number;
+    out.sub = sub;
     out.createRevision = leaf.nums[at + CREATE] as number;
     out.version = version;
     out.size = leaf.ints[slot * INTS + SIZE] as number;
     return true;
   }
 
-  private readOlder(head: number, revision: number, out: RowRef): boolean {
+  private readOlder(head: number, revision: number, subs: number, out: RowRef): boolean {
     const arena = this.arena;
     let id = head;
-    while (id !== 0 && arena.main(id) > revision) id = arena.older(id);
+    while (
+      id !== 0 &&
+      (arena.main(id) > revision || (arena.main(id) === revision && arena.sub(id) >= subs))
+    ) {
+      id = arena.older(id);
+    }
     if (id === 0) return false;
     const version = arena.version(id);
     if (version === 0) return false;
@@ -270,7 +290,8 @@ export class KeyIndex {
 
   /**
    * As `list`, into the objects that `rows` has, from the first on, and new ones where they are not enough; returns how
-   * many it found.
+   * many it found. Of the changes of `revision` itself the first `subs` count. A walk that `leaves` end leaves in
+   * `listCut` where to begin the next one.
    */
   listInto(
     interval: Interval,
@@ -278,9 +299,12 @@ export class KeyIndex {
     limit: number,
     after: Key | undefined,
     rows: RowRef[],
+    { subs, leaves }: ListBounds = NO_BOUNDS,
   ): number {
     const tree = this.tree;
     const end = interval.end;
+    this.listCut = undefined;
+    let leavesLeft = leaves;
     const resume = after !== undefined && after >= interval.start;
     let more = tree.seek(resume ? after : interval.start);
     if (more && resume && tree.leaf.keys[tree.slot] === after) tree.slot++;
@@ -294,19 +318,26 @@ export class KeyIndex {
       for (let slot = tree.slot; slot < leaf.size; slot++) {
         const key = keys[slot] as Key;
         if (!inside && key >= end) return count;
-        if (!this.readSlot(leaf, slot, revision, row)) continue;
+        if (!this.readSlot(leaf, slot, revision, subs, row)) continue;
         row.key = key;
         rows[count++] = row;
         if (count === limit) return count;
         row = rows[count] ?? emptyRow();
       }
       more = tree.nextLeaf();
+      if (more && --leavesLeft === 0) {
+        this.listCut = tree.leaf.keys[tree.slot];
+        return count;
+      }
     }
     return count;
   }
 
-  /** Keys of the interval that exist at `revision`. Cost: O(log n + leaves changed after `revision`). */
-  count(interval: Interval, revision: number, isNewest: boolean): number {
+  /**
+   * Keys of the interval that exist at `revision`, of whose own changes the first `subs` count.
+   * Cost: O(log n + leaves changed after `revision`).
+   */
+  count(interval: Interval, revision: number, isNewest: boolean, subs = ALL_SUBS): number {
     const { start, end } = interval;
     if (end !== null && end <= start) return 0;
     if (isNewest)
@@ -316,16 +347,24 @@ export class KeyIndex {
     this.tree.scanChanged(
       start,
       end,
-      revision,
+      subs === ALL_SUBS ? revision : revision - 1,
       (live) => {
         total += live;
       },
       (leaf, from, to) => {
         for (let slot = from; slot < to; slot++)
-          if (this.readSlot(leaf, slot, revision, scratch)) total++;
+          if (this.readSlot(leaf, slot, revision, subs, scratch)) total++;
       },
     );
     return total;
+  }
+
+  /** The first key `leaves` leaves behind the one that `start` belongs to: where work on a long interval can be cut. */
+  keyBehind(start: Key, leaves: number): Key | undefined {
+    const { tree } = this;
+    if (!tree.seek(start)) return undefined;
+    for (let i = 0; i < leaves; i++) if (!tree.nextLeaf()) return undefined;
+    return tree.leaf.keys[tree.slot];
   }
 
   /**

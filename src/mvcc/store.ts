@@ -7,13 +7,13 @@ import { hashKv } from './hash.js';
 import type { HashResult } from './hash.js';
 import { readHistory } from './history.js';
 import type { HistoryResult } from './history.js';
-import { KeyIndex } from './key-index.js';
+import { KeyIndex, type ListBounds } from './key-index.js';
 import { IndexLoader } from './index-loader.js';
 import { RowFields } from './key-value.js';
 import { decodeRevisionKey, encodeRevisionKey } from '../storage/revision.js';
 import type { Interval, Key } from '../base/collections/interval.js';
 import type { StoreObserver } from './observer.js';
-import type { LeaseId, MvccReason, RowRef } from './types.js';
+import { ALL_SUBS, type LeaseId, type MvccReason, type ReadPoint, type RowRef } from './types.js';
 import { ValueCache } from '../storage/value-cache.js';
 import { WriteTxn } from './write-txn.js';
 
@@ -128,8 +128,15 @@ export class Store {
   }
 
   /** Fills `out` with the key's row at the revision; false when it is absent there. */
-  lookup(key: Key, atRevision: number, out: RowRef): boolean {
-    return this.index.lookup(key, atRevision, out);
+  lookup(key: Key, atRevision: number, out: RowRef, subs = ALL_SUBS): boolean {
+    return this.index.lookup(key, atRevision, out, subs);
+  }
+
+  /** What a read sees now; of a transaction under way the changes made so far. */
+  get now(): ReadPoint {
+    const { txn } = this;
+    if (!txn.changed) return { revision: this.currentRevision, subs: ALL_SUBS };
+    return { revision: txn.revision, subs: txn.changes };
   }
 
   /**
@@ -148,15 +155,31 @@ export class Store {
     limit: number,
     after: Key | undefined,
     rows: RowRef[],
+    bounds?: ListBounds,
   ): number {
-    return this.index.listInto(interval, atRevision, limit, after, rows);
+    return this.index.listInto(interval, atRevision, limit, after, rows, bounds);
+  }
+
+  /** Where the last `listInto` stopped because of its bounds; undefined when it went to its end. */
+  get listCut(): Key | undefined {
+    return this.index.listCut;
   }
 
   /** Keys in the interval. Cost: O(log n) at the newest revision, plus what changed since for older ones. */
-  count(interval: Interval, atRevision: number): number {
+  count(interval: Interval, atRevision: number, subs = ALL_SUBS): number {
+    return this.index.count(interval, atRevision, this.isNewest(atRevision, subs), subs);
+  }
+
+  /** Whether a read at this point sees the newest state there is. */
+  isNewest(atRevision: number, subs = ALL_SUBS): boolean {
     // The changes of a transaction under way are in the index already.
     const newest = this.txn.changed ? this.txn.revision : this.currentRevision;
-    return this.index.count(interval, atRevision, atRevision >= newest);
+    return subs === ALL_SUBS && atRevision >= newest;
+  }
+
+  /** A key some `leaves` leaves of the index behind `start`, undefined near the end: to cut long work in pieces. */
+  keyBehind(start: Key, leaves: number): Key | undefined {
+    return this.index.keyBehind(start, leaves);
   }
 
   /**

@@ -31,6 +31,18 @@ export interface RowRef {
   size: number;
 }
 
+/**
+ * A moment to read at: the state after `revision`, or in the middle of it, when only its first `subs` changes count.
+ * What a transaction reads between its own changes stays readable that way.
+ */
+export interface ReadPoint {
+  readonly revision: number;
+  readonly subs: number;
+}
+
+/** More changes than one revision can have: all of them count. */
+export const ALL_SUBS = 0x7fff_ffff;
+
 /** One change of a committed revision, in execution order. */
 export interface StoreEvent {
   readonly type: 'put' | 'delete';

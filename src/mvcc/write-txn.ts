@@ -53,6 +53,11 @@ export class WriteTxn {
     return this.sub !== 0;
   }
 
+  /** Changes made so far. */
+  get changes(): number {
+    return this.sub;
+  }
+
   /** Requires: `keyBytes` are the bytes of `key`, and the lease is known to exist. */
   put(key: Key, keyBytes: Uint8Array, value: Uint8Array, lease: LeaseId): void {
     this.requireOpen();
@@ -87,14 +92,17 @@ export class WriteTxn {
     });
   }
 
-  /** Deletes the keys that exist in the interval, in key order; returns how many there were. */
-  deleteRange(interval: Interval): number {
+  /** Deletes the keys that exist in the interval, in key order, and tells each; returns how many there were. */
+  deleteRange(interval: Interval, onDeleted?: (key: Key) => void): number {
     const { index } = this.target;
     let deleted = 0;
     let after: Key | undefined;
     for (;;) {
       const rows = index.list(interval, this.main, DELETE_STEP, after);
-      for (const row of rows) this.deleteKey(row.key);
+      for (const row of rows) {
+        this.deleteKey(row.key);
+        onDeleted?.(row.key);
+      }
       deleted += rows.length;
       after = rows[rows.length - 1]?.key;
       if (rows.length < DELETE_STEP) return deleted;
@@ -130,6 +138,7 @@ export class WriteTxn {
     this.requireOpen();
     this.isOpen = false;
     if (this.sub !== 0) this.target.currentRevision = this.main;
+    this.sub = 0;
     const events = this.events;
     this.events = [];
     return events;

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { sortInSlices } from '../../src/base/slices/sliced-sort.js';
-import { SlicedWork } from '../../src/base/slices/sliced-work.js';
+import { ENDLESS, SlicedWork } from '../../src/base/slices/sliced-work.js';
+import { jobUntil } from '../support/jobs.js';
 import { FakeEnv } from '../watch/fakes.js';
 
 interface Row {
@@ -28,13 +29,7 @@ describe('sortInSlices', () => {
         const env = new FakeEnv();
         env.msPerLook = lookMs;
         let sorted: Row[] | undefined;
-        sortInSlices(
-          new SlicedWork(env),
-          rows,
-          byRank,
-          () => false,
-          (done) => (sorted = done),
-        );
+        sortInSlices(new SlicedWork(env), rows, byRank, ENDLESS, (done) => (sorted = done));
         if (lookMs > 0) env.settle();
         expect(sorted).deep.equal(wanted);
       }),
@@ -50,13 +45,7 @@ describe('sortInSlices', () => {
         const env = new FakeEnv();
         env.msPerLook = 10;
         let sorted: Row[] | undefined;
-        sortInSlices(
-          new SlicedWork(env),
-          rows,
-          byRank,
-          () => false,
-          (done) => (sorted = done),
-        );
+        sortInSlices(new SlicedWork(env), rows, byRank, ENDLESS, (done) => (sorted = done));
         env.settle();
         expect(sorted, `${String(count)} rows`).deep.equal(wanted);
       }
@@ -73,7 +62,7 @@ describe('sortInSlices', () => {
       new SlicedWork(env),
       rows,
       byRank,
-      () => isOver,
+      jobUntil(() => isOver),
       () => (answered = true),
     );
     env.turn();

@@ -1,13 +1,12 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { SlicedWork } from '../../src/base/slices/sliced-work.js';
+import { ENDLESS, SlicedWork, type Job } from '../../src/base/slices/sliced-work.js';
+import { jobUntil } from '../support/jobs.js';
 import { FakeEnv } from '../watch/fakes.js';
 
 /** What a turn may take, and how long one of these steps takes. */
 const TURN_MS = 2;
 const STEP_MS = 0.1;
-
-const never = (): boolean => false;
 
 /** Pieces of work whose steps take STEP_MS; notes their ends. */
 class Pieces {
@@ -16,14 +15,14 @@ class Pieces {
   readonly ended: string[] = [];
   private readonly startMs = this.env.nowMs;
 
-  start(name: string, steps: number, isOver: () => boolean = never): void {
+  start(name: string, steps: number, job: Job = ENDLESS): void {
     let left = steps;
     const step = (): boolean => {
       this.env.nowMs += STEP_MS;
       left--;
       return left <= 0;
     };
-    this.slices.run(isOver, step, () => this.ended.push(name));
+    this.slices.run(job, step, () => this.ended.push(name));
   }
 
   get spentMs(): number {
@@ -82,7 +81,7 @@ describe('sliced work', () => {
     for (const name of ['a', 'b', 'c']) {
       const begin = (): void => pieces.start(`${name} sent`, 1);
       pieces.slices.run(
-        never,
+        ENDLESS,
         () => true,
         () => {
           pieces.ended.push(`${name} measured`);
@@ -98,7 +97,7 @@ describe('sliced work', () => {
   it('begun from within other work shares the turn like any other', () => {
     const pieces = new Pieces();
     pieces.slices.run(
-      never,
+      ENDLESS,
       () => true,
       () => pieces.start('inner', 50),
     );
@@ -110,10 +109,18 @@ describe('sliced work', () => {
   it('ends without an answer when nobody waits any more', () => {
     const pieces = new Pieces();
     let isOver = false;
-    pieces.start('left', 100, () => isOver);
+    pieces.start(
+      'left',
+      100,
+      jobUntil(
+        () => isOver,
+        () => pieces.ended.push('over'),
+      ),
+    );
+    expect(pieces.ended).deep.equal([]);
     isOver = true;
     pieces.settle();
-    expect(pieces.ended).deep.equal([]);
+    expect(pieces.ended).deep.equal(['over']);
     expect(pieces.spentMs).lessThan(TURN_MS + 2 * STEP_MS);
   });
 
@@ -121,7 +128,7 @@ describe('sliced work', () => {
     const pieces = new Pieces();
     pieces.start('long', 100);
     pieces.slices.run(
-      never,
+      ENDLESS,
       () => {
         throw new Error('a damaged row');
       },

@@ -150,7 +150,7 @@ async function cleanStart(cluster: TestCluster): Promise<number> {
       await client.unary('/etcdserverpb.Lease/LeaseRevoke', encodeLeaseRevokeRequest({ ID }));
     }
     const all = Uint8Array.of(0);
-    const reply = await client.deleteRange({ key: all, rangeEnd: all });
+    const reply = await client.kv.deleteRange({ key: all, rangeEnd: all });
     return reply.header?.revision ?? 0;
   } finally {
     client.close();

@@ -1,13 +1,6 @@
 import { expect } from 'chai';
 import { decodeHealthCheckResponse, encodeHealthCheckRequest } from '../../src/gen/health.js';
-import {
-  decodeAlarmResponse,
-  decodeAuthStatusResponse,
-  decodeMemberListResponse,
-  encodeAlarmRequest,
-  encodeAuthenticateRequest,
-  encodeMemberListRequest,
-} from '../../src/gen/rpc.js';
+import { decodeAuthStatusResponse, encodeAuthenticateRequest } from '../../src/gen/rpc.js';
 import { bytes, describeForAll, freshPrefix, refusal, type Target } from './support/targets.js';
 
 /** Maintenance, Cluster, Auth switched off, and health, over the wire. */
@@ -27,7 +20,7 @@ describeForAll('cluster', (target: Target) => {
     ).status;
 
   it('tells its status', async () => {
-    const status = await target.client.status();
+    const status = await target.client.maintenance.status();
     expect(status.version).to.match(/^3[.]\d+[.]\d+/);
     expect(status.leader).to.equal(status.header?.memberId);
     expect(status.raftTerm).to.equal(status.header?.raftTerm);
@@ -42,7 +35,7 @@ describeForAll('cluster', (target: Target) => {
 
   if (target.isSince(6)) {
     it('tells what only a 3.6 knows (row 146)', async () => {
-      const status = await target.client.status();
+      const status = await target.client.maintenance.status();
       const [, minor] = status.version.split('.').map(Number);
       expect(minor).to.be.at.least(6);
       expect(status.dbSizeQuota).to.equal(2 ** 31);
@@ -52,17 +45,12 @@ describeForAll('cluster', (target: Target) => {
 
   it('lists its members, with a header without revision (row 70)', async () => {
     for (const linearizable of [true, false]) {
-      const list = decodeMemberListResponse(
-        await target.client.unary(
-          '/etcdserverpb.Cluster/MemberList',
-          encodeMemberListRequest({ linearizable }),
-        ),
-      );
+      const list = await target.client.cluster.memberList({ linearizable });
       expect(list.members).to.have.length(1);
       const [member] = list.members;
       expect(member?.ID).to.equal(list.header?.memberId);
       expect(member?.name).to.equal('n1');
-      expect(member?.clientURLs).to.deep.equal([`http://${target.client.endpoint}`]);
+      expect(member?.clientURLs).to.deep.equal([`http://${target.client.endpoints[0]}`]);
       expect(member?.isLearner).to.equal(false);
       expect(list.header?.revision).to.equal(0);
       expect(list.header?.raftTerm).to.be.greaterThan(0);
@@ -71,25 +59,20 @@ describeForAll('cluster', (target: Target) => {
 
   it('hashes within bounds', async () => {
     const key = bytes(freshPrefix());
-    const first = (await target.client.put({ key })).header?.revision ?? 0;
-    const second = (await target.client.put({ key })).header?.revision ?? 0;
-    await target.client.compact({ revision: first, physical: true });
-    const newest = await target.client.hashKv(0);
+    const first = (await target.client.kv.put({ key })).header?.revision ?? 0;
+    const second = (await target.client.kv.put({ key })).header?.revision ?? 0;
+    await target.client.kv.compact({ revision: first, physical: true });
+    const newest = await target.client.maintenance.hashKv(0);
     expect(newest.compactRevision).to.equal(first);
     expect(newest.header?.revision).to.equal(second);
-    expect((await target.client.hashKv(second)).hash).to.equal(newest.hash);
-    expect(await refusal(target.client.hashKv(second + 1))).to.equal(FUTURE);
-    expect(await refusal(target.client.hashKv(first - 1))).to.equal(COMPACTED);
+    expect((await target.client.maintenance.hashKv(second)).hash).to.equal(newest.hash);
+    expect(await refusal(target.client.maintenance.hashKv(second + 1))).to.equal(FUTURE);
+    expect(await refusal(target.client.maintenance.hashKv(first - 1))).to.equal(COMPACTED);
   });
 
   it('has no alarms', async () => {
     for (const alarm of [0, 1, 2]) {
-      const reply = decodeAlarmResponse(
-        await target.client.unary(
-          '/etcdserverpb.Maintenance/Alarm',
-          encodeAlarmRequest({ action: 0, alarm }),
-        ),
-      );
+      const reply = await target.client.maintenance.alarm({ action: 0, alarm });
       expect(reply.alarms).to.deep.equal([]);
     }
   });
@@ -116,7 +99,7 @@ describeForAll('cluster', (target: Target) => {
 
   it('serves those who insist on a leader', async () => {
     const metadata = { hasleader: 'true' };
-    await target.client.range({ key: bytes('a') }, { metadata });
-    await target.client.put({ key: bytes(freshPrefix()) }, { metadata });
+    await target.client.kv.range({ key: bytes('a') }, { metadata });
+    await target.client.kv.put({ key: bytes(freshPrefix()) }, { metadata });
   });
 });

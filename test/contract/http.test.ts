@@ -87,7 +87,7 @@ describeForAll('http', (target: Target) => {
       expect(status).to.equal(200);
       expect(headers['content-type']).to.equal('application/json');
       const version = JSON.parse(body) as Record<string, string>;
-      expect(version['etcdserver']).to.equal((await target.client.status()).version);
+      expect(version['etcdserver']).to.equal((await target.client.maintenance.status()).version);
       expect(version['etcdcluster']).to.match(/^3[.]\d+[.]0$/);
       const refused = await ask('POST /version', port);
       expect(gist(refused)).to.deep.equal(NOT_ALLOWED);
@@ -145,18 +145,18 @@ describeForAll('http', (target: Target) => {
     };
     const before = await keys();
     for (const name of ['a', 'b', 'c', 'a'])
-      await target.client.put({ key: bytes(prefix + name), value: bytes('v') });
+      await target.client.kv.put({ key: bytes(prefix + name), value: bytes('v') });
     expect(await keys()).to.equal(before + 3);
-    await target.client.deleteRange({ key: bytes(`${prefix}b`) });
+    await target.client.kv.deleteRange({ key: bytes(`${prefix}b`) });
     expect(await keys()).to.equal(before + 2);
-    await target.client.put({ key: bytes(`${prefix}b`), value: bytes('v') });
+    await target.client.kv.put({ key: bytes(`${prefix}b`), value: bytes('v') });
     expect(await keys()).to.equal(before + 3);
-    const { header } = await target.client.deleteRange({
+    const { header } = await target.client.kv.deleteRange({
       key: bytes(prefix),
       rangeEnd: prefixEnd(prefix),
     });
     expect(await keys()).to.equal(before);
-    await target.client.compact({ revision: header?.revision ?? 0, physical: true });
+    await target.client.kv.compact({ revision: header?.revision ?? 0, physical: true });
     expect(await keys()).to.equal(before);
   });
 
@@ -175,9 +175,9 @@ describeForAll('http', (target: Target) => {
       return [unknown?.value ?? 0, count?.value ?? 0];
     };
     const [requests, ranges] = await read();
-    for (let i = 0; i < 3; i++) await target.client.range({ key: bytes('a') });
-    await target.client.range({ key: bytes('a'), rangeEnd: bytes('b'), countOnly: true });
-    await target.client.put({ key: bytes('a'), value: bytes('v') });
+    for (let i = 0; i < 3; i++) await target.client.kv.range({ key: bytes('a') });
+    await target.client.kv.range({ key: bytes('a'), rangeEnd: bytes('b'), countOnly: true });
+    await target.client.kv.put({ key: bytes('a'), value: bytes('v') });
     const [requestsAfter, rangesAfter] = await read();
     expect(requestsAfter).to.equal(requests + 5);
     expect(rangesAfter).to.be.at.least(ranges + 4);

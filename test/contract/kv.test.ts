@@ -39,12 +39,12 @@ function field(id: number, content: Uint8Array): Uint8Array {
 
 describeForAll('KV', (target: Target) => {
   const put = (key: string, value: string): Promise<number> =>
-    target.client
+    target.client.kv
       .put({ key: bytes(key), value: bytes(value) })
       .then((reply) => reply.header?.revision ?? 0);
 
   const revisionNow = async (): Promise<number> =>
-    (await target.client.range({ key: bytes('none') })).header?.revision ?? 0;
+    (await target.client.kv.range({ key: bytes('none') })).header?.revision ?? 0;
 
   const keysOf = (reply: RangeResponse): string[] => reply.kvs.map((kv) => text(kv.key));
 
@@ -57,7 +57,7 @@ describeForAll('KV', (target: Target) => {
 
     it('are taken as deep as one transaction may have operations', async () => {
       for (const depth of [60, 128]) {
-        let reply: TxnResponse | undefined = await target.client.txn(nested(depth));
+        let reply: TxnResponse | undefined = await target.client.kv.txn(nested(depth));
         let levels = 0;
         for (; reply !== undefined; reply = reply.responses[0]?.responseTxn) {
           expect([reply.succeeded, reply.responses.length]).to.deep.equal([true, 1]);
@@ -88,86 +88,91 @@ describeForAll('KV', (target: Target) => {
     }));
 
     const cases: [string, () => Promise<unknown>, string][] = [
-      ['range without a key', () => target.client.range({}), NO_KEY],
-      ['put without a key', () => target.client.put({ value: key }), NO_KEY],
-      ['delete without a key', () => target.client.deleteRange({ rangeEnd: key }), NO_KEY],
+      ['range without a key', () => target.client.kv.range({}), NO_KEY],
+      ['put without a key', () => target.client.kv.put({ value: key }), NO_KEY],
+      ['delete without a key', () => target.client.kv.deleteRange({ rangeEnd: key }), NO_KEY],
       [
         'put that keeps the value, with a value',
-        () => target.client.put({ key, value: key, ignoreValue: true }),
+        () => target.client.kv.put({ key, value: key, ignoreValue: true }),
         '3 etcdserver: value is provided',
       ],
       [
         'put that keeps the lease, with a lease',
-        () => target.client.put({ key, lease: 7n, ignoreLease: true }),
+        () => target.client.kv.put({ key, lease: 7n, ignoreLease: true }),
         '3 etcdserver: lease is provided',
       ],
       [
         'put that keeps the value of an absent key',
-        () => target.client.put({ key: bytes('absent'), ignoreValue: true }),
+        () => target.client.kv.put({ key: bytes('absent'), ignoreValue: true }),
         '3 etcdserver: key not found',
       ],
       [
         'put with an unknown lease',
-        () => target.client.put({ key, lease: 0x7fffn }),
+        () => target.client.kv.put({ key, lease: 0x7fffn }),
         '5 etcdserver: requested lease not found',
       ],
       [
         'put with an unknown lease that keeps the value of an absent key: the lease comes first',
-        () => target.client.put({ key: bytes('absent'), lease: 0x7fffn, ignoreValue: true }),
+        () => target.client.kv.put({ key: bytes('absent'), lease: 0x7fffn, ignoreValue: true }),
         '5 etcdserver: requested lease not found',
       ],
-      ['range at a future revision', () => target.client.range({ key, revision: 2 ** 40 }), FUTURE],
+      [
+        'range at a future revision',
+        () => target.client.kv.range({ key, revision: 2 ** 40 }),
+        FUTURE,
+      ],
       [
         'range at the largest revision',
-        () => target.client.range({ key, revision: Number.MAX_SAFE_INTEGER }),
+        () => target.client.kv.range({ key, revision: Number.MAX_SAFE_INTEGER }),
         FUTURE,
       ],
       [
         'compaction at a future revision',
-        () => target.client.compact({ revision: 2 ** 40 }),
+        () => target.client.kv.compact({ revision: 2 ** 40 }),
         FUTURE,
       ],
       [
         'compaction at a negative revision',
-        () => target.client.compact({ revision: -1 }),
+        () => target.client.kv.compact({ revision: -1 }),
         COMPACTED,
       ],
-      ['txn of 129 operations', () => target.client.txn({ success: manyPuts }), TOO_MANY],
+      ['txn of 129 operations', () => target.client.kv.txn({ success: manyPuts }), TOO_MANY],
       [
         'txn of 129 operations in failure',
-        () => target.client.txn({ failure: manyPuts }),
+        () => target.client.kv.txn({ failure: manyPuts }),
         TOO_MANY,
       ],
       [
         'txn of 129 compares',
-        () => target.client.txn({ compare: manyPuts.map(() => ({ key })) }),
+        () => target.client.kv.txn({ compare: manyPuts.map(() => ({ key })) }),
         TOO_MANY,
       ],
-      ['txn with a compare without key', () => target.client.txn({ compare: [{}] }), NO_KEY],
+      ['txn with a compare without key', () => target.client.kv.txn({ compare: [{}] }), NO_KEY],
       [
         'txn with an operation that is none',
-        () => target.client.txn({ success: [{}] }),
+        () => target.client.kv.txn({ success: [{}] }),
         '3 etcdserver: key not found',
       ],
       [
         'txn with a put without key in the branch not taken',
-        () => target.client.txn({ failure: [{ requestPut: {} }] }),
+        () => target.client.kv.txn({ failure: [{ requestPut: {} }] }),
         NO_KEY,
       ],
       [
         'txn with a nested put without key',
-        () => target.client.txn({ success: [{ requestTxn: { success: [{ requestPut: {} }] } }] }),
+        () =>
+          target.client.kv.txn({ success: [{ requestTxn: { success: [{ requestPut: {} }] } }] }),
         NO_KEY,
       ],
       [
         'txn with two puts of one key',
-        () => target.client.txn({ success: [{ requestPut: { key } }, { requestPut: { key } }] }),
+        () => target.client.kv.txn({ success: [{ requestPut: { key } }, { requestPut: { key } }] }),
         DUPLICATE,
       ],
       [
         'txn with a put inside a delete',
         () =>
-          target.client.txn({
+          target.client.kv.txn({
             success: [
               { requestDeleteRange: { key: bytes('a'), rangeEnd: bytes('z') } },
               { requestPut: { key } },
@@ -178,7 +183,7 @@ describeForAll('KV', (target: Target) => {
       [
         'txn with one key put outside and nested',
         () =>
-          target.client.txn({
+          target.client.kv.txn({
             success: [
               { requestPut: { key } },
               { requestTxn: { failure: [{ requestPut: { key } }] } },
@@ -189,7 +194,7 @@ describeForAll('KV', (target: Target) => {
       [
         'txn with one key put in two nested ones',
         () =>
-          target.client.txn({
+          target.client.kv.txn({
             success: [
               { requestTxn: { success: [{ requestPut: { key } }] } },
               { requestTxn: { failure: [{ requestPut: { key } }] } },
@@ -200,7 +205,7 @@ describeForAll('KV', (target: Target) => {
       [
         'txn with a delete nested around a put',
         () =>
-          target.client.txn({
+          target.client.kv.txn({
             success: [
               { requestPut: { key } },
               { requestTxn: { success: [{ requestDeleteRange: { key, rangeEnd: none } }] } },
@@ -211,14 +216,14 @@ describeForAll('KV', (target: Target) => {
       [
         'txn with a range at a future revision',
         () =>
-          target.client.txn({
+          target.client.kv.txn({
             success: [{ requestPut: { key } }, { requestRange: { key, revision: 2 ** 40 } }],
           }),
         FUTURE,
       ],
       [
         'txn with an unknown lease on the path taken',
-        () => target.client.txn({ success: [{ requestPut: { key, lease: 0x7fffn } }] }),
+        () => target.client.kv.txn({ success: [{ requestPut: { key, lease: 0x7fffn } }] }),
         '5 etcdserver: requested lease not found',
       ],
     ];
@@ -234,7 +239,7 @@ describeForAll('KV', (target: Target) => {
     const itSince36 = target.isSince(6) ? it : (): void => undefined;
     itSince36('of an unknown sort target or order (row 34)', async () => {
       for (const request of [{ sortTarget: 99 }, { sortOrder: 3 }, { sortTarget: -1 }]) {
-        expect(await refusal(target.client.range({ key, ...request }))).to.equal(
+        expect(await refusal(target.client.kv.range({ key, ...request }))).to.equal(
           '3 etcdserver: invalid sort option',
         );
       }
@@ -243,14 +248,14 @@ describeForAll('KV', (target: Target) => {
     it('of requests over the limits of size (rows 32, 149)', async () => {
       const prefix = freshPrefix();
       const value = (size: number): Uint8Array => Buffer.alloc(size, 'v');
-      await target.client.put({ key: bytes(prefix), value: value(1_400_000) });
-      const stored = await target.client.range({ key: bytes(prefix) });
+      await target.client.kv.put({ key: bytes(prefix), value: value(1_400_000) });
+      const stored = await target.client.kv.range({ key: bytes(prefix) });
       expect(stored.kvs[0]?.value.length).to.equal(1_400_000);
       for (const size of [1_572_864, 1_600_000, 2_090_000]) {
-        const call = target.client.put({ key: bytes(prefix), value: value(size) });
+        const call = target.client.kv.put({ key: bytes(prefix), value: value(size) });
         expect(await refusal(call), String(size)).to.equal('3 etcdserver: request is too large');
       }
-      const huge = target.client.put({ key: bytes(prefix), value: value(3_000_000) });
+      const huge = target.client.kv.put({ key: bytes(prefix), value: value(3_000_000) });
       expect(await refusal(huge)).to.match(
         /^8 grpc: received message larger than max \(30000\d\d vs[.] 2097152\)$/,
       );
@@ -275,7 +280,7 @@ describeForAll('KV', (target: Target) => {
       const prefix = freshPrefix();
       for (const name of ['a', 'b', 'b\0', 'c', 'ÿ', 'ÿÿ']) await put(prefix + name, name);
       const names = async (key: string, rangeEnd: Uint8Array): Promise<string[]> =>
-        keysOf(await target.client.range({ key: bytes(prefix + key), rangeEnd })).map((k) =>
+        keysOf(await target.client.kv.range({ key: bytes(prefix + key), rangeEnd })).map((k) =>
           k.slice(prefix.length),
         );
       const end = (name: string): Uint8Array => bytes(prefix + name);
@@ -287,8 +292,8 @@ describeForAll('KV', (target: Target) => {
       expect(await names('c', end('c'))).to.deep.equal([]);
       expect(await names('', prefixEnd(prefix))).to.deep.equal(['a', 'b', 'b\0', 'c', 'ÿ', 'ÿÿ']);
       expect(await names('ÿ', end('ÿÿ\0'))).to.deep.equal(['ÿ', 'ÿÿ']);
-      const everything = await target.client.range({ key: ALL, rangeEnd: ALL, countOnly: true });
-      const fromHere = await target.client.range({ key: bytes('\0'), rangeEnd: ALL });
+      const everything = await target.client.kv.range({ key: ALL, rangeEnd: ALL, countOnly: true });
+      const fromHere = await target.client.kv.range({ key: bytes('\0'), rangeEnd: ALL });
       expect(everything.count).to.equal(fromHere.kvs.length);
     });
 
@@ -296,11 +301,11 @@ describeForAll('KV', (target: Target) => {
       const prefix = freshPrefix();
       for (const name of ['c', 'b', 'a']) await put(prefix + name, name);
       const range = { key: bytes(prefix), rangeEnd: prefixEnd(prefix), sortTarget: 3 };
-      const first = await target.client.range({ ...range, limit: 1 });
+      const first = await target.client.kv.range({ ...range, limit: 1 });
       expect(keysOf(first)).to.deep.equal([`${prefix}b`]);
       expect(first.more).to.equal(true);
       expect(first.count).to.equal(3);
-      const sorted = await target.client.range({ ...range, limit: 1, sortOrder: 1 });
+      const sorted = await target.client.kv.range({ ...range, limit: 1, sortOrder: 1 });
       expect(keysOf(sorted)).to.deep.equal([`${prefix}c`]);
     });
 
@@ -308,7 +313,7 @@ describeForAll('KV', (target: Target) => {
       const prefix = freshPrefix();
       await put(prefix, 'v');
       const most = Number.MAX_SAFE_INTEGER;
-      const reply = await target.client.range({
+      const reply = await target.client.kv.range({
         key: bytes(prefix),
         rangeEnd: prefixEnd(prefix),
         limit: most,
@@ -327,13 +332,13 @@ describeForAll('KV', (target: Target) => {
         const success = Array.from({ length: 100 }, (_, k) => ({
           requestPut: { key: bytes(name(i + k)), value: bytes('old') },
         }));
-        await target.client.txn({ success });
+        await target.client.kv.txn({ success });
       }
       let from = bytes(prefix);
       let revision = 0;
       const seen: string[] = [];
       for (let page = 0; ; page++) {
-        const reply = await target.client.range({
+        const reply = await target.client.kv.range({
           key: from,
           rangeEnd: prefixEnd(prefix),
           limit: 150,
@@ -349,7 +354,7 @@ describeForAll('KV', (target: Target) => {
         from = bytes(`${seen.at(-1)}\0`);
         await put(name(page * 150 + 200), 'new');
         await put(`${prefix}0000${page}x`, 'inserted');
-        await target.client.deleteRange({ key: bytes(name(count - 1 - page)) });
+        await target.client.kv.deleteRange({ key: bytes(name(count - 1 - page)) });
       }
       expect(seen).to.deep.equal(Array.from({ length: count }, (_, i) => name(i)));
     });
@@ -359,20 +364,20 @@ describeForAll('KV', (target: Target) => {
       const revision = await put(`${prefix}a`, '1');
       await put(`${prefix}a`, '2');
       const last = await put(`${prefix}b`, '2');
-      await target.client.compact({ revision: last });
-      const page = target.client.range({ key: bytes(prefix), rangeEnd: ALL, revision });
+      await target.client.kv.compact({ revision: last });
+      const page = target.client.kv.range({ key: bytes(prefix), rangeEnd: ALL, revision });
       expect(await refusal(page)).to.equal(COMPACTED);
-      const counted = target.client.range({ key: bytes(prefix), countOnly: true, revision });
+      const counted = target.client.kv.range({ key: bytes(prefix), countOnly: true, revision });
       expect(await refusal(counted)).to.equal(COMPACTED);
-      await target.client.range({ key: bytes(prefix), revision: last });
-      expect(await refusal(target.client.compact({ revision: last }))).to.equal(COMPACTED);
+      await target.client.kv.range({ key: bytes(prefix), revision: last });
+      expect(await refusal(target.client.kv.compact({ revision: last }))).to.equal(COMPACTED);
     });
   });
 
   describe('txn', () => {
     it('shows nested operations what came before, and compares what was there at first (row 25)', async () => {
       const key = bytes(freshPrefix());
-      const reply = await target.client.txn({
+      const reply = await target.client.kv.txn({
         success: [
           { requestPut: { key, value: bytes('new') } },
           {
@@ -393,7 +398,7 @@ describeForAll('KV', (target: Target) => {
 
     it('compares the value of an absent key to false (row 26)', async () => {
       for (const result of Object.values(CompareResult)) {
-        const reply = await target.client.txn({
+        const reply = await target.client.kv.txn({
           compare: [{ key: bytes('absent'), target: CompareTarget.VALUE, result, value: ALL }],
         });
         expect(reply.succeeded, String(result)).to.equal(false);
@@ -404,7 +409,7 @@ describeForAll('KV', (target: Target) => {
       const prefix = freshPrefix();
       const compare = { key: bytes(prefix), rangeEnd: prefixEnd(prefix) };
       const isTrue = async (rest: object): Promise<boolean> =>
-        (await target.client.txn({ compare: [{ ...compare, ...rest }] })).succeeded;
+        (await target.client.kv.txn({ compare: [{ ...compare, ...rest }] })).succeeded;
       expect(await isTrue({ target: CompareTarget.MOD, modRevision: 0 })).to.equal(true);
       expect(await isTrue({ target: CompareTarget.CREATE, createRevision: 1 })).to.equal(false);
       expect(await isTrue({ target: CompareTarget.VALUE, value: new Uint8Array(0) })).to.equal(
@@ -419,7 +424,7 @@ describeForAll('KV', (target: Target) => {
       await put(`${prefix}b`, 'o');
       const compare = { key: bytes(prefix), rangeEnd: prefixEnd(prefix) };
       const isTrue = async (rest: object): Promise<boolean> =>
-        (await target.client.txn({ compare: [{ ...compare, ...rest }] })).succeeded;
+        (await target.client.kv.txn({ compare: [{ ...compare, ...rest }] })).succeeded;
       const { LESS, GREATER, NOT_EQUAL, EQUAL } = CompareResult;
       const { VALUE, VERSION } = CompareTarget;
       expect(await isTrue({ target: VALUE, result: LESS, value: bytes('p') })).to.equal(true);
@@ -431,7 +436,7 @@ describeForAll('KV', (target: Target) => {
 
     it('allows both sides of a nested one the same key, and overlapping deletes', async () => {
       const key = bytes(freshPrefix());
-      const reply = await target.client.txn({
+      const reply = await target.client.kv.txn({
         success: [
           {
             requestTxn: {
@@ -448,8 +453,8 @@ describeForAll('KV', (target: Target) => {
 
     it('runs an open-ended delete and a put of the same key in their order', async () => {
       const key = bytes(`~${freshPrefix()}`);
-      const before = await target.client.put({ key });
-      const reply = await target.client.txn({
+      const before = await target.client.kv.put({ key });
+      const reply = await target.client.kv.txn({
         success: [
           { requestDeleteRange: { key, rangeEnd: ALL } },
           { requestPut: { key, value: bytes('again') } },
@@ -464,7 +469,7 @@ describeForAll('KV', (target: Target) => {
     it('says in each part which revision it saw', async () => {
       const key = bytes(freshPrefix());
       const before = await revisionNow();
-      const reply = await target.client.txn({
+      const reply = await target.client.kv.txn({
         success: [
           { requestRange: { key } },
           { requestDeleteRange: { key: bytes('no such key') } },
@@ -487,8 +492,8 @@ describeForAll('KV', (target: Target) => {
 
     it('is what Kubernetes creates, updates and deletes with (rows 136, 137, 144)', async () => {
       const key = bytes(freshPrefix());
-      const write = (modRevision: number, value: string): ReturnType<typeof target.client.txn> =>
-        target.client.txn({
+      const write = (modRevision: number, value: string): ReturnType<typeof target.client.kv.txn> =>
+        target.client.kv.txn({
           compare: [{ key, target: CompareTarget.MOD, modRevision }],
           success: [{ requestPut: { key, value: bytes(value) } }],
           failure: [{ requestRange: { key } }],

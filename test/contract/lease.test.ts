@@ -2,13 +2,7 @@ import { expect } from 'chai';
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import {
   decodeLeaseKeepAliveResponse,
-  decodeLeaseLeasesResponse,
-  decodeLeaseRevokeResponse,
-  decodeLeaseTimeToLiveResponse,
   encodeLeaseKeepAliveRequest,
-  encodeLeaseLeasesRequest,
-  encodeLeaseRevokeRequest,
-  encodeLeaseTimeToLiveRequest,
   type LeaseKeepAliveResponse,
   type LeaseRevokeResponse,
   type LeaseTimeToLiveResponse,
@@ -32,29 +26,16 @@ describeForAll('lease', (target: Target) => {
   let nextId = 0x1000n;
   const freshId = (): bigint => nextId++;
 
-  const revoke = async (ID: bigint): Promise<LeaseRevokeResponse> =>
-    decodeLeaseRevokeResponse(
-      await target.client.unary(
-        '/etcdserverpb.Lease/LeaseRevoke',
-        encodeLeaseRevokeRequest({ ID }),
-      ),
-    );
+  const revoke = (ID: bigint): Promise<LeaseRevokeResponse> => target.client.lease.revoke(ID);
 
-  const timeToLive = async (ID: bigint, keys = false): Promise<LeaseTimeToLiveResponse> =>
-    decodeLeaseTimeToLiveResponse(
-      await target.client.unary(
-        '/etcdserverpb.Lease/LeaseTimeToLive',
-        encodeLeaseTimeToLiveRequest({ ID, keys }),
-      ),
-    );
+  const timeToLive = (ID: bigint, keys = false): Promise<LeaseTimeToLiveResponse> =>
+    target.client.lease.timeToLive({ ID, keys });
 
   const leases = async (): Promise<bigint[]> =>
-    decodeLeaseLeasesResponse(
-      await target.client.unary('/etcdserverpb.Lease/LeaseLeases', encodeLeaseLeasesRequest({})),
-    ).leases.map((lease) => lease.ID);
+    (await target.client.lease.leases()).leases.map((lease) => lease.ID);
 
   const attach = (key: string, lease: bigint): Promise<unknown> =>
-    target.client.put({ key: bytes(key), value: bytes('v'), lease });
+    target.client.kv.put({ key: bytes(key), value: bytes('v'), lease });
 
   it('grants what is asked for, with bounds on the time (rows 56 to 58)', async () => {
     for (const [ttl, granted] of [
@@ -64,14 +45,14 @@ describeForAll('lease', (target: Target) => {
       [-7, 2],
       [9_000_000_000, 9_000_000_000],
     ] as const) {
-      const reply = await target.client.leaseGrant({ TTL: ttl });
+      const reply = await target.client.lease.grant({ TTL: ttl });
       expect(reply.TTL, String(ttl)).to.equal(granted);
       expect(reply.ID > 0n).to.equal(true);
       expect(reply.header?.revision).to.be.greaterThan(0);
       await revoke(reply.ID);
     }
     for (const ttl of [9_000_000_001, Number.MAX_SAFE_INTEGER]) {
-      expect(await refusal(target.client.leaseGrant({ TTL: ttl }))).to.equal(
+      expect(await refusal(target.client.lease.grant({ TTL: ttl }))).to.equal(
         '11 etcdserver: too large lease TTL',
       );
     }
@@ -79,8 +60,8 @@ describeForAll('lease', (target: Target) => {
 
   it('takes any id, once (row 68)', async () => {
     for (const ID of [1n, 2n ** 62n + 1n, 2n ** 63n - 1n, -1n, -(2n ** 63n)]) {
-      expect((await target.client.leaseGrant({ ID, TTL: 60 })).ID).to.equal(ID);
-      expect(await refusal(target.client.leaseGrant({ ID, TTL: 60 }))).to.equal(
+      expect((await target.client.lease.grant({ ID, TTL: 60 })).ID).to.equal(ID);
+      expect(await refusal(target.client.lease.grant({ ID, TTL: 60 }))).to.equal(
         '9 etcdserver: lease already exists',
       );
       expect(await leases()).to.include(ID);
@@ -99,10 +80,10 @@ describeForAll('lease', (target: Target) => {
 
   it('tells time left and keys (row 64)', async () => {
     const prefix = freshPrefix();
-    const { ID } = await target.client.leaseGrant({ ID: freshId(), TTL: 500 });
+    const { ID } = await target.client.lease.grant({ ID: freshId(), TTL: 500 });
     for (const name of ['a', 'b', 'c']) await attach(prefix + name, ID);
-    await target.client.put({ key: bytes(`${prefix}a`), value: bytes('detached') });
-    await target.client.deleteRange({ key: bytes(`${prefix}b`) });
+    await target.client.kv.put({ key: bytes(`${prefix}a`), value: bytes('detached') });
+    await target.client.kv.deleteRange({ key: bytes(`${prefix}b`) });
     const reply = await timeToLive(ID, true);
     expect(reply.grantedTTL).to.equal(500);
     expect(reply.TTL).to.be.within(400, 500);
@@ -113,7 +94,7 @@ describeForAll('lease', (target: Target) => {
 
   it('revoke deletes all keys in one revision, in their order (row 65)', async () => {
     const prefix = freshPrefix();
-    const { ID } = await target.client.leaseGrant({ ID: freshId(), TTL: 500 });
+    const { ID } = await target.client.lease.grant({ ID: freshId(), TTL: 500 });
     for (const name of ['c', 'a', 'b']) await attach(prefix + name, ID);
     const watch = new WatchStream(target.client);
     try {
@@ -133,17 +114,17 @@ describeForAll('lease', (target: Target) => {
   });
 
   it('revoke without keys is no new revision', async () => {
-    const before = await target.client.leaseGrant({ ID: freshId(), TTL: 500 });
+    const before = await target.client.lease.grant({ ID: freshId(), TTL: 500 });
     const after = await revoke(before.ID);
     expect(after.header?.revision).to.equal(before.header?.revision);
   });
 
   it('expires with all its keys at once (rows 66, 145)', async () => {
     const prefix = freshPrefix();
-    const { ID } = await target.client.leaseGrant({ ID: freshId(), TTL: 2 });
+    const { ID } = await target.client.lease.grant({ ID: freshId(), TTL: 2 });
     const count = 300;
     for (let i = 0; i < count; i += 100) {
-      await target.client.txn({
+      await target.client.kv.txn({
         success: Array.from({ length: 100 }, (_, k) => ({
           requestPut: { key: bytes(`${prefix}${i + k}`), lease: ID },
         })),
@@ -189,7 +170,7 @@ describeForAll('lease', (target: Target) => {
     }
 
     it('answers each request in order, unknown ones with time 0 (row 61)', async () => {
-      const { ID } = await target.client.leaseGrant({ ID: freshId(), TTL: 100 });
+      const { ID } = await target.client.lease.grant({ ID: freshId(), TTL: 100 });
       for (const id of [ID, 77777n, ID, 77778n]) ask(id);
       expect((await answered(4)).map((a) => [a.ID, a.TTL])).to.deep.equal([
         [ID, 100],
@@ -204,7 +185,7 @@ describeForAll('lease', (target: Target) => {
     });
 
     it('ends well when the client has no more', async () => {
-      const { ID } = await target.client.leaseGrant({ ID: freshId(), TTL: 100 });
+      const { ID } = await target.client.lease.grant({ ID: freshId(), TTL: 100 });
       ask(ID);
       await answered(1);
       stream.end();

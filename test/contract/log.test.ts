@@ -75,7 +75,7 @@ for (const kind of ['mainstay', 'etcd'] as const satisfies readonly ServerKind[]
           return lines('request stats').find((line) => line['response type'] === path) ?? null;
         });
       const put = await asked('/etcdserverpb.KV/Put', () =>
-        client.put({ key, value: bytes('secret') }),
+        client.kv.put({ key, value: bytes('secret') }),
       );
       expect(put).to.include({
         level: 'warn',
@@ -98,10 +98,10 @@ for (const kind of ['mainstay', 'etcd'] as const satisfies readonly ServerKind[]
       expect(put['time spent']).to.match(/^[\d.]+(µs|ms|s)$/);
       expect(put['remote']).to.match(/^127\.0\.0\.1:\d+$/);
       expect(Date.parse(String(put['start time']))).to.be.closeTo(Date.now(), 60_000);
-      const range = await asked('/etcdserverpb.KV/Range', () => client.range({ key }));
+      const range = await asked('/etcdserverpb.KV/Range', () => client.kv.range({ key }));
       expect(range).to.include({ 'request count': 0 });
       const txn = await asked('/etcdserverpb.KV/Txn', () =>
-        client.txn({
+        client.kv.txn({
           success: [{ requestRange: { key } }, { requestPut: { key, value: bytes('secret') } }],
         }),
       );
@@ -112,11 +112,11 @@ for (const kind of ['mainstay', 'etcd'] as const satisfies readonly ServerKind[]
           ' request_put:<key:"k" value_size:6>> failure:<>',
       );
       const keys = Array.from({ length: 100 }, (_, i) => bytes(`d${i}`));
-      await client.txn({
+      await client.kv.txn({
         success: keys.map((name) => ({ requestPut: { key: name, value: bytes('secret') } })),
       });
       const deleted = await asked('/etcdserverpb.KV/DeleteRange', () =>
-        client.deleteRange({ key: keys.pop() ?? key }),
+        client.kv.deleteRange({ key: keys.pop() ?? key }),
       );
       expect(deleted).to.include({ 'request count': 0, 'response count': 1 });
       expect(cluster.member(0).log).to.not.contain('secret');
@@ -124,10 +124,10 @@ for (const kind of ['mainstay', 'etcd'] as const satisfies readonly ServerKind[]
 
     it('tells when a compaction has finished', async () => {
       const key = bytes('c');
-      await client.put({ key, value: bytes('1') });
-      const { header } = await client.put({ key, value: bytes('2') });
+      await client.kv.put({ key, value: bytes('1') });
+      const { header } = await client.kv.put({ key, value: bytes('2') });
       const revision = header?.revision ?? 0;
-      await client.compact({ revision, physical: true });
+      await client.kv.compact({ revision, physical: true });
       const line = await found('finished scheduled compaction', { 'compact-revision': revision });
       expect(line['level']).to.equal('info');
       expect(line['took']).to.match(/^[\d.]+(µs|ms|s)$/);

@@ -56,25 +56,25 @@ describe('without a quorum', () => {
   both('refuses calls that insist on a leader at once', async ({ client }) => {
     const metadata = { hasleader: 'true' };
     for (const serializable of [true, false]) {
-      const call = client.range({ key: bytes('k'), serializable }, { metadata });
+      const call = client.kv.range({ key: bytes('k'), serializable }, { metadata });
       expect(await refusal(call)).to.equal('14 etcdserver: no leader');
     }
   });
 
   both('answers serializable reads, and says that there is no leader', async ({ client }) => {
-    const reply = await client.range({ key: bytes('k'), serializable: true });
+    const reply = await client.kv.range({ key: bytes('k'), serializable: true });
     expect(reply.count).to.equal(1);
-    const status = await client.status();
+    const status = await client.maintenance.status();
     expect(status.leader).to.equal(0n);
     expect(status.errors).to.deep.equal(['etcdserver: no leader']);
   });
 
   both('gives up on writes and linearizable reads in the end', async ({ client, cluster }) => {
     const calls = [
-      client.put({ key: bytes('k') }, WITHIN),
-      client.range({ key: bytes('k') }, WITHIN),
-      client.txn({ success: [{ requestPut: { key: bytes('k') } }] }, WITHIN),
-      client.leaseGrant({ TTL: 60 }, WITHIN),
+      client.kv.put({ key: bytes('k') }, WITHIN),
+      client.kv.range({ key: bytes('k') }, WITHIN),
+      client.kv.txn({ success: [{ requestPut: { key: bytes('k') } }] }, WITHIN),
+      client.lease.grant({ TTL: 60 }, WITHIN),
     ];
     const allowed = cluster.kind === 'etcd' ? [...TIMED_OUT, TIMED_OUT_34] : TIMED_OUT;
     for (const answer of await Promise.all(calls.map(refusal))) {
@@ -96,7 +96,7 @@ interface Survivor {
 async function surviveAlone(kind: ServerKind): Promise<Survivor> {
   const cluster = await startCluster({ kind, size: 3 });
   const client = new EtcdClient(cluster.member(0).endpoint);
-  await client.put({ key: bytes('k'), value: bytes('v') });
+  await client.kv.put({ key: bytes('k'), value: bytes('v') });
   const watch = new WatchStream(client, { metadata: { hasleader: 'true' } });
   await watch.create({ key: bytes('k') });
   await Promise.all([cluster.member(1).kill(), cluster.member(2).kill()]);

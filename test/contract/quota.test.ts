@@ -70,7 +70,7 @@ describe('a store at its quota', () => {
     expect((await httpAnswer({ port, path: '/health', agent })).status).to.equal(200);
     let answer = '';
     for (let i = 0; answer === '' && i < 200; i++) {
-      const put = client.put({ key: bytes(`k${i}`), value });
+      const put = client.kv.put({ key: bytes(`k${i}`), value });
       answer = await put.then(
         () => '',
         () => refusal(put),
@@ -84,15 +84,15 @@ describe('a store at its quota', () => {
     const { header, alarms } = await alarm(client, {});
     expect(alarms).to.deep.equal([{ memberID: header?.memberId ?? alarms[0]?.memberID, alarm: 1 }]);
     const put = { key: bytes('small'), value: bytes('v') };
-    expect(await refusal(client.put(put))).to.equal(NO_SPACE);
-    expect(await refusal(client.txn({ success: [{ requestPut: put }] }))).to.equal(NO_SPACE);
-    expect(await refusal(client.txn({ failure: [{ requestPut: put }] }))).to.equal(NO_SPACE);
+    expect(await refusal(client.kv.put(put))).to.equal(NO_SPACE);
+    expect(await refusal(client.kv.txn({ success: [{ requestPut: put }] }))).to.equal(NO_SPACE);
+    expect(await refusal(client.kv.txn({ failure: [{ requestPut: put }] }))).to.equal(NO_SPACE);
     // Releases before 3.6.14 let nested puts through.
     if (cluster.kind === 'mainstay') {
       const nested = { success: [{ requestTxn: { failure: [{ requestPut: put }] } }] };
-      expect(await refusal(client.txn(nested))).to.equal(NO_SPACE);
+      expect(await refusal(client.kv.txn(nested))).to.equal(NO_SPACE);
     }
-    expect(await refusal(client.leaseGrant({ TTL: 60 }))).to.equal(NO_SPACE);
+    expect(await refusal(client.lease.grant({ TTL: 60 }))).to.equal(NO_SPACE);
     const excluded = await httpAnswer({ port, path: '/health?exclude=NOSPACE' });
     expect([excluded.status, excluded.body.includes('true')]).to.deep.equal([200, true]);
     // Etcd has this metric since 3.5.
@@ -102,17 +102,17 @@ describe('a store at its quota', () => {
         /^etcd_debugging_server_alarms\{alarm_type="NOSPACE",server_id="[0-9a-f]+"\} 1$/m,
       );
     }
-    expect((await client.status()).errors.join()).to.match(/alarm: ?NOSPACE/);
+    expect((await client.maintenance.status()).errors.join()).to.match(/alarm: ?NOSPACE/);
   });
 
   both('still reads, deletes and compacts', async (_cluster, client) => {
-    const { header, count } = await client.range({ key: bytes('k0') });
+    const { header, count } = await client.kv.range({ key: bytes('k0') });
     expect(count).to.equal(1);
-    const removed = await client.deleteRange({ key: bytes('k0') });
+    const removed = await client.kv.deleteRange({ key: bytes('k0') });
     expect(removed.deleted).to.equal(1);
-    const txn = await client.txn({ success: [{ requestDeleteRange: { key: bytes('k1') } }] });
+    const txn = await client.kv.txn({ success: [{ requestDeleteRange: { key: bytes('k1') } }] });
     expect(txn.header?.revision).to.equal((header?.revision ?? 0) + 2);
-    await client.compact({ revision: txn.header?.revision ?? 0 });
+    await client.kv.compact({ revision: txn.header?.revision ?? 0 });
   });
 
   both('ends the alarm when it is told to', async (_cluster, client) => {

@@ -1,8 +1,6 @@
 import { expect } from 'chai';
 import { ClientError, EtcdClient } from '../../src/client/client.js';
 import {
-  decodeLeaseRevokeResponse,
-  encodeLeaseRevokeRequest,
   type RangeRequestInit,
   type RangeResponse,
   type RequestOpInit,
@@ -90,10 +88,10 @@ describe('random requests', () => {
     expect(last.map(([, revision]) => revision)).to.deep.equal([end, end, end]);
     const clients = servers.flatMap((server) => server.clients);
     // A linearizable read through each member: then all have applied everything.
-    await Promise.all(clients.map((client) => client.range({ key: bytes('last') })));
+    await Promise.all(clients.map((client) => client.kv.range({ key: bytes('last') })));
     const hashes = await Promise.all(
       clients.map(async (client) => {
-        const { hash, compactRevision } = await client.hashKv(0);
+        const { hash, compactRevision } = await client.maintenance.hashKv(0);
         return { hash, compactRevision };
       }),
     );
@@ -300,24 +298,19 @@ async function call(
 ): Promise<{ header: { revision: number } | undefined }> {
   switch (request.kind) {
     case 'range':
-      return client.range(request.request);
+      return client.kv.range(request.request);
     case 'put':
-      return client.put(request.request);
+      return client.kv.put(request.request);
     case 'delete':
-      return client.deleteRange(request.request);
+      return client.kv.deleteRange(request.request);
     case 'txn':
-      return client.txn(request.request);
+      return client.kv.txn(request.request);
     case 'compact':
-      return client.compact({ revision: request.revision, physical: true });
+      return client.kv.compact({ revision: request.revision, physical: true });
     case 'grant':
-      return client.leaseGrant({ ID: request.lease, TTL: 100_000 });
+      return client.lease.grant({ ID: request.lease, TTL: 100_000 });
     case 'revoke':
-      return decodeLeaseRevokeResponse(
-        await client.unary(
-          '/etcdserverpb.Lease/LeaseRevoke',
-          encodeLeaseRevokeRequest({ ID: request.lease }),
-        ),
-      );
+      return client.lease.revoke(request.lease);
   }
 }
 

@@ -1,10 +1,6 @@
 import { expect } from 'chai';
 import { EtcdClient } from '../../src/client/client.js';
-import {
-  decodeLeaseTimeToLiveResponse,
-  encodeLeaseTimeToLiveRequest,
-  type LeaseTimeToLiveResponse,
-} from '../../src/gen/rpc.js';
+
 import {
   etcdProgram,
   skipWithout,
@@ -48,34 +44,34 @@ async function restart(cluster: TestCluster, signal: 'SIGKILL' | 'SIGTERM'): Pro
   const client = new EtcdClient(server.endpoint);
   const prefix = `${signal}/`;
   const lease = LEASE + BigInt(prefix.charCodeAt(3));
-  await client.leaseGrant({ ID: lease, TTL: 500 });
+  await client.lease.grant({ ID: lease, TTL: 500 });
   const first =
-    (await client.put({ key: bytes(`${prefix}a`), value: bytes('1') })).header?.revision ?? 0;
+    (await client.kv.put({ key: bytes(`${prefix}a`), value: bytes('1') })).header?.revision ?? 0;
   for (let i = 0; i < 50; i++) {
-    await client.put({ key: bytes(`${prefix}${i % 7}`), value: bytes(String(i)), lease });
+    await client.kv.put({ key: bytes(`${prefix}${i % 7}`), value: bytes(String(i)), lease });
   }
-  await client.compact({ revision: first + 3 });
-  await client.deleteRange({ key: bytes(`${prefix}a`) });
+  await client.kv.compact({ revision: first + 3 });
+  await client.kv.deleteRange({ key: bytes(`${prefix}a`) });
   const range = { key: bytes(prefix), rangeEnd: prefixEnd(prefix) };
-  const before = await client.range(range);
-  const hash = await client.hashKv(0);
+  const before = await client.kv.range(range);
+  const hash = await client.maintenance.hashKv(0);
 
   await server.kill(signal);
   server.start();
   await server.healthy();
 
-  const after = await client.range(range);
+  const after = await client.kv.range(range);
   expect(after.kvs).to.deep.equal(before.kvs);
   expect(after.header?.revision).to.equal(before.header?.revision);
   expect(after.header?.memberId).to.equal(before.header?.memberId);
   expect(after.header?.clusterId).to.equal(before.header?.clusterId);
   expect(after.header?.raftTerm).to.be.greaterThan(before.header?.raftTerm ?? 0);
-  expect((await client.hashKv(0)).hash).to.equal(hash.hash);
-  const left = await timeToLive(client, lease);
+  expect((await client.maintenance.hashKv(0)).hash).to.equal(hash.hash);
+  const left = await client.lease.timeToLive({ ID: lease, keys: true });
   expect(left.grantedTTL).to.equal(500);
   expect(left.TTL).to.be.at.least(490);
   expect(left.keys).to.have.length(7);
-  const tooOld = client.range({ ...range, revision: first });
+  const tooOld = client.kv.range({ ...range, revision: first });
   expect(await refusal(tooOld)).to.contain('has been compacted');
   const watch = new WatchStream(client);
   await watch.create({ ...range, startRevision: first + 3 });
@@ -83,11 +79,4 @@ async function restart(cluster: TestCluster, signal: 'SIGKILL' | 'SIGTERM'): Pro
   expect(await watch.events(49)).to.have.length(49);
   watch.close();
   client.close();
-}
-
-async function timeToLive(client: EtcdClient, ID: bigint): Promise<LeaseTimeToLiveResponse> {
-  const request = encodeLeaseTimeToLiveRequest({ ID, keys: true });
-  return decodeLeaseTimeToLiveResponse(
-    await client.unary('/etcdserverpb.Lease/LeaseTimeToLive', request),
-  );
 }

@@ -30,10 +30,10 @@ describeForAll('watch', (target: Target) => {
   }
 
   const put = async (key: string, value: string): Promise<number> =>
-    (await target.client.put({ key: bytes(key), value: bytes(value) })).header?.revision ?? 0;
+    (await target.client.kv.put({ key: bytes(key), value: bytes(value) })).header?.revision ?? 0;
 
   const remove = async (key: string): Promise<number> =>
-    (await target.client.deleteRange({ key: bytes(key) })).header?.revision ?? 0;
+    (await target.client.kv.deleteRange({ key: bytes(key) })).header?.revision ?? 0;
 
   const range = (prefix: string): { key: Uint8Array; rangeEnd: Uint8Array } => ({
     key: bytes(prefix),
@@ -84,7 +84,7 @@ describeForAll('watch', (target: Target) => {
     const prefix = freshPrefix();
     const first = await put(prefix, '1');
     const second = await put(prefix, '2');
-    await target.client.compact({ revision: second });
+    await target.client.kv.compact({ revision: second });
     const s = stream();
     const created = await s.create({ key: bytes(prefix), startRevision: first });
     expect(created.canceled).to.equal(false);
@@ -118,7 +118,7 @@ describeForAll('watch', (target: Target) => {
     const prefix = freshPrefix();
     const s = stream();
     await s.create(range(prefix));
-    const { header } = await target.client.txn({
+    const { header } = await target.client.kv.txn({
       success: ['a', 'b', 'c'].map((name) => ({
         requestPut: { key: bytes(prefix + name), value: bytes(name) },
       })),
@@ -222,7 +222,7 @@ describeForAll('watch', (target: Target) => {
     const whole = stream();
     await parts.create({ ...range(prefix), prevKv: true, fragment: true });
     await whole.create({ ...range(prefix), prevKv: true });
-    const removed = (await target.client.deleteRange(range(prefix))).header?.revision;
+    const removed = (await target.client.kv.deleteRange(range(prefix))).header?.revision;
     const sizes: number[] = [];
     for (let more = true; more;) {
       const part = await parts.next();
@@ -283,7 +283,7 @@ describeForAll('watch', (target: Target) => {
     await put(prefix, '1');
     const removed = await remove(prefix);
     await put(`${prefix}x`, '2');
-    await target.client.compact({ revision: removed, physical: true });
+    await target.client.kv.compact({ revision: removed, physical: true });
     const s = stream();
     await s.create({ ...range(prefix), startRevision: removed, prevKv: true });
     const response = await s.next();

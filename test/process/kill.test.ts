@@ -50,7 +50,7 @@ class Writer {
       const value = `${this.id}.${n}`;
       const client = this.clients[n % this.clients.length] as EtcdClient;
       try {
-        const reply = await client.put(
+        const reply = await client.kv.put(
           { key: Buffer.from(key), value: Buffer.from(value) },
           { timeoutMs: 2000 },
         );
@@ -156,7 +156,7 @@ describe('three members killed at random', function () {
     for (const [i, member] of cluster.members.entries()) {
       const client = new EtcdClient(member.endpoint);
       try {
-        const status = await client.status({ timeoutMs: 500 });
+        const status = await client.maintenance.status({ timeoutMs: 500 });
         if (status.leader !== 0n && status.leader === status.header?.memberId) return i;
       } catch {
         // Down or paused: ask the next.
@@ -212,7 +212,7 @@ describe('three members killed at random', function () {
   async function verify(writers: readonly Writer[], observer: Observer): Promise<void> {
     const clients = cluster.endpoints.map((e) => new EtcdClient(e));
     try {
-      const tip = await clients[0]?.range({ key: Buffer.from('tip') });
+      const tip = await clients[0]?.kv.range({ key: Buffer.from('tip') });
       const revision = tip?.header?.revision ?? 0;
       await until('the watch has told everything', () =>
         observer.lastRevision >= revision ? true : null,
@@ -247,10 +247,10 @@ describe('three members killed at random', function () {
 
   async function sameHash(client: EtcdClient, revision: number): Promise<number> {
     await until('the member has applied everything', async () => {
-      const { header } = await client.range({ key: Buffer.from('tip') });
+      const { header } = await client.kv.range({ key: Buffer.from('tip') });
       return (header?.revision ?? 0) >= revision ? true : null;
     });
-    return (await client.hashKv(revision)).hash;
+    return (await client.maintenance.hashKv(revision)).hash;
   }
 
   /** The member's own, local state at the last revision is what the events add up to. */
@@ -261,7 +261,7 @@ describe('three members killed at random', function () {
   ): Promise<void> {
     const expected = new Map<string, string>();
     for (const e of events) expected.set(text(e.kv?.key), text(e.kv?.value));
-    const reply = await client.range({
+    const reply = await client.kv.range({
       key: Buffer.from('\0'),
       rangeEnd: Buffer.from('\0'),
       revision,

@@ -63,7 +63,7 @@ describe('a data directory of mainstay 0.1.0', function () {
   it('takes writes, and starts again with old and new content', async () => {
     const key = Buffer.from('new');
     await serve(async (client) => {
-      await client.put({ key, value: key });
+      await client.kv.put({ key, value: key });
     });
     await serve(async (client) => {
       const content = await contentOf(client);

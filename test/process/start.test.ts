@@ -151,12 +151,12 @@ describe('a start', function () {
   it('judges an entry by no limit for new requests', async () => {
     const first = await startMember('--max-request-bytes=10485760');
     const client = new EtcdClient(`127.0.0.1:${first.port}`);
-    await client.put({ key: Buffer.from('big'), value: Buffer.alloc(5 << 20, 97) });
+    await client.kv.put({ key: Buffer.from('big'), value: Buffer.alloc(5 << 20, 97) });
     client.close();
     await servers.end(first, 'SIGKILL');
     const again = await startMember();
     const reader = new EtcdClient(`127.0.0.1:${again.port}`);
-    const reply = await reader.range({ key: Buffer.from('big') });
+    const reply = await reader.kv.range({ key: Buffer.from('big') });
     reader.close();
     expect(reply.kvs[0]?.value.length).equal(5 << 20);
   });
@@ -248,7 +248,7 @@ describe('a start', function () {
       const source = new EtcdClient(`127.0.0.1:${port}`);
       const copy = new EtcdClient(`127.0.0.1:${target.port}`);
       for (let i = 0; i < 20; i++) {
-        await source.put({ key: Buffer.from(`k${i}`), value: Buffer.from(`v${i}`) });
+        await source.kv.put({ key: Buffer.from(`k${i}`), value: Buffer.from(`v${i}`) });
       }
       const args = [`--endpoints=127.0.0.1:${port}`, 'make-mirror', `127.0.0.1:${target.port}`];
       servers.run(etcdctlProgram(), args, CLIENT_ENV);

@@ -1,12 +1,5 @@
 import type { EtcdClient } from '../../src/client/client.js';
-import {
-  decodeLeaseLeasesResponse,
-  decodeLeaseTimeToLiveResponse,
-  decodeMemberListResponse,
-  encodeLeaseLeasesRequest,
-  encodeLeaseTimeToLiveRequest,
-  encodeMemberListRequest,
-} from '../../src/gen/rpc.js';
+
 import type { KeyValue } from '../../src/gen/kv.js';
 
 /** Everything clients can see of a member's data, as JSON holds it. */
@@ -25,10 +18,10 @@ const ALL = { key: Buffer.of(0), rangeEnd: Buffer.of(0) };
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
 
 export async function contentOf(client: EtcdClient): Promise<Content> {
-  const head = await client.range(ALL);
+  const head = await client.kv.range(ALL);
   const revision = head.header?.revision ?? 0;
-  const { hash, compactRevision } = await client.hashKv(revision);
-  const older = await client.range({ ...ALL, revision: (revision + compactRevision) >> 1 });
+  const { hash, compactRevision } = await client.maintenance.hashKv(revision);
+  const older = await client.kv.range({ ...ALL, revision: (revision + compactRevision) >> 1 });
   return {
     revision,
     compactRevision,
@@ -46,24 +39,15 @@ function rowText(kv: KeyValue): string {
 }
 
 async function leasesOf(client: EtcdClient): Promise<string[]> {
-  const reply = await client.unary('/etcdserverpb.Lease/LeaseLeases', encodeLeaseLeasesRequest({}));
   const found: string[] = [];
-  for (const { ID } of decodeLeaseLeasesResponse(reply).leases) {
-    const request = encodeLeaseTimeToLiveRequest({ ID, keys: true });
-    const one = decodeLeaseTimeToLiveResponse(
-      await client.unary('/etcdserverpb.Lease/LeaseTimeToLive', request),
-    );
+  for (const { ID } of (await client.lease.leases()).leases) {
+    const one = await client.lease.timeToLive({ ID, keys: true });
     found.push(`${ID} ${one.grantedTTL} ${one.keys.map(text).sort().join()}`);
   }
   return found.sort();
 }
 
 async function membersOf(client: EtcdClient): Promise<string[]> {
-  const reply = await client.unary(
-    '/etcdserverpb.Cluster/MemberList',
-    encodeMemberListRequest({ linearizable: true }),
-  );
-  return decodeMemberListResponse(reply).members.map(
-    ({ ID, name, peerURLs }) => `${ID} ${name} ${peerURLs.join()}`,
-  );
+  const { members } = await client.cluster.memberList({ linearizable: true });
+  return members.map(({ ID, name, peerURLs }) => `${ID} ${name} ${peerURLs.join()}`);
 }

@@ -22,7 +22,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describeSlowness, slowness } from '../../scripts/machine.js';
 import { EtcdClient } from '../../src/client/client.js';
-import { decodeMemberListResponse, encodeMemberListRequest } from '../../src/gen/rpc.js';
 
 export type ServerKind = 'mainstay' | 'etcd';
 
@@ -208,10 +207,9 @@ export class TestServer {
 
 async function isReady(client: EtcdClient): Promise<boolean> {
   try {
-    await client.range({ key: Buffer.from('health') });
-    const request = encodeMemberListRequest({ linearizable: true });
-    const list = await client.unary('/etcdserverpb.Cluster/MemberList', request);
-    return decodeMemberListResponse(list).members.every((member) => member.clientURLs.length > 0);
+    await client.kv.range({ key: Buffer.from('health') });
+    const { members } = await client.cluster.memberList({ linearizable: true });
+    return members.every((member) => member.clientURLs.length > 0);
   } catch {
     // Refused or not yet answered: asked again until the deadline.
     return false;

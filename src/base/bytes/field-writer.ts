@@ -45,6 +45,13 @@ export class FieldWriter {
     this.position += bytes.length;
   }
 
+  /** Tag and length of a length-delimited field whose content of `length` bytes the caller writes. */
+  head(field: number, length: number): void {
+    this.reserve(16);
+    this.int(field * 8 + 2);
+    this.int(length);
+  }
+
   /** A non-negative integer below 2^53; omitted when 0. */
   number(field: number, value: number): void {
     if (value === 0) return;

@@ -1,4 +1,4 @@
-import type { SlicedWork } from './sliced-work.js';
+import type { Job, SlicedWork } from './sliced-work.js';
 
 /** Rows sorted in one go. Few, because one comparison of long values may take microseconds. */
 const RUN_ROWS = 256;
@@ -7,7 +7,7 @@ const MERGE_ROWS = 128;
 
 /**
  * Sorts as `rows.sort(compare)` does, in place and with equal rows keeping their order, in slices that let other work
- * through. `done` gets `rows`, within the call when one slice is enough. A sort that `stopIfOver` ends without `done`.
+ * through. `done` gets `rows`, within the call when one slice is enough. A sort whose job is over ends without `done`.
  *
  * Requires: `compare` answers the same from the first turn to the last; no row is undefined; `rows` is left alone until `done`.
  * Cost:     n log n comparisons, and a copy of half the rows meanwhile.
@@ -16,12 +16,12 @@ export function sortInSlices<T>(
   slices: SlicedWork,
   rows: T[],
   compare: (a: T, b: T) => number,
-  stopIfOver: () => boolean,
+  job: Job,
   done: (sorted: T[]) => void,
 ): void {
   const sort = new MergeSort(rows, compare);
   slices.run(
-    stopIfOver,
+    job,
     () => sort.step(),
     () => done(rows),
   );

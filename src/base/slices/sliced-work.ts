@@ -8,8 +8,19 @@ const SHARE_MS = 0.25;
 /** The part of the environment it needs. */
 export type SlicedWorkEnv = Pick<Env, 'clock' | 'defer'>;
 
+/** What work is for: it ends when nobody needs it any more. */
+export interface Job {
+  /** Looked at before every share of the work. A question: it changes nothing. */
+  readonly isOver: boolean;
+  /** Runs once in place of `done` when the work was dropped because the job is over. */
+  onOver(): void;
+}
+
+/** A job that somebody waits for to its end. */
+export const ENDLESS: Job = { isOver: false, onOver: () => undefined };
+
 interface Work {
-  readonly stopIfOver: () => boolean;
+  readonly job: Job;
   readonly step: () => boolean;
   readonly done: () => void;
 }
@@ -32,10 +43,10 @@ export class SlicedWork {
 
   /**
    * Repeats `step` until it returns true, then runs `done`: within the call as far as the turn has time left, on later
-   * turns otherwise. A step does a small part, well below a millisecond. Work that `stopIfOver` ends without `done`.
+   * turns otherwise. A step does a small part, well below a millisecond. Work whose job is over ends with its `onOver`.
    */
-  run(stopIfOver: () => boolean, step: () => boolean, done: () => void): void {
-    const work = { stopIfOver, step, done };
+  run(job: Job, step: () => boolean, done: () => void): void {
+    const work = { job, step, done };
     if (this.isRunning) {
       // What work begins goes on in its place: behind all others, everything under way would be half done, and in memory.
       this.waiting.unshift(work);
@@ -76,7 +87,10 @@ export class SlicedWork {
   /** Goes on with one piece of work until `untilMs`; returns the time. */
   private share(work: Work, untilMs: number): number {
     const { clock } = this.env;
-    if (work.stopIfOver()) return clock.monoMs();
+    if (work.job.isOver) {
+      work.job.onOver();
+      return clock.monoMs();
+    }
     for (;;) {
       const isComplete = work.step();
       if (isComplete) work.done();

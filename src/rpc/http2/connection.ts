@@ -12,6 +12,7 @@
  */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { ENDLESS } from '../../base/slices/sliced-work.js';
 import { ControlFrames, PING_DRAIN, PING_KEEPALIVE } from './control-frames.js';
 import type { ControlOwner } from './control-frames.js';
 import { ReceiveWindows } from './flow-control.js';
@@ -386,7 +387,7 @@ export class Http2Connection implements SenderOwner, ControlOwner, UnfinishedRea
   private cancelStreams(): void {
     if (this.isCancelling) return;
     this.isCancelling = true;
-    this.host.cancellations.run(neverOver, this.cancelSome, this.onAllCancelled);
+    this.host.cancellations.run(ENDLESS, this.cancelSome, this.onAllCancelled);
   }
 
   private readonly cancelSome = (): boolean => {
@@ -402,8 +403,4 @@ export class Http2Connection implements SenderOwner, ControlOwner, UnfinishedRea
     this.isCancelling = false;
     if (this.isClosed) this.host.onClosed(this);
   };
-}
-
-function neverOver(): boolean {
-  return false;
 }

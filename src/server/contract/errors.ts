@@ -1,3 +1,4 @@
+import { NestingError, type DecodeError } from '../../base/protobuf/runtime.js';
 import type { MvccReason } from '../../mvcc/types.js';
 import { RpcError, Status } from '../../rpc/service.js';
 
@@ -49,6 +50,8 @@ export const errors = {
   notSupportedForLearner: etcd(Status.failedPrecondition, 'rpc not supported for learner'),
   authNotEnabled: etcd(Status.failedPrecondition, 'authentication is not enabled'),
   memberNotFound: etcd(Status.notFound, 'member not found'),
+  // etcd has no refusal of its own: it crashes.
+  unknownAlarmAction: etcd(Status.invalidArgument, 'unknown alarm action'),
   // Texts without the prefix.
   deadlineExceeded: e(Status.deadlineExceeded, 'context deadline exceeded'),
   canceled: e(Status.cancelled, 'context canceled'),
@@ -76,4 +79,23 @@ export function errorOf(reason: MvccReason): RpcError {
 export function unimplemented(path: string): RpcError {
   const [, service = '', method = ''] = path.split('/');
   return e(Status.unimplemented, `unknown method ${method} for service ${service}`);
+}
+
+/**
+ * The refusal of a message that is not of its type: what grpc-go answers. Only transactions contain messages of their
+ * own type, and etcd refuses those that are too deep for the number of their operations.
+ */
+export function malformed(error: DecodeError): RpcError {
+  if (error instanceof NestingError) return errors.tooManyOps;
+  return e(Status.internal, `grpc: error unmarshalling request: ${error.message}`);
+}
+
+/** A failure that is no refusal: the disk, or a fault of this server. */
+export function internal(problem: string): RpcError {
+  return e(Status.internal, problem);
+}
+
+/** An active alarm among the errors of a Status response. */
+export function alarmText(memberId: bigint, name: string): string {
+  return `memberID:${memberId} alarm:${name} `;
 }

@@ -8,7 +8,7 @@ function isOpenEnd(rangeEnd: Uint8Array): boolean {
 /**
  * The interval a (key, range_end) pair of a request names; a range_end at or below key gives an empty one.
  *
- * Ref: etcd contract 2.2.
+ * Ref: message RangeRequest of etcd api/etcdserverpb/rpc.proto.
  */
 export function intervalOf(key: Uint8Array, rangeEnd: Uint8Array): Interval {
   const start = keyFromBytes(key);

@@ -5,7 +5,7 @@ import type { AlarmMember } from '../../gen/rpc.js';
 import type { Lessor } from '../../lease/lessor.js';
 import type { Store } from '../../mvcc/store.js';
 import type { MemberId } from '../../raft/types.js';
-import type { RpcError } from '../../rpc/service.js';
+import type { RpcError, UnaryCall } from '../../rpc/service.js';
 import type { WatchHub } from '../../watch/hub.js';
 import type { CommandKind } from './command.js';
 
@@ -27,8 +27,22 @@ export interface Roles {
   readonly hub: WatchHub;
 }
 
-/** One of the two is null. `reply` is the encoded response message, header included. */
-export type ReplyCallback = (error: RpcError | null, reply: Uint8Array | null) => void;
+/**
+ * A response that is still to be read, at the revision that its command made. Exactly one of the methods is called, once:
+ * until then the revision stays pinned.
+ */
+export interface DeferredReply {
+  /** Answers the call, now or in slices over later turns. */
+  answer(slices: SlicedWork, call: UnaryCall): void;
+  /** Nobody waits for it. */
+  release(): void;
+}
+
+/** A response with its header: encoded, or, where a transaction or deletion returns rows, still to be read. */
+export type Reply = Uint8Array | DeferredReply;
+
+/** One of the two is null. */
+export type ReplyCallback = (error: RpcError | null, reply: Reply | null) => void;
 
 /** The content of a response header, for paths that are not hot. */
 export interface HeaderFields {

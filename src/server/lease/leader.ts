@@ -14,6 +14,7 @@ import { errors } from '../contract/errors.js';
 import { CommandKind } from '../contract/command.js';
 import type { Roles } from '../contract/roles.js';
 import { PeerRequest } from '../contract/roles.js';
+import { ENDLESS } from '../../base/slices/sliced-work.js';
 import { sortInSlices } from '../../base/slices/sliced-sort.js';
 
 /**
@@ -74,7 +75,7 @@ class LeaderRound {
         asked[answered++]?.(error);
         return answered >= asked.length;
       };
-      roles.reads.slices.run(never, answerNext, () => undefined);
+      roles.reads.slices.run(ENDLESS, answerNext, () => undefined);
     };
     const timer = roles.env.after(APPLIED_WAIT_MS, () => {
       if (roles.leadership.appliedIndex < committed) settle(errors.timeoutApplied);
@@ -128,7 +129,8 @@ function timeToLive(roles: LeaseRoles, id: LeaseId, withKeys: boolean, done: Lea
   const { remainingSec: TTL, grantedSec: grantedTTL } = time;
   const answer = encodeLeaseTimeToLiveResponse({ ID: id, TTL, grantedTTL });
   if (!withKeys) return done(null, answer);
-  sortInSlices(roles.reads.slices, roles.lessor.keysOf(id), compareKeys, never, (keys) => {
+  // The call may be another member's: nothing here tells that it ended.
+  sortInSlices(roles.reads.slices, roles.lessor.keysOf(id), compareKeys, ENDLESS, (keys) => {
     const parts = [answer];
     let encoded = 0;
     // Fields that follow a message belong to it.
@@ -138,7 +140,7 @@ function timeToLive(roles: LeaseRoles, id: LeaseId, withKeys: boolean, done: Lea
       if (part.length > 0) parts.push(encodeLeaseTimeToLiveResponse({ keys: part.map(bytesOf) }));
       return encoded === keys.length;
     };
-    roles.reads.slices.run(never, encodePart, () => done(null, Buffer.concat(parts)));
+    roles.reads.slices.run(ENDLESS, encodePart, () => done(null, Buffer.concat(parts)));
   });
 }
 
@@ -146,11 +148,6 @@ function timeToLive(roles: LeaseRoles, id: LeaseId, withKeys: boolean, done: Lea
 function compareKeys(a: Key, b: Key): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
-}
-
-/** The call may belong to another member: nobody here hears that it ended. */
-function never(): boolean {
-  return false;
 }
 
 function renew(roles: LeaseRoles, id: LeaseId, deadlineMs: number, done: LeaseAnswer): void {

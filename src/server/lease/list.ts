@@ -2,6 +2,7 @@ import { encodeLeaseLeasesResponse } from '../../gen/rpc.js';
 import type { LeaseId } from '../../mvcc/types.js';
 import type { UnaryCall } from '../../rpc/service.js';
 import type { Roles } from '../contract/roles.js';
+import type { Job } from '../../base/slices/sliced-work.js';
 import { sortInSlices } from '../../base/slices/sliced-sort.js';
 
 /** Leases looked up between two looks at the clock. */
@@ -16,9 +17,8 @@ interface Row {
 }
 
 /**
- * Answers LeaseLeases: the leases that existed at the time of the call, those that expire first in front.
- *
- * Which ones is settled within the call; looking up, sorting and encoding them takes as many turns as it needs.
+ * Answers LeaseLeases: those that expire first in front. A lease that is granted or ends while the list is made may be
+ * in it or not.
  */
 export function answerLeaseLeases(
   roles: Pick<Roles, 'env' | 'headers' | 'lessor' | 'reads'>,
@@ -29,14 +29,21 @@ export function answerLeaseLeases(
   const header = roles.headers.fields();
   const ids = lessor.leases();
   const rows: Row[] = [];
-  const isOver = (): boolean => call.cancelled;
+  const job: Job = {
+    get isOver() {
+      return call.cancelled;
+    },
+    onOver: () => undefined,
+  };
 
   const lookUp = (): boolean => {
     const nowMs = env.clock.monoMs();
-    for (const ID of ids.slice(rows.length, rows.length + LOOKUP_LEASES)) {
-      rows.push({ ID, dueMs: lessor.dueMs(ID, nowMs) });
+    for (let i = 0; i < LOOKUP_LEASES; i++) {
+      const next = ids.next();
+      if (next.done === true) return true;
+      rows.push({ ID: next.value, dueMs: lessor.dueMs(next.value, nowMs) });
     }
-    return rows.length === ids.length;
+    return false;
   };
 
   const encode = (sorted: readonly Row[]): void => {
@@ -49,11 +56,11 @@ export function answerLeaseLeases(
       parts.push(encodeLeaseLeasesResponse({ leases }));
       return false;
     };
-    slices.run(isOver, encodePart, () => replyInParts(call, parts));
+    slices.run(job, encodePart, () => replyInParts(call, parts));
   };
 
-  slices.run(isOver, lookUp, () => {
-    sortInSlices(slices, rows, byDueTime, isOver, encode);
+  slices.run(job, lookUp, () => {
+    sortInSlices(slices, rows, byDueTime, job, encode);
   });
 }
 

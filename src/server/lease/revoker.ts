@@ -1,4 +1,5 @@
 import type { Timer } from '../../base/env/env.js';
+import { ENDLESS } from '../../base/slices/sliced-work.js';
 import { encodeLeaseCheckpointRequest } from '../../gen/rpc.js';
 import type { LeaseId } from '../../mvcc/types.js';
 import { errors } from '../contract/errors.js';
@@ -98,8 +99,7 @@ export class LeaseRevoker {
     const { slices } = this.roles.reads;
     // A lessor that was demoted meanwhile has none to place.
     const step = (): boolean => lessor.placeSome(env.clock.monoMs(), PLACED_PER_LOOK);
-    const never = (): boolean => false;
-    slices.run(never, step, () => {
+    slices.run(ENDLESS, step, () => {
       this.placing = false;
     });
   }

@@ -5,7 +5,7 @@ import type { Store } from '../../mvcc/store.js';
 import type { RawNode } from '../../raft/raw-node.js';
 import type { ConfChange, ConfChangeType, ConfState, Entry } from '../../raft/types.js';
 import { RpcError } from '../../rpc/service.js';
-import type { StateMachine } from '../apply/state-machine.js';
+import type { ApplyResult, StateMachine } from '../apply/state-machine.js';
 import {
   bodyOf,
   bodyProblem,
@@ -77,7 +77,7 @@ export class EntryApplier implements Applier {
     else waiter(null, result);
   }
 
-  private timed(entry: Entry, wantReply: boolean): RpcError | Uint8Array {
+  private timed(entry: Entry, wantReply: boolean): ApplyResult {
     const { env, observer, slow } = this.p;
     const startMs = env.clock.monoMs();
     const result = this.run(entry, wantReply);
@@ -88,7 +88,7 @@ export class EntryApplier implements Applier {
     return result;
   }
 
-  private run(entry: Entry, wantReply: boolean): RpcError | Uint8Array {
+  private run(entry: Entry, wantReply: boolean): ApplyResult {
     const { data, term } = entry;
     try {
       return this.p.machine.apply(kindOf(data) as CommandKind, bodyOf(data), term, wantReply);

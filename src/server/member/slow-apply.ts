@@ -2,6 +2,7 @@ import type { Logger } from '../../base/observe/logger.js';
 import { durationText } from '../../base/observe/units.js';
 import type { Entry } from '../../raft/types.js';
 import { RpcError } from '../../rpc/service.js';
+import type { ApplyResult } from '../apply/state-machine.js';
 import { bodyOf, kindOf } from '../contract/command.js';
 import type { MemberObserver } from '../contract/member-observer.js';
 import { commandText } from '../metrics/command-text.js';
@@ -26,17 +27,17 @@ export class SlowApplyLog {
     this.limitMs = options.warningApplyMs ?? Infinity;
   }
 
-  report(entry: Entry, ms: number, result: RpcError | Uint8Array): void {
+  report(entry: Entry, ms: number, result: ApplyResult): void {
     const { index, data } = entry;
-    const isRefused = result instanceof RpcError;
     this.observer?.appliedSlowly();
     this.log.warn('apply request took too long', {
       took: durationText(ms),
       'expected-duration': durationText(this.limitMs),
       prefix: '',
       request: commandText(kindOf(data), bodyOf(data)),
-      response: isRefused ? '' : `size:${result.length}`,
-      ...(isRefused ? { error: result.message } : {}),
+      // A reply that is read later has no size yet.
+      response: result instanceof Uint8Array ? `size:${result.length}` : '',
+      ...(result instanceof RpcError ? { error: result.message } : {}),
       index,
     });
   }

@@ -1,22 +1,21 @@
 import type { RangeRequest } from '../../gen/rpc.js';
-import type { Backend } from '../../storage/backend.js';
-import type { StreamCall } from '../../rpc/service.js';
-import { intervalOf } from '../contract/interval.js';
-import { KVS_FIELD, writeTrailingFields } from './selection.js';
-import { errorOf } from '../contract/errors.js';
 import { FieldWriter } from '../../base/bytes/field-writer.js';
-import { encodedRow, stopIfOver, type ReadRoles } from './range-read.js';
-import { IndexSource, ListSource, READ_ROWS, RowCursor } from './row-cursor.js';
-
-const FIRST_CHUNK_KEYS = 10;
-/** However small they are: a chunk is held in memory as a whole. */
-const MAX_CHUNK_KEYS = 1024;
+import { ALL_SUBS, type ReadPoint } from '../../mvcc/types.js';
+import type { StreamCall } from '../../rpc/service.js';
+import { errorOf } from '../contract/errors.js';
+import { intervalOf } from '../contract/interval.js';
+import { countInSlices } from './count.js';
+import { FIRST_CHUNK_KEYS, MAX_CHUNK_KEYS, READ_ROWS } from './limits.js';
+import { PinnedState, ReadCall } from './pinned-state.js';
+import { spaceOf, type ReadRoles } from './range-read.js';
+import { IndexSource, ListSource, RowCursor } from './row-cursor.js';
+import { encodedRow, KVS_FIELD, writeTrailingFields, type RowSpace } from './selection.js';
 
 /**
  * Answers a RangeStream: chunks of rows whose number adapts to their size; header, more and count travel in the last
  * message only.
  *
- * Ref: etcd contract 2.3.
+ * Ref: rpc RangeStream of etcd's api/etcdserverpb/rpc.proto.
  */
 export function answerRangeStream(
   roles: ReadRoles,
@@ -35,15 +34,16 @@ export function answerRangeStream(
 /** One RangeStream under way: owns the pin that keeps its revision readable. */
 class ChunkStream {
   private readonly roles: ReadRoles;
+  private readonly space: RowSpace;
   private readonly r: RangeRequest;
   private readonly targetBytes: number;
   private readonly call: StreamCall;
-  private readonly revision: number;
+  private readonly point: ReadPoint;
   private readonly header: Uint8Array;
-  private readonly count: number;
-  private readonly unpin: () => void;
-  private readonly state: Backend;
+  private readonly state: PinnedState;
+  private readonly job: ReadCall;
   private readonly cursor: RowCursor;
+  private count = 0;
   private body = new FieldWriter();
   private bodyKeys = 0;
   private chunkKeys = FIRST_CHUNK_KEYS;
@@ -53,42 +53,44 @@ class ChunkStream {
 
   constructor(roles: ReadRoles, r: RangeRequest, targetBytes: number, call: StreamCall) {
     const { store } = roles.reads;
-    const interval = intervalOf(r.key, r.rangeEnd);
     const current = store.currentRevision;
     this.roles = roles;
+    this.space = spaceOf(roles);
     this.r = r;
     this.targetBytes = targetBytes;
     this.call = call;
-    this.revision = r.revision > 0 ? r.revision : current;
+    this.point = { revision: r.revision > 0 ? r.revision : current, subs: ALL_SUBS };
     this.header = roles.headers.field(current);
-    this.count = store.count(interval, this.revision);
-    this.unpin = store.pin(this.revision);
-    this.state = store.backend;
+    this.state = new PinnedState(store, this.point);
+    this.job = new ReadCall(call, this.state);
     this.cursor = new RowCursor(
       r.countOnly
         ? new ListSource([], false)
-        : new IndexSource(roles.reads, interval, this.revision, r.limit),
+        : new IndexSource(store, intervalOf(r.key, r.rangeEnd), this.point, r.limit),
     );
   }
 
   start(): void {
-    this.call.onDrain(() => this.go());
-    this.call.onCancel(this.unpin);
-    this.go();
+    const { roles, r, job, call, state } = this;
+    call.onDrain(() => this.go());
+    call.onCancel(state.release);
+    this.isGoing = true;
+    const { slices, store } = roles.reads;
+    countInSlices(slices, job, store, intervalOf(r.key, r.rangeEnd), this.point, (count) => {
+      this.count = count;
+      this.isGoing = false;
+      this.go();
+    });
   }
 
   private go(): void {
     if (this.isGoing || this.isComplete) return;
     this.isGoing = true;
     this.roles.reads.slices.run(
-      () => this.stopIfOver(),
+      this.job,
       () => this.step(),
       () => (this.isGoing = false),
     );
-  }
-
-  private stopIfOver(): boolean {
-    return stopIfOver(this.call, this.roles.reads.store.backend !== this.state, this.unpin);
   }
 
   /** Reads some rows; true at the end, or when the client has to take a chunk first. */
@@ -96,7 +98,7 @@ class ChunkStream {
     const { cursor } = this;
     cursor.look(Math.min(READ_ROWS, this.chunkKeys - this.bodyKeys));
     for (let row = cursor.next(); row !== undefined; row = cursor.next()) {
-      this.body.bytes(KVS_FIELD, encodedRow(this.roles, this.r, row, this.revision));
+      this.body.bytes(KVS_FIELD, encodedRow(this.space, this.r, row, this.point));
       this.bodyKeys++;
     }
     if (cursor.isAtEnd) {
@@ -126,7 +128,7 @@ class ChunkStream {
     w.raw(body.finish());
     writeTrailingFields(w, { more: this.cursor.more, count });
     this.call.write(wrapped(w.finish()));
-    this.unpin();
+    this.state.release();
     this.call.end();
   }
 }

@@ -1,60 +1,76 @@
-import type { Interval } from '../../base/collections/interval.js';
-import type { RowRef } from '../../mvcc/types.js';
-import type { Reads } from '../contract/roles.js';
-
-/** Rows fetched from the index at once. */
-const CHUNK_ROWS = 256;
-/** Rows walked in the index between two looks at the clock. */
-export const INDEX_ROWS = 64;
-/** Rows read, and their bytes, between two looks: a row may have to come from the disk, and the code may be cold. */
-export const READ_ROWS = 4;
-const READ_BYTES = 256 * 1024;
+import { invariant } from '../../base/invariant.js';
+import type { Interval, Key } from '../../base/collections/interval.js';
+import type { ReadPoint, RowRef } from '../../mvcc/types.js';
+import type { Store } from '../../mvcc/store.js';
+import { CHUNK_ROWS, LIST_LEAVES, READ_BYTES } from './limits.js';
 
 /** Rows in the order of the reply, a chunk at a time; can be walked twice with the same result. */
 export interface RowSource {
-  /** Puts the next rows, at most CHUNK_ROWS, in place of those in `rows`; returns how many, 0 at the end. */
+  /** Puts the next rows, at most CHUNK_ROWS, in place of those in `rows`; returns how many, 0 also before the end. */
   fill(rows: RowRef[]): number;
+  /** Every row was given. */
+  readonly isExhausted: boolean;
   restart(): void;
-  /** Known only once the end was reached. */
+  /** Whether the limit left rows out. Known only once the source is exhausted. */
   readonly more: boolean;
 }
 
-/** Walks the index itself: no list of the rows is ever held. For answers in key order without filters. */
+/**
+ * Walks the index itself: no list of the rows is ever held. For answers in key order without filters. One fill walks a
+ * few leaves at most, also where most keys are absent at the point.
+ */
 export class IndexSource implements RowSource {
   more = false;
-  private after: string | undefined;
-  private taken = 0;
-  private isExhausted = false;
-
-  private readonly reads: Pick<Reads, 'store'>;
+  isExhausted = false;
+  private readonly store: Store;
   private readonly interval: Interval;
-  private readonly revision: number;
+  private readonly point: ReadPoint;
   private readonly limit: number;
+  private start: Key;
+  private after: Key | undefined;
+  private taken = 0;
 
-  constructor(reads: Pick<Reads, 'store'>, interval: Interval, revision: number, limit: number) {
-    this.reads = reads;
+  /** `limit` 0: all rows. */
+  constructor(store: Store, interval: Interval, point: ReadPoint, limit: number) {
+    this.store = store;
     this.interval = interval;
-    this.revision = revision;
+    this.point = point;
     this.limit = limit;
+    this.start = interval.start;
   }
 
   fill(rows: RowRef[]): number {
     if (this.isExhausted) return 0;
-    const { store } = this.reads;
     const left = this.limit > 0 ? this.limit - this.taken : CHUNK_ROWS;
     if (left <= 0) {
-      this.more = store.list(this.interval, this.revision, 1, this.after).length > 0;
+      this.more = this.take(1, []) > 0;
+      if (this.more) this.isExhausted = true;
       return 0;
     }
-    const wanted = Math.min(left, CHUNK_ROWS);
-    const count = store.listInto(this.interval, this.revision, wanted, this.after, rows);
+    const count = this.take(Math.min(left, CHUNK_ROWS), rows);
     this.after = rows[count - 1]?.key ?? this.after;
     this.taken += count;
-    this.isExhausted = count < wanted;
+    return count;
+  }
+
+  private take(max: number, rows: RowRef[]): number {
+    const { store, start, after, point } = this;
+    const interval = { start, end: this.interval.end };
+    const { revision, subs } = point;
+    const count = store.listInto(interval, revision, max, after, rows, {
+      subs,
+      leaves: LIST_LEAVES,
+    });
+    if (count < max) {
+      const { listCut } = store;
+      if (listCut === undefined) this.isExhausted = true;
+      else this.start = listCut;
+    }
     return count;
   }
 
   restart(): void {
+    this.start = this.interval.start;
     this.after = undefined;
     this.taken = 0;
     this.isExhausted = false;
@@ -70,6 +86,10 @@ export class ListSource implements RowSource {
   constructor(list: readonly RowRef[], more: boolean) {
     this.list = list;
     this.more = more;
+  }
+
+  get isExhausted(): boolean {
+    return this.position === this.list.length;
   }
 
   fill(rows: RowRef[]): number {
@@ -100,9 +120,10 @@ export class RowCursor {
   private count = 0;
   private at = 0;
   private chunks = 0;
-  private isComplete = false;
   private rowsLeft = 0;
   private bytesLeft = 0;
+  /** The source was not asked in this look yet: a chunk of few rows may have cost a long walk. */
+  private mayFill = false;
 
   constructor(source: RowSource) {
     this.source = source;
@@ -116,45 +137,42 @@ export class RowCursor {
   look(maxRows: number, maxBytes = READ_BYTES): void {
     this.rowsLeft = maxRows;
     this.bytesLeft = maxBytes;
+    this.mayFill = true;
   }
 
   /** The next row; undefined at the end of the look. */
   next(): RowRef | undefined {
     if (this.rowsLeft === 0 || this.bytesLeft <= 0) return undefined;
-    const row = this.peek();
-    if (row === undefined) return undefined;
-    this.at++;
+    if (this.at === this.count && !this.fill()) return undefined;
+    const row = this.rows[this.at++] as RowRef;
     this.rowsLeft--;
     this.bytesLeft -= row.size;
     return row;
   }
 
   get isAtEnd(): boolean {
-    return this.peek() === undefined;
+    return this.at === this.count && this.source.isExhausted;
   }
 
-  /** Requires: the end was reached. */
   restart(): void {
+    invariant(this.isAtEnd, 'rows are walked again before their end');
     this.at = 0;
+    // A single chunk is still there.
     if (this.chunks <= 1) return;
     this.source.restart();
     this.count = 0;
     this.chunks = 0;
-    this.isComplete = false;
   }
 
-  private peek(): RowRef | undefined {
-    if (this.at === this.count) {
-      if (this.isComplete) return undefined;
-      const count = this.source.fill(this.rows);
-      if (count === 0) {
-        this.isComplete = true;
-        return undefined;
-      }
-      this.count = count;
-      this.at = 0;
-      this.chunks++;
-    }
-    return this.rows[this.at];
+  /** False when there is nothing yet in this look, or nothing any more. */
+  private fill(): boolean {
+    if (!this.mayFill) return false;
+    this.mayFill = false;
+    const count = this.source.fill(this.rows);
+    if (count === 0) return false;
+    this.count = count;
+    this.at = 0;
+    this.chunks++;
+    return true;
   }
 }

@@ -1,31 +1,22 @@
 import type { RangeRequest } from '../../gen/rpc.js';
-import { emptyRow } from '../../mvcc/key-index.js';
-import { valueOf, withoutValue } from '../../mvcc/key-value.js';
-import type { Store } from '../../mvcc/store.js';
-import type { Key } from '../../base/collections/interval.js';
-import type { RowRef } from '../../mvcc/types.js';
 import type { FieldWriter } from '../../base/bytes/field-writer.js';
-import { keyFromBytes } from '../../base/collections/interval.js';
-import { intervalOf } from '../contract/interval.js';
+import { bytesOf, type Key } from '../../base/collections/interval.js';
+import type { Lessor } from '../../lease/lessor.js';
+import { encodeKeyValue, valueOf, withoutValue } from '../../mvcc/key-value.js';
+import type { Store } from '../../mvcc/store.js';
+import type { ReadPoint, RowRef } from '../../mvcc/types.js';
 
 /**
  * The semantics of Range that KV.Range, RangeStream and a range inside a transaction share: which rows, in which order,
  * how many, and how they are written into a RangeResponse. Values stay encoded: a row's stored bytes are
  * spliced into the reply.
  *
- * Ref: etcd contract 2.2.
+ * Ref: message RangeRequest of etcd's api/etcdserverpb/rpc.proto.
  */
 
 const NO_VALUE = new Uint8Array(0);
 const SortOrder = { none: 0, ascend: 1, descend: 2 } as const;
 const SortTarget = { key: 0, version: 1, create: 2, mod: 3, value: 4 } as const;
-
-/** The rows of one answer, chosen but not yet encoded. */
-export interface RangeSelection {
-  readonly rows: RowRef[];
-  readonly more: boolean;
-  readonly count: number;
-}
 
 export function hasFilters(r: RangeRequest): boolean {
   return (
@@ -69,24 +60,13 @@ export function passesFilters(r: RangeRequest, row: RowRef): boolean {
   return true;
 }
 
-/** Orders and cuts the scanned rows as the request says. `scanned` is consumed. */
-function selectRows(
-  store: Store,
-  r: RangeRequest,
-  scanned: RowRef[],
-  count: number,
-): RangeSelection {
-  const rows = hasFilters(r) ? scanned.filter((row) => passesFilters(r, row)) : scanned;
-  if (isNaturalOrder(r)) return firstRows(r, rows, count);
-  const values: RowValues = new Map();
-  if (sortsByValue(r)) for (const row of rows) addValue(store, values, row);
-  return firstRows(r, rows.sort(rowOrder(r, values)), count);
-}
-
 /** What the limit leaves of rows in the order of the answer. */
-export function firstRows(r: RangeRequest, rows: RowRef[], count: number): RangeSelection {
+export function firstRows(
+  r: RangeRequest,
+  rows: RowRef[],
+): { readonly rows: RowRef[]; readonly more: boolean } {
   const more = r.limit > 0 && rows.length > r.limit;
-  return { rows: more ? rows.slice(0, r.limit) : rows, more, count };
+  return { rows: more ? rows.slice(0, r.limit) : rows, more };
 }
 
 /** The values of rows that are sorted by them. */
@@ -130,49 +110,41 @@ function valueIn(values: RowValues, row: RowRef): Uint8Array {
   return values.get(row) ?? NO_VALUE;
 }
 
-/** The bytes of one row as the request wants them. */
-export function rowBytes(store: Store, r: RangeRequest, row: RowRef): Uint8Array {
-  const bytes = store.row(row.modRevision, row.sub);
-  return r.keysOnly ? withoutValue(bytes) : bytes;
+/** Where the rows of an answer are. */
+export interface RowSpace {
+  readonly store: Store;
+  readonly lessor: Lessor;
 }
-
-const KVS = 2;
-const MORE = 3;
-const COUNT = 4;
-
-/** Writes the fields of a RangeResponse that follow its header. */
-export function writeSelection(
-  w: FieldWriter,
-  store: Store,
-  r: RangeRequest,
-  selection: RangeSelection,
-): void {
-  for (const row of selection.rows) w.bytes(KVS, rowBytes(store, r, row));
-  writeTrailingFields(w, selection);
-}
-
-export function writeTrailingFields(
-  w: FieldWriter,
-  selection: { readonly more: boolean; readonly count: number },
-): void {
-  w.bool(MORE, selection.more);
-  w.number(COUNT, selection.count);
-}
-
-export const KVS_FIELD = KVS;
 
 /**
- * Runs a whole range within one turn, at `revision` (already checked). For transactions; a service reads
- * large ranges in slices instead.
+ * A row as the request wants it. Without values it comes from the index alone while `point` is still the newest: the
+ * lease a key hangs on changes only with a put of the key.
  */
-export function selectNow(store: Store, r: RangeRequest, revision: number): RangeSelection {
-  if (isPointRead(r)) {
-    const row = emptyRow();
-    const found = store.lookup(keyFromBytes(r.key), revision, row);
-    return { rows: found ? [row] : [], more: false, count: found ? 1 : 0 };
+export function encodedRow(
+  { store, lessor }: RowSpace,
+  r: RangeRequest,
+  row: RowRef,
+  point: ReadPoint,
+): Uint8Array {
+  if (!r.keysOnly) return store.row(row.modRevision, row.sub);
+  if (!store.isNewest(point.revision, point.subs)) {
+    return withoutValue(store.row(row.modRevision, row.sub));
   }
-  const interval = intervalOf(r.key, r.rangeEnd);
-  const count = store.count(interval, revision);
-  if (r.countOnly) return { rows: [], more: false, count };
-  return selectRows(store, r, store.list(interval, revision, scanLimit(r)), count);
+  const { createRevision, modRevision, version } = row;
+  const lease = lessor.leaseOf(row.key);
+  return encodeKeyValue(bytesOf(row.key), createRevision, modRevision, version, NO_VALUE, lease);
+}
+
+/** Fields of a RangeResponse. */
+export const KVS_FIELD = 2;
+const MORE = 3;
+export const COUNT_FIELD = 4;
+
+/** Writes the fields of a RangeResponse that follow its rows. */
+export function writeTrailingFields(
+  w: FieldWriter,
+  { more, count }: { readonly more: boolean; readonly count: number },
+): void {
+  w.bool(MORE, more);
+  w.number(COUNT_FIELD, count);
 }

@@ -18,7 +18,7 @@ import { errors } from '../contract/errors.js';
  * What is wrong with a KV request before it is proposed: judged from the request alone, in the order in which etcd
  * judges, so that a request with several faults gets the same answer.
  *
- * Ref: etcd contract 2.2, 2.4 to 2.6.
+ * Ref: checkRangeRequest, checkPutRequest, checkTxnRequest in etcd server/etcdserver/api/v3rpc/key.go.
  */
 
 const LAST_SORT_ORDER = 2;

@@ -6,7 +6,7 @@ import {
   decodeTxnRequest,
   type RangeRequest,
 } from '../../gen/rpc.js';
-import { RpcError, type Method, type StreamCall, type UnaryCall } from '../../rpc/service.js';
+import type { Method, StreamCall, UnaryCall } from '../../rpc/service.js';
 import { intervalOf } from '../contract/interval.js';
 import { hasFilters } from '../reads/selection.js';
 import type { StateMachine } from '../apply/state-machine.js';
@@ -23,8 +23,10 @@ import {
   isSerializable,
 } from './kv-checks.js';
 import { refusingMalformed } from './decode.js';
+import { answerReadOnlyTxn } from '../apply/read-only-txn.js';
 import { answerRange } from '../reads/range-read.js';
 import { answerRangeStream } from '../reads/range-stream.js';
+import { settle } from './settle.js';
 
 export interface KvOptions {
   readonly machine: StateMachine;
@@ -93,8 +95,7 @@ export function kvService(roles: KvRoles, options: KvOptions): [string, Method][
 
   function propose(kind: CommandKind, request: Uint8Array, call: UnaryCall): void {
     roles.proposals.propose(kind, request, (error, reply) => {
-      if (reply !== null) call.reply(reply);
-      else call.fail(error ?? errors.stopped);
+      settle(roles.reads.slices, call, error, reply);
     });
   }
 
@@ -115,11 +116,7 @@ export function kvService(roles: KvRoles, options: KvOptions): [string, Method][
     const problem = checkTxn(r, options.maxTxnOps);
     if (problem !== null) return call.fail(problem);
     if (!isReadOnly(r)) return propose(CommandKind.txn, request, call);
-    const answer = (): void => {
-      const result = machine.readOnlyTxn(r);
-      if (result instanceof RpcError) call.fail(result);
-      else call.reply(result);
-    };
+    const answer = (): void => answerReadOnlyTxn(roles, machine.kv, r, call);
     // The request's bytes belong to the transport, and the answer may come later.
     r = decodeTxnRequest(Buffer.from(request));
     if (isSerializable(r)) return roles.reads.whenReadable(answer);
@@ -132,9 +129,9 @@ export function kvService(roles: KvRoles, options: KvOptions): [string, Method][
   function compact(request: Uint8Array, call: UnaryCall): void {
     const r = decodeCompactionRequest(request);
     roles.proposals.propose(CommandKind.compact, request, (error, reply) => {
-      if (reply === null) return call.fail(error ?? errors.stopped);
-      if (!r.physical) return call.reply(reply);
-      roles.reads.store.whenCompacted(r.revision, () => call.reply(reply));
+      const answer = (): void => settle(roles.reads.slices, call, error, reply);
+      if (reply === null || !r.physical) answer();
+      else roles.reads.store.whenCompacted(r.revision, answer);
     });
   }
 

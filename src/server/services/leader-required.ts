@@ -1,26 +1,53 @@
-import type { RpcError, StreamCall } from '../../rpc/service.js';
+import type { CallContext, RpcError, StreamCall } from '../../rpc/service.js';
 import { errors } from '../contract/errors.js';
 import type { Roles } from '../contract/roles.js';
+import { LEADERLESS_TIMEOUTS } from './limits.js';
 
-/** Election timeouts without a leader after which streams that require one are ended. */
-const LEADERLESS_TIMEOUTS = 3;
+type LeaderRoles = Pick<Roles, 'env' | 'leadership'>;
+
+/** Whether the client of this call wants it refused while there is no leader. */
+function requiresLeader(call: CallContext): boolean {
+  return call.metadata('hasleader') === 'true';
+}
+
+function lacksLeader({ env, leadership }: LeaderRoles, timeouts: number): boolean {
+  const { leaderlessSinceMs, electionMs } = leadership;
+  if (leaderlessSinceMs === undefined) return false;
+  return env.clock.monoMs() - leaderlessSinceMs >= timeouts * electionMs;
+}
 
 /**
- * Ends streams whose client asked for a leader (`hasleader: true`) once this member has had none for
- * LEADERLESS_TIMEOUTS election timeouts. One timer for all of them, and none while there are none.
+ * The refusal of a new call whose client requires a leader, or null.
+ *
+ * Ref: newUnaryInterceptor and newStreamInterceptor of etcd's api/v3rpc/interceptor.go. There a follower keeps naming the
+ * leader it lost until its election timeout has passed; here the leader is forgotten when its connection closes, so the
+ * time since then counts.
+ */
+export function leaderRefusal(
+  roles: LeaderRoles,
+  kind: 'unary' | 'stream',
+  call: CallContext,
+): RpcError | null {
+  if (!requiresLeader(call)) return null;
+  return lacksLeader(roles, LEADERLESS_TIMEOUTS[kind]) ? errors.noLeader : null;
+}
+
+/**
+ * Ends streams whose client requires a leader once this member has had none for some election timeouts. One timer for
+ * all of them, and none while there are none.
  */
 export class LeaderRequired {
-  private readonly roles: Pick<Roles, 'env' | 'leadership'>;
+  private readonly roles: LeaderRoles;
   private readonly endings = new Set<(error: RpcError) => void>();
   private scheduled = false;
 
-  constructor(roles: Pick<Roles, 'env' | 'leadership'>) {
+  constructor(roles: LeaderRoles) {
     this.roles = roles;
   }
 
   /** Watches over the call if its client asked for that; returns how to stop. */
   guard(call: StreamCall, end: (error: RpcError) => void): () => void {
-    if (call.metadata('hasleader') !== 'true') return () => undefined;
+    if (!requiresLeader(call)) return () => undefined;
     this.endings.add(end);
     this.schedule();
     return () => this.endings.delete(end);
@@ -37,10 +64,7 @@ export class LeaderRequired {
   }
 
   private check(): void {
-    const { leaderlessSinceMs, electionMs } = this.roles.leadership;
-    const { env } = this.roles;
-    if (leaderlessSinceMs === undefined) return;
-    if (env.clock.monoMs() - leaderlessSinceMs < LEADERLESS_TIMEOUTS * electionMs) return;
+    if (!lacksLeader(this.roles, LEADERLESS_TIMEOUTS.stream)) return;
     for (const end of [...this.endings]) end(errors.noLeader);
   }
 }

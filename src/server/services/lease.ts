@@ -11,15 +11,14 @@ import { NO_LEASE } from '../../mvcc/types.js';
 import { allocate } from '../../base/protobuf/runtime.js';
 import type { Method, RpcError, StreamCall, UnaryCall } from '../../rpc/service.js';
 import { errors } from '../contract/errors.js';
+import { settle } from './settle.js';
 import { CommandKind } from '../contract/command.js';
 import { PeerRequest } from '../contract/roles.js';
 import { refusingMalformed } from './decode.js';
 import { LeaderRequired } from './leader-required.js';
+import { KEEP_ALIVES_WAITING } from './limits.js';
 import { askLeader, type LeaseRoles } from '../lease/leader.js';
 import { answerLeaseLeases } from '../lease/list.js';
-
-/** Keepalives of one stream that may wait for their answer before more are read. */
-const KEEP_ALIVES_WAITING = 256;
 
 /** etcdserverpb.Lease. Grants and revocations go through the log; renewals do not (lease/leader.ts). */
 export function leaseService(roles: LeaseRoles): [string, Method][] {
@@ -34,16 +33,14 @@ export function leaseService(roles: LeaseRoles): [string, Method][] {
     });
     roles.proposals.propose(CommandKind.leaseGrant, body, (error, reply) => {
       roles.lessor.adopt(roles.env.clock.monoMs());
-      if (reply !== null) call.reply(reply);
-      else call.fail(error ?? errors.stopped);
+      settle(roles.reads.slices, call, error, reply);
     });
   }
 
   function revoke(request: Uint8Array, call: UnaryCall): void {
     decodeLeaseRevokeRequest(request);
     roles.proposals.propose(CommandKind.leaseRevoke, request, (error, reply) => {
-      if (reply !== null) call.reply(reply);
-      else call.fail(error ?? errors.stopped);
+      settle(roles.reads.slices, call, error, reply);
     });
   }
 

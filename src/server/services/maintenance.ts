@@ -4,22 +4,18 @@ import {
   encodeHashKVResponse,
   encodeStatusResponse,
 } from '../../gen/rpc.js';
-import type { HashResult } from '../../mvcc/hash.js';
 import { NONE } from '../../raft/types.js';
-import { RpcError, Status, type Method, type UnaryCall } from '../../rpc/service.js';
+import type { Method, UnaryCall } from '../../rpc/service.js';
 import { ETCD_CLUSTER_VERSION, ETCD_VERSION } from '../../base/flags/version.js';
-import { errorOf, errors } from '../contract/errors.js';
+import { alarmText, errorOf, errors, internal } from '../contract/errors.js';
 import { CommandKind } from '../contract/command.js';
 import type { Roles } from '../contract/roles.js';
 import { alarmName } from '../upkeep/alarms.js';
+import { settle } from './settle.js';
 
 /** What Status reports as quota when none is set, as etcd does. */
 const NO_QUOTA = -1;
 const LAST_ALARM_ACTION = 2;
-
-const invalidAlarmAction = Object.freeze(
-  new RpcError(Status.invalidArgument, 'etcdserver: unknown alarm action'),
-);
 
 export type MaintenanceRoles = Pick<
   Roles,
@@ -35,7 +31,7 @@ export function maintenanceService(roles: MaintenanceRoles): [string, Method][] 
     const problems: string[] = [];
     if (leadership.leaderId === NONE) problems.push(errors.noLeader.message);
     for (const a of alarms.list(0)) {
-      problems.push(`memberID:${a.memberID} alarm:${alarmName(a.alarm)} `);
+      problems.push(alarmText(a.memberID, alarmName(a.alarm)));
     }
     call.reply(
       encodeStatusResponse({
@@ -59,26 +55,23 @@ export function maintenanceService(roles: MaintenanceRoles): [string, Method][] 
   function alarm(request: Uint8Array, call: UnaryCall): void {
     const { action } = decodeAlarmRequest(request);
     // etcd crashes on an unknown action; refusing it is the one deliberate difference.
-    if (action < 0 || action > LAST_ALARM_ACTION) return call.fail(invalidAlarmAction);
+    if (action < 0 || action > LAST_ALARM_ACTION) return call.fail(errors.unknownAlarmAction);
     proposals.propose(CommandKind.alarm, request, (error, reply) => {
-      if (reply !== null) call.reply(reply);
-      else call.fail(error ?? errors.stopped);
+      settle(reads.slices, call, error, reply);
     });
   }
 
   function hashKv(request: Uint8Array, call: UnaryCall): void {
     const { revision } = decodeHashKVRequest(request);
     reads.whenReadable(() => {
+      // Who compares members asks again at the revision that the header names: it must be the one that was hashed.
+      const header = headers.fields();
       reads.store.hashKV(revision, (reason, result) => {
-        if (result !== null) return call.reply(hashReply(result));
+        if (result !== null) return call.reply(encodeHashKVResponse({ header, ...result }));
         if (typeof reason === 'string') return call.fail(errorOf(reason));
-        call.fail(new RpcError(Status.internal, String(reason)));
+        call.fail(internal(String(reason)));
       });
     });
-  }
-
-  function hashReply({ hash, compactRevision, hashRevision }: HashResult): Uint8Array {
-    return encodeHashKVResponse({ header: headers.fields(), hash, compactRevision, hashRevision });
   }
 
   return [

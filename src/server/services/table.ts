@@ -1,16 +1,15 @@
 import { allMethods } from '../../gen/services.js';
-import { NONE } from '../../raft/types.js';
 import { DecodeError } from '../../base/protobuf/runtime.js';
 import type { CallContext, Method, RpcError, ServiceTable, StreamCall } from '../../rpc/service.js';
-import { errors, unimplemented } from '../contract/errors.js';
+import { errors, malformed, unimplemented } from '../contract/errors.js';
 import type { StateMachine } from '../apply/state-machine.js';
 import type { Roles } from '../contract/roles.js';
 import type { TimeReport } from '../metrics/timed-call.js';
 import { authService } from './auth.js';
 import { clusterService } from './cluster.js';
-import { malformed } from './decode.js';
 import { healthService } from './health.js';
 import { kvService } from './kv.js';
+import { leaderRefusal } from './leader-required.js';
 import { leaseService } from './lease.js';
 import { maintenanceService } from './maintenance.js';
 import { watchService } from './watch.js';
@@ -70,9 +69,7 @@ function guarded(roles: Roles, path: string, method: Method): Method {
   const allowedOnLearner = LEARNER_METHODS.has(path);
   const refusal = (call: CallContext): RpcError | null => {
     if (roles.cluster.isLearner && !allowedOnLearner) return errors.notSupportedForLearner;
-    if (call.metadata('hasleader') === 'true' && roles.leadership.leaderId === NONE)
-      return errors.noLeader;
-    return null;
+    return leaderRefusal(roles, method.kind, call);
   };
   if (method.kind === 'stream') {
     return {

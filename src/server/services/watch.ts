@@ -1,5 +1,6 @@
 import { decodeWatchRequest } from '../../gen/rpc.js';
 import type { WatchCreateRequest } from '../../gen/rpc.js';
+import type { Job } from '../../base/slices/sliced-work.js';
 import type { Interval } from '../../base/collections/interval.js';
 import type { WatchCreate, WatchStream, WatchStreamOptions } from '../../watch/stream.js';
 import type { Method, RpcError, StreamCall } from '../../rpc/service.js';
@@ -8,17 +9,20 @@ import { errors } from '../contract/errors.js';
 import type { Roles } from '../contract/roles.js';
 import { refusingMalformed } from './decode.js';
 import { LeaderRequired } from './leader-required.js';
+import {
+  MESSAGE_OVERHEAD_BYTES,
+  MIN_PROGRESS_INTERVAL_MS,
+  WATCH_REQUESTS_PER_LOOK,
+  WATCH_REQUESTS_WAITING,
+} from './limits.js';
 
-export type WatchRoles = Pick<Roles, 'env' | 'headers' | 'hub' | 'leadership'>;
+export type WatchRoles = Pick<Roles, 'env' | 'headers' | 'hub' | 'leadership' | 'reads'>;
 
 export interface WatchServiceOptions {
   readonly progressIntervalMs: number;
   readonly maxRequestBytes: number;
 }
 
-/** Room a transport leaves above the greatest request; a response may be as large as a message received. */
-const MESSAGE_OVERHEAD_BYTES = 512 * 1024;
-const MIN_PROGRESS_INTERVAL_MS = 100;
 /** The key that stands for an empty one: the smallest there is. */
 const SMALLEST_KEY = Uint8Array.of(0);
 
@@ -28,7 +32,9 @@ const Filter = { noPut: 0, noDelete: 1 } as const;
  * etcdserverpb.Watch: one stream carries any number of watchers. What the client's requests mean is said here; the
  * watchers themselves live in the hub (src/watch/hub.ts).
  *
- * While the client does not read, its requests are not read either: each has an answer that would have to be kept.
+ * Requests are handled in their order, in the time that long work has in a turn: a client that creates watchers by the
+ * thousand holds nobody up. While many of them wait, or while the client does not read, no more are read: each has an
+ * answer that would have to be kept.
  */
 export function watchService(roles: WatchRoles, options: WatchServiceOptions): [string, Method][] {
   const leaderRequired = new LeaderRequired(roles);
@@ -37,55 +43,132 @@ export function watchService(roles: WatchRoles, options: WatchServiceOptions): [
     fragmentBytes: options.maxRequestBytes + MESSAGE_OVERHEAD_BYTES,
   };
   const handle = (call: StreamCall): void => {
-    serveStream(roles, call, streamOptions, leaderRequired);
+    new WatchCall(roles, call, streamOptions, leaderRequired);
   };
   return [['/etcdserverpb.Watch/Watch', { kind: 'stream', streamType: 'bidi_stream', handle }]];
 }
 
-function serveStream(
-  roles: WatchRoles,
-  call: StreamCall,
-  options: WatchStreamOptions,
-  leaderRequired: LeaderRequired,
-): void {
-  const stream = roles.hub.openStream(
-    {
-      headerField: (revision) => roles.headers.field(revision),
-      write: (front, body) => {
-        const hasRoom = call.write(front, body);
-        if (!hasRoom) call.pause();
-        return hasRoom;
+/** A request of the client, decoded: its bytes belong to the transport. */
+type Request = (stream: WatchStream) => void;
+
+class WatchCall implements Job {
+  private readonly roles: WatchRoles;
+  private readonly call: StreamCall;
+  private readonly stream: WatchStream;
+  private readonly stopGuarding: () => void;
+  private waiting: Request[] = [];
+  private isWorking = false;
+  private isFull = false;
+  private isPaused = false;
+  private hasEnded = false;
+
+  constructor(
+    roles: WatchRoles,
+    call: StreamCall,
+    options: WatchStreamOptions,
+    leaderRequired: LeaderRequired,
+  ) {
+    this.roles = roles;
+    this.call = call;
+    this.stream = roles.hub.openStream(
+      {
+        headerField: (revision) => roles.headers.field(revision),
+        write: (front, body) => this.write(front, body),
+        stopped: () => this.fail(errors.stopped),
       },
-      stopped: () => end(errors.stopped),
-    },
-    options,
-  );
-  const end = (error: RpcError): void => {
-    release();
-    call.fail(error);
-  };
-  const release = (): void => {
-    stopGuarding();
-    stream.close();
-  };
-  const stopGuarding = leaderRequired.guard(call, end);
-  call.onCancel(release);
-  call.onDrain(() => {
-    call.resume();
-    stream.drained();
-  });
-  // A client that will ask for nothing more still wants its events: half-closing ends nothing.
-  call.onHalfClose(() => undefined);
-  call.onMessage((message) => {
-    refusingMalformed(() => handleRequest(stream, message), end);
-  });
+      options,
+    );
+    this.stopGuarding = leaderRequired.guard(call, (error) => this.fail(error));
+    call.onCancel(() => this.release());
+    call.onDrain(() => {
+      this.isFull = false;
+      this.flowControl();
+      this.stream.drained();
+    });
+    // A client that will ask for nothing more still wants its events: half-closing ends nothing.
+    call.onHalfClose(() => undefined);
+    call.onMessage((message) => {
+      refusingMalformed(
+        () => this.take(message),
+        (error) => this.fail(error),
+      );
+    });
+  }
+
+  get isOver(): boolean {
+    return this.hasEnded;
+  }
+
+  onOver(): void {
+    this.waiting = [];
+  }
+
+  private take(message: Uint8Array): void {
+    if (this.hasEnded) return;
+    const request = requestOf(message);
+    if (request === null) return;
+    this.waiting.push(request);
+    if (!this.isWorking) this.work();
+    this.flowControl();
+  }
+
+  private work(): void {
+    this.isWorking = true;
+    let next = 0;
+    const step = (): boolean => {
+      for (let i = 0; i < WATCH_REQUESTS_PER_LOOK && !this.hasEnded; i++) {
+        this.waiting[next++]?.(this.stream);
+      }
+      return this.hasEnded || next >= this.waiting.length;
+    };
+    this.roles.reads.slices.run(this, step, () => {
+      this.waiting = [];
+      this.isWorking = false;
+      this.flowControl();
+    });
+  }
+
+  private write(front: Uint8Array, body: Uint8Array): boolean {
+    const hasRoom = this.call.write(front, body);
+    if (!hasRoom) {
+      this.isFull = true;
+      this.flowControl();
+    }
+    return hasRoom;
+  }
+
+  private flowControl(): void {
+    const shouldPause = this.isFull || this.waiting.length >= WATCH_REQUESTS_WAITING;
+    if (shouldPause === this.isPaused || this.hasEnded) return;
+    this.isPaused = shouldPause;
+    if (shouldPause) this.call.pause();
+    else this.call.resume();
+  }
+
+  private fail(error: RpcError): void {
+    this.release();
+    this.call.fail(error);
+  }
+
+  private release(): void {
+    this.hasEnded = true;
+    this.stopGuarding();
+    this.stream.close();
+  }
 }
 
-function handleRequest(stream: WatchStream, message: Uint8Array): void {
-  const request = decodeWatchRequest(message);
-  if (request.createRequest !== undefined) stream.create(createOf(request.createRequest));
-  else if (request.cancelRequest !== undefined) stream.cancel(request.cancelRequest.watchId);
-  else if (request.progressRequest !== undefined) stream.requestProgress();
+/** Null for a request that asks for nothing known. */
+function requestOf(message: Uint8Array): Request | null {
+  const { createRequest, cancelRequest, progressRequest } = decodeWatchRequest(message);
+  if (createRequest !== undefined) {
+    const create = createOf(createRequest);
+    return (stream) => stream.create(create);
+  }
+  if (cancelRequest !== undefined) {
+    const { watchId } = cancelRequest;
+    return (stream) => stream.cancel(watchId);
+  }
+  return progressRequest === undefined ? null : (stream) => stream.requestProgress();
 }
 
 function createOf(request: WatchCreateRequest): WatchCreate {

@@ -53,8 +53,8 @@ export async function startBinary(order: CaseOrder): Promise<Outcome> {
 async function hashOf(api: EtcdClient): Promise<string | null> {
   try {
     // A linearizable read first: HashKV itself does not wait for what was acknowledged.
-    await api.range({ key: Buffer.from('health') });
-    const { hash, compactRevision, header } = await api.hashKv(0);
+    await api.kv.range({ key: Buffer.from('health') });
+    const { hash, compactRevision, header } = await api.maintenance.hashKv(0);
     return historyHash(header?.revision ?? 0, compactRevision, hash);
   } catch {
     // Not served yet.

@@ -2,16 +2,28 @@ import { Backend } from '../../../src/storage/backend.js';
 import { Lessor } from '../../../src/lease/lessor.js';
 import { Store } from '../../../src/mvcc/store.js';
 import { WatchHub } from '../../../src/watch/hub.js';
-import { RpcError } from '../../../src/rpc/service.js';
+import { RpcError, type UnaryCall } from '../../../src/rpc/service.js';
 import { StateMachine } from '../../../src/server/apply/state-machine.js';
 import { HeaderEncoder } from '../../../src/server/contract/header.js';
 import type { CommandKind } from '../../../src/server/contract/command.js';
+import type { DeferredReply, Reply } from '../../../src/server/contract/roles.js';
 import { SteppedEnv } from '../../mvcc/stepped-env.js';
+import { Call, promptSlices } from '../reads/slow-call.js';
 import { MemoryEngine } from '../../support/memory-engine.js';
 
 export const CLUSTER_ID = 0xfedc_ba98_7654_3210n;
 export const MEMBER_ID = 0x8000_0000_0000_0001n;
 export const TERM = 7;
+
+const NO_REPLY = new Uint8Array(0);
+
+/** Reads a response within the call. */
+function readNow(reply: DeferredReply): Uint8Array {
+  const call = new Call();
+  reply.answer(promptSlices(), call as unknown as UnaryCall);
+  call.takeAll();
+  return call.bytes;
+}
 
 /** A state machine on an engine in memory, fed by hand. */
 export class MachineBench {
@@ -21,8 +33,8 @@ export class MachineBench {
   readonly store: Store;
   readonly hub: WatchHub;
   readonly machine: StateMachine;
-  /** Encoded response of the last command that succeeded. */
-  reply: Uint8Array = new Uint8Array(0);
+  /** Response of the last command that succeeded. */
+  private lastReply: Reply = NO_REPLY;
   private index = 0;
 
   constructor(seed: number) {
@@ -53,6 +65,21 @@ export class MachineBench {
     });
   }
 
+  /** The encoded response of the last command that succeeded; read now, where that is still to be done. */
+  get reply(): Uint8Array {
+    const reply = this.takeReply();
+    if (!(reply instanceof Uint8Array)) return readNow(reply);
+    this.lastReply = reply;
+    return reply;
+  }
+
+  /** The response itself, which the caller is to read or to release. */
+  takeReply(): Reply {
+    const reply = this.lastReply;
+    this.lastReply = NO_REPLY;
+    return reply;
+  }
+
   /** Applies one command as an entry of its own; the reply is meaningful only on success and when wanted. */
   apply(
     kind: CommandKind,
@@ -63,7 +90,9 @@ export class MachineBench {
     const result = this.machine.apply(kind, request, entryTerm, wantReply);
     this.backend.setApplied(++this.index, entryTerm);
     this.backend.flush();
-    this.reply = result instanceof RpcError ? new Uint8Array(0) : result;
+    const unread = this.takeReply();
+    if (!(unread instanceof Uint8Array)) unread.release();
+    this.lastReply = result instanceof RpcError ? NO_REPLY : result;
     return result instanceof RpcError ? result : null;
   }
 

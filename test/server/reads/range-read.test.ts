@@ -9,9 +9,8 @@ import {
   type RangeRequestInit,
   type RangeResponseInit,
 } from '../../../src/gen/rpc.js';
-import type { Env } from '../../../src/base/env/env.js';
 import { Backend } from '../../../src/storage/backend.js';
-import type { RpcError, PartSource, StreamCall, UnaryCall } from '../../../src/rpc/service.js';
+import type { StreamCall, UnaryCall } from '../../../src/rpc/service.js';
 import { intervalOf } from '../../../src/server/contract/interval.js';
 import { errors } from '../../../src/server/contract/errors.js';
 import { HeaderEncoder } from '../../../src/server/contract/header.js';
@@ -19,11 +18,10 @@ import { CommandKind } from '../../../src/server/contract/command.js';
 import type { ReadRoles } from '../../../src/server/reads/range-read.js';
 import { answerRange } from '../../../src/server/reads/range-read.js';
 import { answerRangeStream } from '../../../src/server/reads/range-stream.js';
-import { SlicedWork } from '../../../src/base/slices/sliced-work.js';
-import type { SteppedEnv } from '../../mvcc/stepped-env.js';
 import { randomOf } from '../../watch/fakes.js';
 import { MemoryEngine } from '../../support/memory-engine.js';
 import { Draw } from '../apply/commands.js';
+import { Call, slowSlices } from './slow-call.js';
 import { CLUSTER_ID, MachineBench, MEMBER_ID, TERM } from '../apply/machine-bench.js';
 import { Model, rangeOf } from '../apply/model.js';
 import { decodePutRequest } from '../../../src/gen/rpc.js';
@@ -31,75 +29,10 @@ import { decodePutRequest } from '../../../src/gen/rpc.js';
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e9));
 const TARGET_BYTES = 64 * 1024;
 
-class Call {
-  readonly peer = 'test';
-  readonly deadlineMs = Infinity;
-  cancelled = false;
-  whole: Buffer | undefined;
-  error: RpcError | undefined;
-  totalBytes = NaN;
-  source: PartSource | undefined;
-  readonly written: Uint8Array[] = [];
-  hasRoom = true;
-  hasEnded = false;
-  private drain: () => void = () => undefined;
-  private cancelListener: () => void = () => undefined;
-
-  reply(message: Uint8Array): void {
-    expect(this.whole).to.equal(undefined);
-    this.whole = Buffer.from(message);
-  }
-  replyParts(totalBytes: number, source: PartSource): void {
-    this.totalBytes = totalBytes;
-    this.source = source;
-  }
-  fail(error: RpcError): void {
-    this.error = error;
-  }
-  write(message: Uint8Array): boolean {
-    this.written.push(Buffer.from(message));
-    return this.hasRoom;
-  }
-  end(): void {
-    this.hasEnded = true;
-  }
-  onDrain(listener: () => void): void {
-    this.drain = listener;
-  }
-  onCancel(listener: () => void): void {
-    this.cancelListener = listener;
-  }
-  becomeWritable(): void {
-    this.drain();
-  }
-  cancel(): void {
-    this.cancelled = true;
-    this.cancelListener();
-  }
-
-  /** Takes the parts of a streamed reply, at most `count`, as fast as they are read; true at the end. */
-  pull(env: SteppedEnv, count = Infinity): boolean {
-    while (this.parts.length < count) {
-      let isThere = false;
-      const part = this.source?.next(() => (isThere = true));
-      if (part === undefined) return true;
-      if (part === null) while (!isThere) expect(env.step()).to.equal(true);
-      else this.parts.push(part);
-    }
-    return false;
-  }
-  readonly parts: Uint8Array[] = [];
-
-  get bytes(): Buffer {
-    return this.whole ?? Buffer.concat(this.parts);
-  }
-}
-
 class Bench {
   readonly machine: MachineBench;
   readonly model = new Model();
   readonly roles: ReadRoles;
-  private looks = 0;
 
   constructor(seed: number) {
     this.machine = new MachineBench(seed);
@@ -110,14 +43,9 @@ class Bench {
       revision: () => store.currentRevision,
       term: () => TERM,
     });
-    // Every look at the clock finds the turn used up.
-    const slow = {
-      clock: { monoMs: () => (this.looks += 5) },
-      defer: (run: () => void) => env.defer(run),
-    } as unknown as Env;
     this.roles = {
       reads: {
-        slices: new SlicedWork(slow),
+        slices: slowSlices(env),
         store,
         linearizable: (done) => done(null),
         whenReadable: (done) => done(),

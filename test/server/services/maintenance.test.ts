@@ -29,12 +29,16 @@ function benchWithKeys(): MachineBench {
   return bench;
 }
 
-function askHash({ store }: MachineBench): RecordedCall {
+function askHash({ store }: MachineBench, revision = 0): RecordedCall {
   const { roles } = new FakeMember();
   const reads = { ...roles.reads, store };
-  const request = encodeHashKVRequest({ revision: 0 });
+  const headers = {
+    ...roles.headers,
+    fields: (at = store.currentRevision) => roles.headers.fields(at),
+  };
+  const request = encodeHashKVRequest({ revision });
   return callMethod(
-    maintenanceService({ ...roles, reads }),
+    maintenanceService({ ...roles, reads, headers }),
     '/etcdserverpb.Maintenance/HashKV',
     request,
   );
@@ -75,6 +79,24 @@ describe('HashKV', () => {
       expect(hashRevision).equal(1);
     }
     expect(failed).greaterThan(2);
+  });
+
+  it('names the revision that was hashed, whatever is written meanwhile', () => {
+    for (const revision of [0, 5]) {
+      const bench = benchWithKeys();
+      const current = bench.store.currentRevision;
+      const call = askHash(bench, revision);
+      const put = encodePutRequest({ key: Buffer.from('later') });
+      for (let i = 0; i < 20; i++) {
+        bench.apply(CommandKind.put, put, false);
+        bench.env.step();
+      }
+      bench.env.settle();
+      const { header, hashRevision } = decodeHashKVResponse(call.written[0] ?? new Uint8Array());
+      // Asked at a revision, etcd names the one that was current then.
+      expect(header?.revision).equal(current);
+      expect(hashRevision).equal(revision === 0 ? current : revision);
+    }
   });
 
   it('is answered once, whatever happens afterwards', () => {

@@ -20,6 +20,7 @@ import { callMethod, type RecordedCall } from '../../support/recorded-call.js';
 const KV = '/etcdserverpb.KV/';
 const MAINTENANCE = '/etcdserverpb.Maintenance/';
 const REQUEST_TIMEOUT_MS = 7000;
+const ELECTION_MS = 1000;
 
 class Bench {
   readonly machine = new Machine();
@@ -83,6 +84,7 @@ describe('services of a member', () => {
     expect(status.errors).to.deep.equal(['etcdserver: no leader']);
     expect(b.call(`${KV}Range`, range(true)).written).to.have.length(1);
     expect(b.call(`${KV}Txn`, encodeTxnRequest({})).written).to.have.length(1);
+    b.machine.env.advance(ELECTION_MS);
     const demanding = b.call(`${KV}Range`, range(true), { hasleader: 'true' });
     expect(demanding.error).to.equal(errors.noLeader);
     const put = b.put('k');
@@ -93,6 +95,35 @@ describe('services of a member', () => {
     expect(read.error).to.equal(errors.timeout);
     // Only the member itself goes on trying: to publish its name.
     expect(b.bench.running.queue.pending).to.be.at.most(1);
+  });
+
+  it('refuse unary calls that require a leader as soon as etcd would: after one election timeout without one', () => {
+    const b = new Bench(3);
+    const demand = (): RecordedCall => b.call(`${KV}Range`, range(true), { hasleader: 'true' });
+    b.machine.env.advance(ELECTION_MS - 200);
+    expect(demand().written).to.have.length(1);
+    b.machine.env.advance(200);
+    expect(demand().error).to.equal(errors.noLeader);
+    expect(b.call(`${KV}Range`, range(true), { hasleader: 'no' }).written).to.have.length(1);
+  });
+
+  it('refuse new streams that require a leader only after three election timeouts without one', () => {
+    const b = new Bench(3);
+    for (const path of ['/etcdserverpb.Watch/Watch', '/etcdserverpb.Lease/LeaseKeepAlive']) {
+      expect(b.call(path, new Uint8Array(0), { hasleader: 'true' }).error).to.not.equal(
+        errors.noLeader,
+      );
+    }
+    b.machine.env.advance(3 * ELECTION_MS - 200);
+    const late = callMethod([...b.table], '/etcdserverpb.Watch/Watch', undefined, {
+      hasleader: 'true',
+    });
+    expect(late.ended).to.equal(false);
+    b.machine.env.advance(200);
+    const refused = callMethod([...b.table], '/etcdserverpb.Watch/Watch', undefined, {
+      hasleader: 'true',
+    });
+    expect(refused.error).to.equal(errors.noLeader);
   });
 
   it('of a learner: status and serializable ranges only', () => {

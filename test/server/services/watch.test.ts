@@ -130,7 +130,7 @@ describe('Watch service', () => {
     expect(member.env.timerCount).equals(0);
   });
 
-  it('E22: reads no requests and sends no events while the client does not read', () => {
+  it('reads no requests and sends no events while the client does not read', () => {
     const call = open();
     create(call, { key: bytes('a') });
     call.pause();
@@ -142,6 +142,72 @@ describe('Watch service', () => {
     member.env.settle();
     expect(call.isHeldUp).equals(false);
     expect(keysSeen(call).length).equals(101);
+  });
+
+  describe('with many requests of one stream', () => {
+    const COUNT = 5000;
+
+    /** Sends as a transport does: no more while the call is paused. Returns the most handled in one turn. */
+    function sendAll(call: RecordedCall, requests: readonly Uint8Array[]): number {
+      let most = 0;
+      let sent = 0;
+      for (;;) {
+        const before = member.hub.watcherCount;
+        while (sent < requests.length && !call.isHeldUp) call.send(requests[sent++] as Uint8Array);
+        const isGoing = member.env.turn();
+        most = Math.max(most, Math.abs(member.hub.watcherCount - before));
+        if (!isGoing && sent === requests.length) return most;
+      }
+    }
+
+    it('handles few of them in a turn, all of them in their order', () => {
+      const call = open();
+      // Every look at the clock finds a fifth of a turn gone.
+      member.env.msPerLook = 0.4;
+      const requests: Uint8Array[] = [];
+      for (let i = 0; i < COUNT; i++) {
+        requests.push(encodeWatchRequest({ createRequest: { key: bytes(`k${i}`) } }));
+        if (i % 10 === 9) {
+          requests.push(encodeWatchRequest({ cancelRequest: { watchId: BigInt(i - 5) } }));
+          requests.push(encodeWatchRequest({ progressRequest: {} }));
+        }
+      }
+      expect(sendAll(call, requests)).lessThan(100);
+      const answers = take(call).map((r) => [r.watchId, r.canceled]);
+      const expected: [bigint, boolean][] = [];
+      for (let i = 0; i < COUNT; i++) {
+        expected.push([BigInt(i), false]);
+        if (i % 10 === 9) expected.push([BigInt(i - 5), true], [-1n, false]);
+      }
+      expect(answers).deep.equals(expected);
+      expect(member.hub.watcherCount).equals(COUNT - COUNT / 10);
+    });
+
+    it('drops those that wait when the client goes away', () => {
+      const call = open();
+      member.env.msPerLook = 5;
+      for (let i = 0; i < 60; i++) create(call, { key: bytes(`k${i}`) });
+      expect(call.written.length).lessThan(60);
+      call.cancel();
+      member.env.settle();
+      expect([member.hub.watcherCount, member.hub.streamCount]).deep.equals([0, 0]);
+    });
+
+    it('reads on only when there is room for answers and few requests wait', () => {
+      const call = open();
+      member.env.msPerLook = 5;
+      for (let i = 0; i < 70; i++) create(call, { key: bytes('a') });
+      expect(call.isHeldUp).equals(true);
+      call.pause();
+      member.env.settle();
+      // The answers fill the client's room, and what is read already is handled.
+      expect(member.hub.watcherCount).lessThan(70);
+      expect(call.isHeldUp).equals(true);
+      call.resume();
+      member.env.settle();
+      expect(member.hub.watcherCount).equals(70);
+      expect(call.isHeldUp).equals(false);
+    });
   });
 
   it('ends with "no leader" after three election timeouts without one, if the client asked', () => {
@@ -184,7 +250,7 @@ describe('Watch service', () => {
     expect(member.hub.streamCount).equals(0);
   });
 
-  it('E17: a refused watch leaves the others of its stream alone', () => {
+  it('a refused watch leaves the others of its stream alone', () => {
     const call = open();
     create(call, { key: bytes('a') });
     create(call, { key: bytes('b'), rangeEnd: bytes('a') });
