@@ -55,9 +55,7 @@ describe('the KeyValue codec', () => {
   });
 
   it('encodes a tombstone with the key only, and a deleted event with key and revision', () => {
-    expect(Buffer.from(codec.encodeTombstone(bytesOf('ab'))).toString('hex')).to.equal(
-      '0a026162',
-    );
+    expect(Buffer.from(codec.encodeTombstone(bytesOf('ab'))).toString('hex')).to.equal('0a026162');
     expect(Buffer.from(codec.encodeDeleted(bytesOf('ab'), 300)).toString('hex')).to.equal(
       '0a02616218ac02',
     );
