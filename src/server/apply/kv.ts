@@ -5,6 +5,7 @@ import {
   type RangeRequest,
   type TxnRequest,
 } from '../../gen/rpc.js';
+import { invariant } from '../../base/invariant.js';
 import { FieldWriter } from '../../base/bytes/field-writer.js';
 import type { Interval, Key } from '../../base/collections/interval.js';
 import type { Lessor } from '../../lease/lessor.js';
@@ -190,7 +191,10 @@ export class KvMachine {
   }
 
   private finish({ needs: { oldest } }: Execution, reply: ReplyWriter): Uint8Array | LongReply {
-    return reply.finish(() => new PinnedState(this.store, oldest ?? this.store.now));
+    return reply.finish(() => {
+      invariant(oldest !== undefined, 'a reply with lists names no point to read them at');
+      return new PinnedState(this.store, oldest);
+    });
   }
 
   /** Ends a write transaction: its events go to the watchers. */
