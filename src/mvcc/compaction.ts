@@ -18,7 +18,8 @@ export class Compaction {
   private readonly store: Store;
   private readonly pace: CompactionPace;
   private running = false;
-  private waitingForPins = false;
+  /** Revision of a pass that waits for reads below it; undefined while none does. */
+  private waitingForPins: number | undefined = undefined;
   private stopped = false;
   /** Of the pass under way. */
   private rowsStartMs = 0;
@@ -34,9 +35,10 @@ export class Compaction {
   schedule(): void {
     if (this.running) return;
     this.running = true;
-    this.store.backend.whenWritten(() => {
-      this.begin();
-    });
+    // A compaction that comes while this one waits may name rows that the engine does not hold yet: it gets a pass of
+    // its own.
+    const revision = this.store.compactRevision;
+    this.store.backend.whenWritten(() => this.begin(revision));
   }
 
   whenFinished(revision: number, done: () => void): void {
@@ -45,9 +47,10 @@ export class Compaction {
   }
 
   onUnpinned(): void {
-    if (!this.waitingForPins) return;
-    this.waitingForPins = false;
-    this.begin();
+    const revision = this.waitingForPins;
+    if (revision === undefined) return;
+    this.waitingForPins = undefined;
+    this.begin(revision);
   }
 
   /** Ends for good, leaving the rest of the pass undone: nobody will finish it, so nobody waits any longer. */
@@ -62,17 +65,17 @@ export class Compaction {
     return this.stopped || this.store.backend.isClosed;
   }
 
-  private begin(): void {
+  /** Requires: the engine holds every row up to `revision`. */
+  private begin(revision: number): void {
     if (this.isOver) return;
-    const revision = this.store.compactRevision;
     invariant(
-      revision >= 0 && revision <= this.store.currentRevision,
-      'compaction at {} of a store at {}',
+      revision >= 0 && revision <= this.store.compactRevision,
+      'a pass at {} of a store compacted at {}',
       revision,
-      this.store.currentRevision,
+      this.store.compactRevision,
     );
     if (this.store.isPinnedBelow(revision)) {
-      this.waitingForPins = true;
+      this.waitingForPins = revision;
       return;
     }
     this.cutIndex(new CompactionCursor(revision));
