@@ -33,7 +33,7 @@ const NO_REIGN = -1;
 /** How often the remaining time of a long lease is logged, and what a long lease is. */
 const CHECKPOINT_INTERVAL_SEC = 300;
 
-/** What a renewal came to: the TTL from now on in seconds, 0 when there is no such lease. */
+/** Result of a renewal: the TTL from now on in seconds, 0 when there is no such lease. */
 export type Renewal = number | 'expired-pending' | 'not-primary';
 
 export interface LeaseTime {
@@ -187,7 +187,7 @@ export class Lessor {
     return lease === undefined ? [] : keysOf(lease);
   }
 
-  /** Whether a renewal must first clear a remaining time that is, or may soon be, logged: a new leader would believe it. */
+  /** True if a renewal must first clear a remaining time that is, or may soon be, logged: a new leader would believe it. */
   hasCheckpoint(id: LeaseId): boolean {
     const lease = this.leasesById.get(id);
     if (lease === undefined) return false;
@@ -213,7 +213,7 @@ export class Lessor {
     this.add(id, Math.max(1, Math.min(ttlSec, MAX_LEASE_TTL_SEC)), Math.max(0, remainingSec));
   }
 
-  /** Forgets all leases, before others are loaded. Whether this member is the leader stays. */
+  /** Forgets all leases, before others are loaded; its role as leader stays. */
   clear(): void {
     this.forgetTimes();
     this.leasesById.clear();
@@ -324,7 +324,7 @@ export class Lessor {
     return lease.dueMs;
   }
 
-  /** Whether `expired` would hand out a lease now. */
+  /** True if `expired` would hand out a lease now. */
   hasExpired(nowMs: number): boolean {
     this.adopt(nowMs);
     const first = this.queue.first;

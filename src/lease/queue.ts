@@ -3,7 +3,7 @@ import { invariant, verification } from '../base/invariant.js';
 /** Items at each end of the queue that a check looks at. */
 const CHECKED_ITEMS = 32;
 
-/** What the queue orders. It keeps `queueIndex` for itself: -1 while not queued. */
+/** An item of the queue, which keeps `queueIndex` for itself: -1 while not queued. */
 export interface Queued {
   dueMs: number;
   queueIndex: number;

@@ -55,7 +55,7 @@ export class KeyIndex {
   private tree = new BTree();
   private arena = new RevisionArena();
 
-  // What the key was before the last `put` or `restore`, valid until the next call.
+  // State of the key before the last `put` or `restore`, valid until the next call.
   /** Main revision of the previous live row, 0 when the key was absent. */
   previousMain = 0;
   previousSub = 0;

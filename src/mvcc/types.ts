@@ -19,7 +19,7 @@ export type MvccReason =
   | 'lease-exists'
   | 'lease-ttl-too-large';
 
-/** What the key index knows of one key at one revision, without touching its value. */
+/** One key at one revision as the key index holds it, without its value. */
 export interface RowRef {
   key: Key;
   createRevision: number;

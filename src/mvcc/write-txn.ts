@@ -9,7 +9,7 @@ const NO_VALUE = new Uint8Array(0);
 /** Keys of a range delete are collected in steps of this many. */
 const DELETE_STEP = 1024;
 
-/** What a write transaction works on; the store owns it. */
+/** State that a write transaction works on; the store owns it. */
 export interface TxnTarget {
   readonly index: KeyIndex;
   readonly cache: ValueCache;

@@ -62,7 +62,7 @@ export function canonicalConf(conf: ConfState): ConfState {
   return { voters: [...conf.voters].sort(byId), learners: [...conf.learners].sort(byId) };
 }
 
-/** Whether `conf` could be the configuration of a running cluster: some voter, no member twice. */
+/** True if `conf` could be the configuration of a running cluster: some voter, no member twice. */
 export function isUsableConf(conf: ConfState): boolean {
   const seen = new Set<MemberId>();
   for (const id of conf.voters) seen.add(id);

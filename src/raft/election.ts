@@ -81,7 +81,7 @@ export function handleTimeoutNow(r: Raft, m: Message): void {
   if (r.role === Role.follower && r.leader === m.from && mayCampaign(r)) campaignForReal(r, true);
 }
 
-/** Whether a request for votes of a higher term must be ignored because a leader is alive (R10). */
+/** True if a request for votes of a higher term must be ignored because a leader is alive (R10). */
 export function isSticky(r: Raft, m: Message): boolean {
   if (m.force && m.type === MessageType.vote) return false;
   return r.config.checkQuorum && r.leader !== NONE && r.electionElapsed < r.config.electionTicks;

@@ -5,7 +5,7 @@ import { EntryType, MessageType, NONE, Role } from './types.js';
 import type { Entry, Index, MemberId, Message, Term } from './types.js';
 
 /*
- * What a follower does with its leader's messages, and what it passes on to the leader. The term has been settled
+ * A follower's rules for its leader's messages, and the messages it passes on to the leader. The term has been settled
  * by step.ts: every message here is from the leader of the current term.
  */
 

@@ -8,7 +8,7 @@ import { EntryType, MessageType, NONE, Role } from './types.js';
 import type { Entry, Index, MemberId, Message, ProposeResult } from './types.js';
 
 /*
- * What a leader does: takes proposals, replicates, commits, confirms reads, hands leadership over.
+ * A leader's rules: it takes proposals, replicates, commits, confirms reads, hands leadership over.
  *
  * Nothing is sent at once. Events only mark what has become possible, and `flush()`, called when a Ready is taken,
  * builds the messages; whatever arrived since the last Ready thus travels in one append and one heartbeat per peer.
@@ -223,7 +223,7 @@ export function flush(r: Raft): void {
   r.appendPending = false;
 }
 
-/** Whether flush() has anything to look at. */
+/** True if flush() has anything to look at. */
 export function isFlushPending(r: Raft): boolean {
   return r.appendPending || r.heartbeatDue || r.reads.roundPending;
 }

@@ -7,7 +7,7 @@ export const TERM_MAX = 2 ** 52;
 /** Linearizable reads that may wait on a leader; those beyond it are dropped, and their askers retry. */
 export const PENDING_READS_MAX = 65_536;
 
-/** What an entry costs beside its payload, in messages and in memory. */
+/** Cost of an entry beside its payload, in messages and in memory. */
 export const ENTRY_OVERHEAD_BYTES = 24;
 
 /**

@@ -9,7 +9,7 @@ export type ProgressState = (typeof ProgressState)[keyof typeof ProgressState];
 const UNKNOWN_INCARNATION = -1;
 
 /**
- * What a leader knows about one member, and what it may send to it.
+ * One member as its leader sees it, and the messages it may be sent.
  *
  * probe:     where the logs meet is unknown; one append, then silence until an answer or a heartbeat's answer.
  * replicate: appends are pipelined within the window.

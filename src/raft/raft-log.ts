@@ -104,7 +104,7 @@ export class RaftLog {
     return e;
   }
 
-  /** Whether a log that ends in (index, term) holds at least as much as this one (§5.4.1). */
+  /** True if a log that ends in (index, term) holds at least as much as this one (§5.4.1). */
   isUpToDate(index: Index, term: Term): boolean {
     const own = this.lastTerm();
     return term > own || (term === own && index >= this.lastIndex);

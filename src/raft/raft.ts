@@ -170,7 +170,7 @@ export class Raft {
     invariant(term > this.term, 'term {} after term {}', term, this.term);
     this.term = term;
     this.vote = NONE;
-    // What was promised to an earlier term's leader or candidate rests on writes that were not handed out or whose
+    // A promise to an earlier term's leader or candidate rests on writes that were not handed out or whose
     // entries may have been replaced since; sent now, it would be a promise that was never kept.
     if (this.afterSync.length > 0) this.afterSync = [];
   }

@@ -59,7 +59,7 @@ const STATE_NAMES = { 0: 'probe', 1: 'replicate', 2: 'snapshot' } as const;
 export class RawNode implements RaftNode {
   private readonly raft: Raft;
   private softState: SoftState = { role: Role.follower, leader: NONE };
-  /** What was last handed out; term and vote may still be on their way to the disk. */
+  /** Hard state last handed out; term and vote may still be on their way to the disk. */
   private hardState: HardState;
   /** The write of `hardState`'s term and vote is under way, reported as (voteIndex, voteTerm). */
   private voteWriting = false;

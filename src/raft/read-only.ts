@@ -4,7 +4,7 @@ import type { Index, MemberId } from './types.js';
 
 /** A linearizable read waiting for proof that this member still leads. */
 export interface PendingRead {
-  /** Who asked; NONE when it was this member. */
+  /** The asker; NONE for this member itself. */
   readonly from: MemberId;
   readonly context: number;
   /** The asker's boot, echoed so that an answer cannot be taken for one to a later boot's request. */

@@ -23,7 +23,7 @@ export interface Entry {
   readonly data: Uint8Array;
 }
 
-/** What must survive a crash besides entries. `commit` may lag. */
+/** State that must survive a crash besides entries. `commit` may lag. */
 export interface HardState {
   readonly term: Term;
   readonly vote: MemberId;
@@ -196,7 +196,7 @@ export interface RaftConfig {
   readonly random: (n: number) => number;
 }
 
-/** What recovery found: the state from which the core continues. */
+/** Result of recovery: the state from which the core continues. */
 export interface RaftInitialState {
   readonly hardState: HardState;
   readonly confState: ConfState;

@@ -4,7 +4,7 @@ import { EntryType, MessageType } from './types.js';
 import type { Entry, Message, SnapshotMeta } from './types.js';
 
 /**
- * Whether every field of a message from the network is within its bounds and the fields agree with each other, so
+ * True if every field of a message from the network is within its bounds and the fields agree with each other, so
  * that no rule has to check again (R26).
  */
 export function isWellFormed(m: Message): boolean {

@@ -37,7 +37,7 @@ export class RpcError extends Error {
   }
 }
 
-/** What both kinds of call know about their caller. */
+/** The caller, as both kinds of call see it. */
 export interface CallContext {
   /** First value of a request metadata key (lower case, not binary), or undefined. */
   metadata(name: string): string | undefined;

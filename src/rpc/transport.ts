@@ -1,4 +1,4 @@
-/** What both transports share: how one is built, and the refusals whose texts clients know from grpc-go. */
+/** Shared by both transports: how one is built, and the refusals whose texts clients know from grpc-go. */
 import type { Socket } from 'node:net';
 import type { Env } from '../base/env/env.js';
 import { callerHost } from '../base/net/listen-address.js';

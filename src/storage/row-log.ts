@@ -20,7 +20,7 @@ import { RowSum } from './witness.js';
 
 export type OnRow = (main: number, sub: number, tombstone: boolean, payload: Uint8Array) => boolean;
 
-/** What one slice of removing rows did. */
+/** Result of one slice of removing rows. */
 export interface Rewrite {
   readonly puts: { readonly key: Uint8Array; readonly value: Uint8Array }[];
   readonly deletes: Uint8Array[];

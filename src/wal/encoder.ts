@@ -119,7 +119,7 @@ export class BatchEncoder {
     this.finishRecord(at, RecordType.end, 0, lastIndex, 0, 0);
   }
 
-  /** What was built. Valid until the next `begin` or `release`. */
+  /** The bytes built. Valid until the next `begin` or `release`. */
   bytes(): Uint8Array {
     invariant(this.pos <= this.bound, 'a batch is no longer than what was announced for it');
     return this.buffer.subarray(0, this.pos);

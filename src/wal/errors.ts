@@ -3,7 +3,7 @@ import type { NewerFormat } from './format.js';
 import { FORMAT_VERSION, OLDEST_FORMAT_VERSION } from './format.js';
 
 export interface DamageDetails {
-  /** What was found, one sentence without a full stop. */
+  /** The finding, one sentence without a full stop. */
   readonly found: string;
   readonly path: string;
   /** Bytes from the start of the file. */
@@ -54,7 +54,7 @@ export class WalNewer extends Error {
   }
 }
 
-/** What the operator of a damaged log can do, as lines of text. */
+/** Next steps of the operator of a damaged log, as lines of text. */
 export function damageAdvice(dataDir: string, membersInCluster: number): string[] {
   if (membersInCluster > 1) {
     return [

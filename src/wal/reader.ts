@@ -8,7 +8,7 @@
  *    sector: a torn write cannot look like this, so this is damage;
  *  - a witness, or the log's own commit index, knows of an entry beyond the last intact batch: damage;
  *  - anything else is the write that was under way in a crash, never acknowledged: torn.
- * What this cannot tell: an acknowledged last batch which lost whole sectors after it was synced, with no witness.
+ * Not detectable: an acknowledged last batch which lost whole sectors after it was synced, with no witness.
  *
  * Pure but for reading files; changes nothing on disk.
  */
@@ -87,7 +87,7 @@ class Scanner {
   private readonly segments: ScannedSegment[] = [];
   private leftovers: SegmentFile[] = [];
   private position = 0;
-  /** What ended the reading of the segment before. */
+  /** Reason why the reading of the segment before ended. */
   private lastStop: Unreadable | null = null;
   private torn: TornTail | null = null;
   private damage: Damage | null = null;

@@ -15,7 +15,7 @@ import { createSegmentSync, newHeader } from './segment.js';
 import type { WalOptions } from './types.js';
 
 export interface RepairReport {
-  /** What was damaged and where; empty when the log needed no repair. */
+  /** The damage and its place; empty when the log needed no repair. */
   readonly found: string;
   /** Last entry the log vouches for now. */
   readonly lastIndex: number;
@@ -25,9 +25,9 @@ export interface RepairReport {
    */
   readonly lostFrom: number;
   readonly lostThrough: number;
-  /** Whether the log begins anew after the image, so that everything up to it is kept by the image. */
+  /** True if the log begins anew after the image, so that everything up to it is kept by the image. */
   readonly isRestarted: boolean;
-  /** Whether the backend is still ahead of the log, so that the member cannot start from the two. */
+  /** True if the backend is still ahead of the log, so that the member cannot start from the two. */
   readonly isBehindWitness: boolean;
   /** Where the files as they were found are kept; empty when none was changed. */
   readonly savedIn: string;

@@ -9,7 +9,7 @@ import {
 } from './format.js';
 import type { WalIdentity } from './types.js';
 
-/** What the writer knows about a segment; salt and trailer are drawn anew for each. */
+/** A segment as its writer describes it; salt and trailer are drawn anew for each. */
 export type SegmentFields = Omit<SegmentHeader, 'version' | 'identity' | 'salt' | 'trailer'>;
 
 export interface OpenSegment {

@@ -27,7 +27,7 @@ export function endOfContent(bytes: Uint8Array, start: number): number {
 }
 
 /**
- * Whether the content that ends at `end` ends with the trailer.
+ * True if the content that ends at `end` ends with the trailer.
  *
  * A few wrong bits still count: they are what damage to the trailer itself looks like, whereas a batch cut short
  * ends with something else altogether.
@@ -42,7 +42,7 @@ export function endsWithTrailer(bytes: Uint8Array, end: number, trailer: Uint8Ar
   return wrong <= TRAILER_WRONG_BITS;
 }
 
-/** Whether a sector that the unreadable record needs is all zero, as if it never reached the disk. */
+/** True if a sector that the unreadable record needs is all zero, as if it never reached the disk. */
 export function hasMissingSector(
   bytes: Uint8Array,
   record: UnreadableRecord,

@@ -1,7 +1,7 @@
 import type { Done } from '../base/env/env.js';
 import type { Entry, HardState, SnapshotMeta } from '../raft/types.js';
 
-/** Who owns a log; written into every segment's header and checked at open. */
+/** Owner of a log; written into every segment's header and checked at open. */
 export interface WalIdentity {
   readonly clusterId: bigint;
   readonly memberId: bigint;
@@ -25,7 +25,7 @@ export interface WalOptions {
   readonly noFsync?: boolean;
 }
 
-/** What a log held when it was opened. */
+/** Content of a log when it was opened. */
 export interface WalRecovery {
   readonly identity: WalIdentity;
   readonly hardState: HardState;

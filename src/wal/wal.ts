@@ -45,7 +45,7 @@ export class Wal implements WalWriter {
   private link: number;
   private batch: number;
 
-  // What has been appended, durable or not.
+  // End of the appended records, durable or not.
   private queue: QueuedBatch[] = [];
   private syncWanted = false;
   private appendedLast: number;
@@ -60,7 +60,7 @@ export class Wal implements WalWriter {
   private groupBytes = 0;
   private groupStartMs = 0;
 
-  // What is durable.
+  // End of the durable records.
   private snapshot: SnapshotMeta;
   private snapshotSeq: number;
   private writtenLast: number;
@@ -69,7 +69,7 @@ export class Wal implements WalWriter {
   private closeDone: Done | null = null;
   private isClosed = false;
 
-  /** Whether the directory holds a log. */
+  /** True if the directory holds a log. */
   static exists(env: Env, dir: string): boolean {
     return holdsLog(env, dir);
   }
@@ -284,7 +284,7 @@ export class Wal implements WalWriter {
       this.snapshotSeq = this.chain.current.header.seq;
     }
     this.chain.prepare(this.position);
-    // What waits goes to the disk first; the callbacks below may take their time.
+    // Waiting records go to the disk first; the callbacks below may take their time.
     this.isBusy = false;
     this.startGroup();
     for (let i = 0; i < finished.length; i++) finished[i]?.done(null);

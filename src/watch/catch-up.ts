@@ -17,7 +17,7 @@ const REVISIONS_PER_RESPONSE = 1000;
 /** How often a loop looks at the clock. */
 const CLOCK_EVERY = 16;
 
-/** What catching up needs from the hub that owns it. */
+/** The hub as its catch-up sees it. */
 export interface CatchUpHost {
   readonly currentRevision: number;
   /** Revision up to which synced watchers are being, or have been, considered. */

@@ -96,7 +96,7 @@ export class Delivery {
     return out;
   }
 
-  /** Whether a response of this content is cut into fragments where one message may have `limitBytes`. */
+  /** True if a response of this content is cut into fragments where one message may have `limitBytes`. */
   needsFragments(header: Uint8Array, watchId: bigint, limitBytes: number): boolean {
     const front = header.length + watchIdFieldSize(watchId);
     return this.events.length > 1 && front + this.measure() >= limitBytes;

@@ -133,7 +133,7 @@ export class WatchGroup {
     return (this.options & WatchOption.prevKv) !== 0;
   }
 
-  /** Whether the filters let the event pass; says nothing of its key. */
+  /** True if the filters let the event pass; its key is not looked at. */
   passes(change: StoreEvent): boolean {
     const filter = change.type === 'put' ? WatchOption.noPut : WatchOption.noDelete;
     return (this.options & filter) === 0;

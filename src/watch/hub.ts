@@ -37,7 +37,7 @@ const CLOCK_EVERY = 32;
 const RECENT_BYTES = 4 * 1024 * 1024;
 /** Revisions that may wait for dispatch before `notify` dispatches at once, which slows the writers down. */
 const UNDISPATCHED_BYTES = 16 * 1024 * 1024;
-/** What one response, or one step of the dispatch, may hold; a revision is never cut. */
+/** Most events and bytes in one response, or one step of the dispatch; a revision is never cut. */
 const BATCH: BatchBounds = { revisions: 1000, events: 1000, bytes: 512 * 1024 };
 
 /** The dispatch of revisions [from, to] to synced watchers, which may take several slices. */

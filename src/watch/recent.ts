@@ -8,7 +8,7 @@ interface RecentRevision {
 }
 
 /**
- * The events of the newest revisions, without gaps, bounded by bytes. What the hub has yet to dispatch is always
+ * The events of the newest revisions, without gaps, bounded by bytes. Events that the hub has yet to dispatch are always
  * here; older revisions stay so that a watcher slightly behind needs no disk.
  */
 export class RecentEvents {

@@ -256,7 +256,7 @@ export class WatchStream {
   }
 }
 
-/** Whether the watcher was sent everything up to `revision` and is past the start it asked for. */
+/** True if the watcher was sent everything up to `revision` and is past the start it asked for. */
 function isCurrent(watcher: Watcher, revision: number): boolean {
   return watcher.state === 'synced' && watcher.startRevision <= revision;
 }

@@ -33,7 +33,7 @@ const TYPE_DELETE = 1;
 /** Size of `fragment: true`. */
 export const FRAGMENT_FIELD_BYTES = 2;
 
-/** What a response without events says besides its header and watch id. */
+/** Content of a response without events, besides its header and watch id. */
 export interface ControlFields {
   readonly created?: boolean;
   readonly canceled?: boolean;

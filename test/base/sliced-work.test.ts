@@ -4,7 +4,7 @@ import { ENDLESS, SlicedWork, type Job } from '../../src/base/slices/sliced-work
 import { jobUntil } from '../support/jobs.js';
 import { FakeEnv } from '../watch/fakes.js';
 
-/** What a turn may take, and how long one of these steps takes. */
+/** Longest time of a turn, and the time of one of these steps. */
 const TURN_MS = 2;
 const STEP_MS = 0.1;
 

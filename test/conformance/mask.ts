@@ -1,5 +1,5 @@
 /**
- * What of etcdctl's output is compared: everything but ids, times, ports, sizes and versions. Revisions are kept, as
+ * Masks etcdctl's output for comparison: compared is everything but ids, times, ports, sizes and versions. Revisions are kept, as
  * distance from the revision at the case's start.
  */
 import { jsonCodecs } from '../../src/gen/json-codecs.js';
@@ -63,7 +63,7 @@ function withoutAddresses(text: string, context: MaskContext): string {
   return masked;
 }
 
-/** What etcdctl's libraries log on their own is not the command's output. */
+/** Lines that etcdctl's libraries log on their own are not the command's output. */
 function isLogLine(line: string): boolean {
   return line.startsWith('{"level":');
 }

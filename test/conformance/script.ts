@@ -23,7 +23,7 @@ export interface Run {
   readonly capture?: Readonly<Record<string, RegExp>>;
   /** With `-w protobuf`: the method whose response the output is. */
   readonly protobuf?: string;
-  /** What to compare in place of standard output. */
+  /** Text to compare in place of standard output. */
   readonly show?: (stdout: string) => string;
   /** Members answer in an order of their own: lines are compared as a set. */
   readonly anyOrder?: true;

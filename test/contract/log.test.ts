@@ -2,7 +2,6 @@ import { expect } from 'chai';
 import { EtcdClient } from '../../src/client/client.js';
 import {
   etcdProgram,
-  skipWithout,
   startCluster,
   until,
   versionOf,
@@ -17,13 +16,15 @@ type Line = Readonly<Record<string, unknown>>;
 
 const etcd = versionOf(etcdProgram(), '--version');
 
-for (const kind of ['mainstay', 'etcd'] as const satisfies readonly ServerKind[]) {
+/** The lines are those of etcd 3.6: an older one, as Debian packages it, is no peer for this comparison. */
+const kinds: readonly ServerKind[] = (etcd?.minor ?? 0) < 6 ? ['mainstay'] : ['mainstay', 'etcd'];
+
+for (const kind of kinds) {
   describe(`the log (${kind})`, () => {
     let cluster: TestCluster;
     let client: EtcdClient;
 
-    before(async function () {
-      if (kind === 'etcd' && (etcd?.minor ?? 0) < 6) skipWithout(this, 'etcd 3.6 to compare with');
+    before(async () => {
       const flags = { 'log-level': 'info', 'warning-unary-request-duration': '1ns' };
       cluster = await startCluster({ kind, size: 1, flags });
       client = new EtcdClient(cluster.member(0).endpoint);

@@ -11,14 +11,14 @@ import {
 import { bytes, refusal } from './support/targets.js';
 import { WatchStream } from './support/watch.js';
 
-/** What the one member left of three still does (rows 35, 55, 130). */
+/** The one member left of three. */
 
 const TIMED_OUT = [
   /^14 etcdserver: request timed out(, possibly due to .*)?$/,
   /^14 etcdserver: leader changed$/,
   /^4 context deadline exceeded$/,
 ];
-/** What releases before 3.5 say for the last of them. */
+/** The text of releases before 3.5 for the last of them. */
 const TIMED_OUT_34 = /^2 context deadline exceeded$/;
 const WITHIN = { timeoutMs: 15_000 };
 

@@ -11,7 +11,7 @@ import {
 import { bytes, prefixEnd, refusal } from './support/targets.js';
 import { WatchStream } from './support/watch.js';
 
-/** What a member still knows after its process was killed, or asked to end, and started again (rows 67, 135). */
+/** A member's state after its process was killed, or asked to end, and started again. */
 
 const LEASE = 77n;
 

@@ -373,7 +373,7 @@ describe('Lessor, expiry on the leader', () => {
   });
 });
 
-/** What the model knows of a lease; `sec` is what it gets at promotion. */
+/** A lease in the model; `sec` is its time at promotion. */
 interface PlannedLease {
   readonly id: LeaseId;
   readonly ttlSec: number;

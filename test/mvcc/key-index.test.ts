@@ -36,7 +36,7 @@ class ListIndex {
     return keys.filter((key) => this.at(key, revision)?.live === true);
   }
 
-  /** What stays when compacted at `revision`. */
+  /** Revisions that stay when compacted at `revision`. */
   compact(revision: number): void {
     this.changes = this.changes.filter((change) => {
       if (change.main > revision) return true;

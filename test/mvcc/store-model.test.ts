@@ -354,7 +354,7 @@ function runHistory(seed: number, cacheBytes: number): void {
   member.env.settle();
   expect(member.store.finishedCompactRevision).to.equal(model.compacted);
   member.compare(model, 'at the end');
-  // What the engine holds is exactly what is readable, plus what a watcher from the compaction revision needs.
+  // The engine holds exactly the readable rows, plus those a watcher from the compaction revision needs.
   let rows = 0;
   member.env.wait<undefined>((done) => {
     const countRow = (): boolean => ++rows > 0;

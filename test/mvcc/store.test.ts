@@ -66,7 +66,7 @@ describe('Store', () => {
     fixture.backend.close(() => undefined);
     env.wait<undefined>((done) => store.restore(backend, (error) => done(error, undefined)));
     expect(answer).to.equal('state-replaced');
-    // What is asked afterwards is answered from the new state.
+    // Later questions are answered from the new state.
     const again = env.wait<unknown>((done) =>
       store.hashKV(0, (error, result) => done(error, result)),
     );

@@ -219,7 +219,7 @@ function run(seed: number, churn: boolean): Sim {
 }
 
 /**
- * Rounds of: split the members in two, let some of them seek election, let a little happen on each side. What crosses
+ * Rounds of: split the members in two, let some of them seek election, let a little happen on each side. Messages that cross
  * the split is delayed, not lost, so that the words of deposed leaders and earlier followers arrive late.
  */
 function storm(seed: number, churn: boolean): Sim {

@@ -1,4 +1,4 @@
-/** What a handler and a grpc-js client see of each other; the same on both transports. */
+/** A handler and a grpc-js client as they see each other; the same on both transports. */
 import * as grpc from '@grpc/grpc-js';
 import { expect } from 'chai';
 import * as fs from 'node:fs';

@@ -1,4 +1,4 @@
-/** What the transport of our own does with frames no library would send. */
+/** The transport of our own against frames no library would send. */
 import { expect } from 'chai';
 import {
   DEFAULT_WINDOW,

@@ -1,4 +1,4 @@
-/** What the transport of our own announces, how its answers look on the wire, and how long and how much it waits for. */
+/** The transport of our own on the wire: its settings, its answers, its deadlines and bounds. */
 import { expect } from 'chai';
 import {
   DEFAULT_WINDOW,
@@ -215,7 +215,7 @@ describe('Http2Transport: on the wire', () => {
       expect(heldMiB).to.be.within(MAX_RECEIVING_BYTES / MIB / 2, MAX_RECEIVING_BYTES / MIB + 2);
       const { headers } = await client.reply(client.find(FrameType.headers)?.streamId ?? 0);
       expect(headers.get('grpc-status')).to.equal(String(Status.resourceExhausted));
-      // What is given up makes room.
+      // A stream given up makes room.
       client.send(frame(FrameType.rstStream, 0, 1, u32(ErrorCode.cancel)));
       client.send(request(1001, ECHO, Buffer.from('small')));
       expect((await client.reply(1001)).headers.get('grpc-status')).to.equal('0');

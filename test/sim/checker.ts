@@ -25,7 +25,7 @@ export class Violation extends Error {
   }
 }
 
-/** What happened to one key at one revision. */
+/** The change of one key at one revision. */
 export interface ModelChange {
   readonly revision: number;
   readonly sub: number;

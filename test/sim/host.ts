@@ -12,7 +12,7 @@ import type { Checker } from './checker.js';
 import { SimTransport, type Network } from './network.js';
 import type { Random, Scheduler } from './scheduler.js';
 
-/** What one run draws for all its hosts, so that rare code runs often. */
+/** Settings that one run draws for all its hosts, so that rare code runs often. */
 export interface Tuning {
   readonly heartbeatMs: number;
   readonly electionMs: number;

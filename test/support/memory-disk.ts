@@ -1,7 +1,7 @@
 /**
  * A disk in memory that forgets like a real one.
  *
- * What it promises after `crash` is only what was synced: a file keeps the content of its last datasync plus any
+ * It promises after `crash` only the bytes that were synced: a file keeps the content of its last datasync plus any
  * subset of the sectors written since; a directory keeps its entries of the last directory sync plus any subset, in
  * order, of the creations, renames and removals since. A rename is kept or lost as a whole.
  *
@@ -33,9 +33,9 @@ export interface MemoryDiskOptions {
 export type Keep = () => boolean;
 
 interface Inode {
-  /** What the process sees. */
+  /** Content as the process sees it. */
   current: Uint8Array;
-  /** What is certain to survive. */
+  /** Content that is certain to survive. */
   durable: Uint8Array;
   /** Sectors whose current content may or may not survive. */
   readonly dirty: Set<number>;

@@ -21,7 +21,7 @@ interface Row {
   readonly value: Uint8Array;
 }
 
-/** What survives the process: the rows as of the last sync, and the batches since. */
+/** State that survives the process: the rows as of the last sync, and the batches since. */
 export class MemoryDisk {
   readonly synced = new Map<string, Row>();
   unsynced: EngineBatch[] = [];

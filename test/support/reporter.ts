@@ -1,7 +1,7 @@
 import { describeSlowness } from '../../scripts/machine.js';
 import type { Runner, Test } from 'mocha';
 
-/** What a suite's process tells its parent while it runs. */
+/** Messages of a suite's process to its parent while it runs. */
 export type SuiteMessage =
   | { readonly kind: 'running'; readonly title: string }
   | {

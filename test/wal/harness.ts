@@ -42,7 +42,7 @@ export class SteppedDisk {
   }
 }
 
-/** What a log must give back: the plain meaning of the batches it was handed. */
+/** The expected content of a log: the plain meaning of the batches it was handed. */
 export class LogModel {
   hardState: HardState = { term: 0, vote: 0n, commit: 0 };
   snapshot: SnapshotMeta = { index: 0, term: 0, confState: { voters: [], learners: [] } };

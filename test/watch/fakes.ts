@@ -159,7 +159,7 @@ export class FakeSource implements WatchSource {
     return events;
   }
 
-  /** Whether the key has a value. */
+  /** True if the key has a value. */
   has(key: string): boolean {
     return this.live.has(key);
   }

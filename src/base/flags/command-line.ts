@@ -6,7 +6,7 @@ import { UsageError } from './usage-error.js';
 
 export interface CommandLine {
   readonly assignments: readonly Assignment[];
-  /** What follows the last flag. */
+  /** Words after the last flag. */
   readonly rest: readonly string[];
   readonly help: boolean;
   readonly version: boolean;

@@ -35,7 +35,7 @@ export type ValuesOf<Rows extends readonly FlagSpec[]> = {
   readonly [F in Rows[number] as F['name']]: ValueOf<F>;
 };
 
-/** What all sources together say. */
+/** All sources together. */
 export interface Settings<Values> {
   readonly values: Values;
   /** Names of the flags that some source set. */

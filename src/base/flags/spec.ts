@@ -1,4 +1,4 @@
-/** What one flag is: the row type of a table of flags. */
+/** One flag: the row type of a table of flags. */
 export interface FlagSpec<Group extends string = string> {
   readonly name: string;
   readonly type: FlagType;

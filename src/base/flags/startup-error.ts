@@ -6,7 +6,7 @@ import { readableStack } from '../observe/caller.js';
  */
 export class StartupError extends Error {
   override name = 'StartupError';
-  /** What the operator can do about it: one sentence, or a command. */
+  /** The operator's next step: one sentence, or a command. */
   readonly nextStep: string;
 
   constructor(message: string, nextStep: string, options?: ErrorOptions) {

@@ -20,7 +20,7 @@ export interface FlagTableSpec<Served extends readonly FlagSpec[]> {
   readonly formerKeys: readonly string[];
 }
 
-/** What a flag name on a command line, in a variable or in a file stands for. */
+/** The flag that a name on a command line, in a variable or in a file stands for. */
 export interface FlagMatch {
   readonly spec: FlagSpec;
   /** The name that was used. */

@@ -55,7 +55,7 @@ export function parseServerUrl(text: string): ServerUrl {
   return { text, scheme, host: parts[1] ?? parts[2] ?? '', port };
 }
 
-/** Whether `host` can be listened on without a name lookup. */
+/** True if `host` can be listened on without a name lookup. */
 export function isBindable(host: string): boolean {
   return host === '' || host === 'localhost' || isIP(host.split('%')[0] ?? '') !== 0;
 }

@@ -21,7 +21,7 @@ export interface Logger {
    * when no output takes it.
    */
   fatal(msg: string, fields?: LogFields): void;
-  /** Whether messages of `level` are written; guards work that only serves a message. */
+  /** True if messages of `level` are written; guards work that only serves a message. */
   enabled(level: LogLevel): boolean;
   /** A logger that adds `fields` to every message. */
   child(fields: LogFields): Logger;

@@ -1,5 +1,5 @@
 /**
- * What all generated JSON mappings (src/gen/) share: the proto3 JSON forms as the JSON gateway speaks them.
+ * Shared by all generated JSON mappings (src/gen/): the proto3 JSON forms as the JSON gateway speaks them.
  *
  * Out: names as in the .proto files, 64-bit integers as strings, bytes as standard base64, enums by name, zero values
  * left out. In: .proto or lowerCamel names, integers as numbers or strings, either base64 alphabet with or without

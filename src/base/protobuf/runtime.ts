@@ -1,5 +1,5 @@
 /**
- * What all generated message codecs (src/gen/) share: reading, measuring and writing the protobuf wire format.
+ * Shared by all generated message codecs (src/gen/): reading, measuring and writing the protobuf wire format.
  *
  * Promises: reading never goes beyond the given bytes, allocates no more than the input's size suggests,
  * and fails with DecodeError only. Writing is canonical: minimal varints, negative numbers as ten bytes.

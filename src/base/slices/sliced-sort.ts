@@ -86,7 +86,7 @@ class MergeSort<T> {
     this.nextMerged = left;
   }
 
-  /** Of equal rows the left one comes first. What is left of the right run at the end is where it belongs. */
+  /** Of equal rows the left one comes first. The rest of the right run at the end is in its place. */
   private merge(): void {
     const { rows, left, end, compare } = this;
     let { nextLeft, nextRight, nextMerged } = this;

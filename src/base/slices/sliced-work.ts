@@ -48,7 +48,7 @@ export class SlicedWork {
   run(job: Job, step: () => boolean, done: () => void): void {
     const work = { job, step, done };
     if (this.isRunning) {
-      // What work begins goes on in its place: behind all others, everything under way would be half done, and in memory.
+      // Work that other work begins goes on in its place: behind all others, everything under way would be half done, and in memory.
       this.waiting.unshift(work);
       return;
     }

@@ -45,7 +45,7 @@ export class Http2Connection implements SenderOwner, ControlOwner, UnfinishedRea
   isOpen = true;
   /** No further calls are taken: the client has been told so. */
   refusesNew = false;
-  /** What this connection writes. */
+  /** Output of this connection. */
   readonly sender: Sender;
   private readonly host: ConnectionHost;
   private readonly socket: Socket;

@@ -12,7 +12,7 @@ import type { TransportEnv } from '../transport.js';
 const TICK_MS = 10;
 const SLOTS = 1024;
 
-/** Who is told; at most once, and not after the deadline was removed. */
+/** Called at the deadline; at most once, and not after the deadline was removed. */
 export interface Expiring {
   expire(): void;
 }

@@ -22,7 +22,7 @@ export interface PoolJob {
   start(done: () => void): boolean;
 }
 
-/** What the streams of one transport share. */
+/** Shared by the streams of one transport. */
 export class GzipWorkers {
   private readonly env: TransportEnv;
   private turnBytes = 0;

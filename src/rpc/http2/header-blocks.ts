@@ -58,7 +58,7 @@ export class HeaderBlocks {
     return whole;
   }
 
-  /** What the block means, from memory if it was seen before in the same state of the table; undefined if malformed. */
+  /** Meaning of the block, from memory if it was seen before in the same state of the table; undefined if malformed. */
   read(buffer: Buffer, start: number, end: number): HeaderBlock | undefined {
     return this.recall(buffer, start, end) ?? this.decode(buffer, start, end);
   }

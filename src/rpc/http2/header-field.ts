@@ -1,6 +1,6 @@
 /** Header fields, classified once when they are decoded, so that fields taken from a table cost no string work. */
 
-/** What a request field means to the server; everything it does not act on is `regular`. */
+/** Meaning of a request field to the server; everything it does not act on is `regular`. */
 export const FieldKind = {
   regular: 0,
   method: 1,
@@ -24,7 +24,7 @@ export interface HeaderField {
   readonly kind: FieldKind;
 }
 
-/** What HPACK and SETTINGS_MAX_HEADER_LIST_SIZE add to the length of name and value. */
+/** Bytes that HPACK and SETTINGS_MAX_HEADER_LIST_SIZE add to the length of name and value. */
 export const FIELD_OVERHEAD_BYTES = 32;
 
 const KINDS: ReadonlyMap<string, FieldKind> = new Map<string, FieldKind>([

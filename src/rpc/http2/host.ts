@@ -1,4 +1,4 @@
-/** What the connections of one transport share. */
+/** Shared by the connections of one transport. */
 import type { BlockPool } from './output.js';
 import type { Deadlines } from './deadlines.js';
 import type { GzipWorkers } from './gzip.js';

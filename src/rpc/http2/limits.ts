@@ -56,7 +56,7 @@ export const GZIP_MIN_BYTES = 1024;
 /** The longest message packed on the event loop, and all of them in one turn (1 to 2 ms). */
 export const GZIP_NOW_MAX_BYTES = 16 * 1024;
 export const GZIP_TURN_BYTES = 64 * 1024;
-/** What the beginning of a message costs, counted as bytes. */
+/** Cost of the beginning of a message, counted as bytes. */
 export const GZIP_OVERHEAD_BYTES = 8 * 1024;
 /** Messages packed in the thread pool at once: half of its threads, as the disk needs them too. */
 export const GZIP_POOL_JOBS = 2;

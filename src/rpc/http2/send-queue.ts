@@ -1,4 +1,4 @@
-/** What one stream still has to send when it could not go out at once: messages or parts, then the end of the stream. */
+/** Output of one stream that could not go out at once: messages or parts, then the end of the stream. */
 import type { PartSource } from '../service.js';
 import type { GzipQueue } from './gzip.js';
 import { MESSAGE_PREFIX_BYTES } from './response-blocks.js';
@@ -48,7 +48,7 @@ export class SendQueue {
   push(piece: Uint8Array): void {
     const size = piece.length + (this.prefixed ? MESSAGE_PREFIX_BYTES : 0);
     if (size === 0) return;
-    // What is first in the queue has just begun to wait, however long nothing was queued before.
+    // The first item of the queue has just begun to wait, however long nothing was queued before.
     if (this.queuedBytes === 0) this.lastProgressMs = this.clock.nowMs;
     this.pieces.push(piece);
     this.queuedBytes += size;

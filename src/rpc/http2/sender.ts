@@ -1,5 +1,5 @@
 /**
- * What one connection writes: replies, messages and small frames into its output, and queued data of its streams in
+ * Output of one connection: replies, messages and small frames into its output, and queued data of its streams in
  * turn, as far as both flow-control windows and the socket allow.
  */
 import {

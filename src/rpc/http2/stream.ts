@@ -68,7 +68,7 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
   deadline: Deadline | undefined;
   /** Set when this is a plain HTTP request instead of a call. */
   exchange: Exchange | undefined;
-  /** What the connection has counted as buffered for this stream. */
+  /** Bytes that the connection has counted as buffered for this stream. */
   countedBytes = 0;
   private readonly connection: Http2Connection;
   private readonly method: Method;

@@ -35,7 +35,7 @@ import { hasPut } from './txn.js';
  */
 
 const AlarmAction = { get: 0, activate: 1, deactivate: 2 } as const;
-/** What a member whose data may be damaged must not do. */
+/** Commands that a member whose data may be damaged refuses. */
 const REFUSED_WHEN_CORRUPT: ReadonlySet<CommandKind> = new Set([
   CommandKind.put,
   CommandKind.deleteRange,

@@ -8,7 +8,7 @@ import { keyFromBytes } from '../../base/collections/interval.js';
 import { Comparison } from './compare.js';
 
 /**
- * What a transaction decides before it changes anything: the outcome of its compares and whether the path
+ * Decisions of a transaction before it changes anything: the outcome of its compares and whether the path
  * they choose can be executed. Both look only at replicated state before the transaction, so that every
  * member decides alike.
  *

@@ -35,7 +35,7 @@ export function featureStates(
   }));
 }
 
-/** Whether `name` is a gate that can be set one by one. */
+/** True if `name` is a gate that can be set one by one. */
 export function isGateName(name: string): name is GateName {
   return Object.hasOwn(FEATURE_GATES, name);
 }

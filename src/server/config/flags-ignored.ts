@@ -197,7 +197,7 @@ export const IGNORED_FLAGS: readonly ServerFlag[] = [
     group: 'Accepted for compatibility',
     effect: 'ignored',
     note: 'has no effect without discovery',
-    doc: 'What follows when discovery fails.',
+    doc: 'Reaction to a failed discovery.',
   },
   ignored(
     'discovery-dial-timeout',

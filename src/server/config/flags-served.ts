@@ -207,7 +207,7 @@ export const SERVED_FLAGS = [
     default: 'periodic',
     group: 'Compaction',
     effect: 'served',
-    doc: 'Whether --auto-compaction-retention is a time (periodic) or a number of revisions (revision).',
+    doc: 'Meaning of --auto-compaction-retention: a time (periodic) or a number of revisions (revision).',
   },
   {
     name: 'auto-compaction-retention',

@@ -53,7 +53,7 @@ export interface ServerConfig {
   readonly unsafeSkipEntries: readonly number[];
 }
 
-/** What only matters to a member that has no data yet; bootstrap.ts checks it then. */
+/** Settings that only matter to a member without data; bootstrap.ts checks it then. */
 export interface InitialCluster {
   readonly state: 'new' | 'existing';
   readonly token: string;

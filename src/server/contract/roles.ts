@@ -84,7 +84,7 @@ export interface Reads {
   whenReadable(done: () => void): void;
 }
 
-/** Who leads, as far as this member knows. */
+/** The leader, as far as this member knows. */
 export interface Leadership {
   readonly isLeader: boolean;
   /** NONE (0n) when unknown. */

@@ -8,7 +8,7 @@ import { allowOnly, sendPlain, sendText } from '../../base/net/respond.js';
 import type { HttpHandler } from '../../base/net/router.js';
 import type { Logger } from '../../base/observe/logger.js';
 
-/** What the checks need to know about a member. */
+/** A member as its health checks see it. */
 export interface HealthFacts {
   readonly hasLeader: boolean;
   readonly isLearner: boolean;

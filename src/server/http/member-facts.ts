@@ -10,7 +10,7 @@ import type { ClusterFacts, HttpMember } from './listeners.js';
 /** No key sorts before this one: keys are not empty. */
 const FIRST_KEY: Key = '\0';
 
-/** What a member tells its HTTP side. */
+/** A member as its HTTP side sees it. */
 export class MemberFacts implements HealthFacts, ClusterFacts {
   private readonly member: Member;
 

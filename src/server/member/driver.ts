@@ -42,7 +42,7 @@ const BACKLOG_RETRY_MS = 2;
 /** Committed entries that may wait for apply before new proposals are refused. */
 const MAX_APPLY_BACKLOG = 5000;
 
-/** What the driver asks of the rest of the member. */
+/** The state machine as the driver uses it. */
 export interface Applier {
   applyEntry(entry: Entry): void;
   /** A committed membership change; returns the configuration to persist. */

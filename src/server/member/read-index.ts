@@ -5,7 +5,7 @@ import { errors } from '../contract/errors.js';
 type ReadCallback = (error: RpcError | null) => void;
 
 interface Round {
-  /** What the round asked with at first, and last: every answer in between was asked for after its reads arrived. */
+  /** First and last context of the round: every answer in between was asked for after its reads arrived. */
   readonly firstContext: number;
   context: number;
   readonly reads: readonly ReadCallback[];

@@ -24,7 +24,7 @@ export interface RecoveredMember {
   readonly identity: WalIdentity;
   readonly dirs: DataDir;
   readonly wal: Wal;
-  /** What the log held; null for a new one. */
+  /** Content of the log; null for a new one. */
   readonly log: WalRecovery | null;
   readonly backend: Backend;
   readonly store: Store;

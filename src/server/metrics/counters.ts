@@ -85,7 +85,7 @@ export class CheckCounters {
   readonly name: string;
   successes = 0;
   errors = 0;
-  /** Whether the latest run succeeded. */
+  /** True if the latest run succeeded. */
   isOk = false;
 
   constructor(probe: string, name: string) {

@@ -101,7 +101,7 @@ const PEERS: readonly MemberFamily[] = [
     'Failures to receive from a member.',
     (p) => p.receivedFailures,
   ),
-  perPeer('etcd_network_active_peers', 'gauge', 'Remote', 'Whether a member is connected.', (p) =>
+  perPeer('etcd_network_active_peers', 'gauge', 'Remote', '1 if a member is connected.', (p) =>
     Number(p.isConnected),
   ),
   perPeer(

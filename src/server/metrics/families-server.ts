@@ -6,13 +6,13 @@ import type { OperationDurations } from './counters.js';
 import { counter, gauge, type MemberFamily } from './scrape.js';
 
 export const SERVER_FAMILIES: readonly MemberFamily[] = [
-  gauge('etcd_server_has_leader', 'Whether this member knows a leader.', ({ member }) =>
+  gauge('etcd_server_has_leader', '1 if this member knows a leader.', ({ member }) =>
     Number(member.hasLeader),
   ),
-  gauge('etcd_server_is_leader', 'Whether this member is the leader.', ({ member }) =>
+  gauge('etcd_server_is_leader', '1 if this member is the leader.', ({ member }) =>
     Number(member.isLeader),
   ),
-  gauge('etcd_server_is_learner', 'Whether this member does not vote.', ({ member }) =>
+  gauge('etcd_server_is_learner', '1 if this member does not vote.', ({ member }) =>
     Number(member.isLearner),
   ),
   counter(

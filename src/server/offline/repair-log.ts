@@ -20,9 +20,9 @@ export interface LogRepairOptions {
   readonly walDir?: string;
 }
 
-/** What a repair came to. */
+/** Result of a repair. */
 export interface LogRepairResult {
-  /** What was found, done and lost, for the operator. */
+  /** Findings, actions and losses, for the operator. */
   readonly text: string;
   readonly isStartable: boolean;
 }

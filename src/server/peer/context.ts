@@ -17,7 +17,7 @@ export type PeerLog = (
   fields?: Record<string, unknown>,
 ) => void;
 
-/** What the transport counts. */
+/** Counters of the transport. */
 export interface PeerMetrics {
   sent(to: MemberId, bytes: number): void;
   received(from: MemberId, bytes: number): void;
@@ -27,7 +27,7 @@ export interface PeerMetrics {
   activePeer(id: MemberId, change: 1 | -1): void;
 }
 
-/** What the parts of the transport share. */
+/** Shared by the parts of the transport. */
 export interface PeerContext {
   readonly env: Env;
   readonly identity: PeerIdentity;

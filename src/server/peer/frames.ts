@@ -1,5 +1,5 @@
 /**
- * What travels on a connection between members: a preface, then frames.
+ * Bytes on a connection between members: a preface, then frames.
  *
  *   frame := u32 body length, u8 type, u32 CRC32C of the five bytes before and the body, body     (little-endian)
  *

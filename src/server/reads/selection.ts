@@ -60,7 +60,7 @@ export function passesFilters(r: RangeRequest, row: RowRef): boolean {
   return true;
 }
 
-/** What the limit leaves of rows in the order of the answer. */
+/** Rows that the limit leaves, in the order of the answer. */
 export function firstRows(
   r: RangeRequest,
   rows: RowRef[],

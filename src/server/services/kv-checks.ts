@@ -15,7 +15,7 @@ import { intervalOf } from '../contract/interval.js';
 import { errors } from '../contract/errors.js';
 
 /**
- * What is wrong with a KV request before it is proposed: judged from the request alone, in the order in which etcd
+ * Finds the fault of a KV request before it is proposed: judged from the request alone, in the order in which etcd
  * judges, so that a request with several faults gets the same answer.
  *
  * Ref: checkRangeRequest, checkPutRequest, checkTxnRequest in etcd server/etcdserver/api/v3rpc/key.go.

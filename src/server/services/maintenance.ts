@@ -13,7 +13,7 @@ import type { Roles } from '../contract/roles.js';
 import { alarmName } from '../upkeep/alarms.js';
 import { settle } from './settle.js';
 
-/** What Status reports as quota when none is set, as etcd does. */
+/** Quota in Status when none is set, as etcd reports it. */
 const NO_QUOTA = -1;
 const LAST_ALARM_ACTION = 2;
 

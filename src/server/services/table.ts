@@ -26,7 +26,7 @@ export interface ServiceOptions {
   readonly onRange?: TimeReport;
 }
 
-/** What a learner answers itself, of ranges only the serializable ones. */
+/** Methods that a learner answers itself; of ranges only the serializable ones. */
 const LEARNER_METHODS = new Set(['/etcdserverpb.KV/Range', '/etcdserverpb.Maintenance/Status']);
 
 export function serviceTable(

@@ -29,7 +29,7 @@ const SMALLEST_KEY = Uint8Array.of(0);
 const Filter = { noPut: 0, noDelete: 1 } as const;
 
 /**
- * etcdserverpb.Watch: one stream carries any number of watchers. What the client's requests mean is said here; the
+ * etcdserverpb.Watch: one stream carries any number of watchers. This file reads the client's requests; the
  * watchers themselves live in the hub (src/watch/hub.ts).
  *
  * Requests are handled in their order, in the time that long work has in a turn: a client that creates watchers by the

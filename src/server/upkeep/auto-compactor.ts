@@ -52,7 +52,7 @@ export class AutoCompactor {
       this.samples.push(this.roles.reads.store.currentRevision);
       if (this.samples.length > periodSamples + 1) this.samples.shift();
       if (this.untilNext > 0) this.untilNext--;
-      // What is due on a follower stays due, should it become the leader.
+      // A compaction that is due on a follower stays due, should it become the leader.
       if (this.untilNext === 0) this.compact(this.samples[0] ?? 0);
     });
   }

@@ -7,7 +7,7 @@ import {
 import { CommandKind } from '../contract/command.js';
 
 /*
- * What a command may add to the backend, as etcd estimates it: a command that adds nothing passes whatever the size, so
+ * Estimates the bytes a command may add to the backend, as etcd does: a command that adds nothing passes whatever the size, so
  * that a full member can still be cleaned up by transactions that only delete.
  *
  * Ref: etcd contract 6.2.

@@ -70,7 +70,7 @@ export function describeMessage(m: Message): string {
   return text;
 }
 
-/** What a Ready asks for, a line for each part that is there. */
+/** The work in a Ready, a line for each part that is there. */
 export function describeReady(rd: Ready): string[] {
   const lines: string[] = [];
   if (rd.softState !== null)

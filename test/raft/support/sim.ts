@@ -34,7 +34,7 @@ function decodeChange(data: Uint8Array): ConfChange {
   };
 }
 
-/** What survives a crash of one member. */
+/** State of one member that survives its crash. */
 interface Platter {
   hardState: HardState;
   compactedIndex: number;

@@ -40,9 +40,9 @@ class LogLines {
     'info',
   );
 
-  /** Messages without their time. */
+  /** Messages without their time and the place in the code that logged them. */
   take(): Record<string, unknown>[] {
-    return this.messages.splice(0).map(({ ts: _time, ...rest }) => rest);
+    return this.messages.splice(0).map(({ ts: _time, caller: _caller, ...rest }) => rest);
   }
 }
 

@@ -20,7 +20,7 @@ import {
 } from '../../support/memory-engine.js';
 import { ManualEnv } from './manual-env.js';
 
-/** What outlasts a member's process. */
+/** The parts of a machine that outlast a member's process. */
 export class Machine {
   readonly disk: MemoryDisk;
   readonly engines = new Map<string, EngineDisk>();

@@ -254,7 +254,7 @@ describe('ranges for clients', function () {
     const release = bench.machine.store.pin(bench.model.revision);
     expect(call.pull(env)).to.equal(true);
     expect(call.bytes.length).to.be.lessThan(call.totalBytes);
-    // What belonged to the old state does not release the pins of the new one.
+    // A release that belongs to the old state leaves the pins of the new one.
     expect(bench.isPinned).to.equal(true);
     release();
     expect(bench.isPinned).to.equal(false);

@@ -72,7 +72,7 @@ describe('HashKV', () => {
         expect(call.error, `after ${steps} steps`).equal(errors.leaderChanged);
       }
       expect(call.written.length).equal(isAnswered ? 1 : 0);
-      // What is asked afterwards is answered from the new state.
+      // Later questions are answered from the new state.
       const again = askHash(bench);
       env.settle();
       const { hashRevision } = decodeHashKVResponse(again.written[0] ?? new Uint8Array());
