@@ -6,6 +6,7 @@ import type { LeaseId, StoreEvent } from './types.js';
 import type { ValueCache } from '../storage/value-cache.js';
 
 const NO_VALUE = new Uint8Array(0);
+const NO_EVENTS: readonly StoreEvent[] = [];
 /** Keys of a range delete are collected in steps of this many. */
 const DELETE_STEP = 1024;
 
@@ -24,7 +25,7 @@ export interface TxnTarget {
  */
 export class WriteTxn {
   private readonly target: TxnTarget;
-  private events: StoreEvent[] = [];
+  private events: StoreEvent[] | null = null;
   private sub = 0;
   private main = 0;
   /** Between `start` and `end`. */
@@ -40,7 +41,7 @@ export class WriteTxn {
     this.isOpen = true;
     this.main = this.target.currentRevision + 1;
     this.sub = 0;
-    this.events = [];
+    this.events = null;
     return this;
   }
 
@@ -81,7 +82,7 @@ export class WriteTxn {
     );
     index.setRowSize(payloadEnd - start);
     cache.commit(main, sub, false, payloadEnd);
-    this.events.push({
+    this.record({
       type: 'put',
       key,
       modRevision: main,
@@ -121,7 +122,7 @@ export class WriteTxn {
     const bytes = cache.reserve(keyValueSizeMax(keyBytes.length, 0));
     const payloadEnd = writeKeyValue(bytes, cache.payloadOffset, keyBytes, 0, 0, 0, NO_VALUE, 0n);
     cache.commit(main, sub, true, payloadEnd);
-    this.events.push({
+    this.record({
       type: 'delete',
       key,
       modRevision: main,
@@ -134,14 +135,20 @@ export class WriteTxn {
   }
 
   /** Publishes the revision and returns its events in order; without a change there is no revision and no event. */
-  end(): StoreEvent[] {
+  end(): readonly StoreEvent[] {
     this.requireOpen();
     this.isOpen = false;
     if (this.sub !== 0) this.target.currentRevision = this.main;
     this.sub = 0;
-    const events = this.events;
-    this.events = [];
+    const events = this.events ?? NO_EVENTS;
+    this.events = null;
     return events;
+  }
+
+  /** Most transactions have one event: an array made for one does not reserve room for sixteen more. */
+  private record(event: StoreEvent): void {
+    if (this.events === null) this.events = [event];
+    else this.events.push(event);
   }
 
   private requireOpen(): void {

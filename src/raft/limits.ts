@@ -10,6 +10,9 @@ export const PENDING_READS_MAX = 65_536;
 /** Cost of an entry beside its payload, in messages and in memory. */
 export const ENTRY_OVERHEAD_BYTES = 24;
 
+/** Applied entries that stay objects in memory: a member that is a little behind is sent these. */
+export const HOT_ENTRIES = 512;
+
 /**
  * Asserts what the rules need of a configuration.
  *

@@ -1,13 +1,11 @@
 import { invariant, verification } from '../base/invariant.js';
-import { ENTRY_OVERHEAD_BYTES } from './limits.js';
+import { ColdEntries } from './cold-entries.js';
+import { EntryRing } from './entry-ring.js';
+import { ENTRY_OVERHEAD_BYTES, HOT_ENTRIES } from './limits.js';
 import { EntryType } from './types.js';
 import type { Entry, Index, Position, RaftInitialState, Term } from './types.js';
 
 const NO_ENTRIES: readonly Entry[] = [];
-const RELEASED: Entry = { term: 0, index: 0, type: EntryType.normal, data: new Uint8Array(0) };
-/** Dead slots are tolerated up to here, so that small logs are not moved at every compaction. */
-const DEAD_SLOTS_MIN = 1024;
-
 /** Entries at the end of the log that a check of the whole looks at. */
 const CHECKED_ENTRIES = 16;
 
@@ -28,9 +26,11 @@ export function entryBytes(entry: Entry): number {
  * one for replaced entries cannot vouch for entries of a later write, even if those are equal again (C10).
  */
 export class RaftLog {
-  /** Slots before `head` are dead; entries[head] has index compactedIndex + 1. */
-  private slots: Entry[];
-  private head = 0;
+  /** The first entries; all of them are applied. */
+  private readonly cold = new ColdEntries();
+  /** The later ones. */
+  private readonly hot: EntryRing;
+  private readonly hotEntries: number;
   compactedIndex: Index;
   compactedTerm: Term;
   lastIndex: Index;
@@ -47,7 +47,9 @@ export class RaftLog {
   /** Term of the entry at handedOut when it was handed out. */
   private handedOutTerm: Term;
 
-  constructor(initial: RaftInitialState) {
+  /** The last `hotEntries` applied entries stay objects. */
+  constructor(initial: RaftInitialState, hotEntries = HOT_ENTRIES) {
+    this.hotEntries = hotEntries;
     const { compactedIndex, compactedTerm, entries, hardState, applied } = initial;
     let term = compactedTerm;
     for (let i = 0; i < entries.length; i++) {
@@ -75,7 +77,8 @@ export class RaftLog {
       hardState.term >= term,
       `recovered term ${hardState.term} is lower than the log's last term ${term}`,
     );
-    this.slots = entries.slice();
+    this.hot = new EntryRing(compactedIndex + 1);
+    for (let i = 0; i < entries.length; i++) this.hot.push(entries[i] as Entry);
     this.compactedIndex = compactedIndex;
     this.compactedTerm = compactedTerm;
     this.lastIndex = last;
@@ -85,13 +88,14 @@ export class RaftLog {
     this.committed = Math.max(hardState.commit, applied);
     this.applying = applied;
     this.applied = applied;
+    this.cool();
   }
 
   /** Term at `index`; undefined when it is not known (any more, or yet), never a made-up 0 (C3). */
   termAt(index: Index): Term | undefined {
     if (index === this.compactedIndex) return this.compactedTerm;
     if (index < this.compactedIndex || index > this.lastIndex) return undefined;
-    return this.slots[this.head + index - this.compactedIndex - 1]?.term;
+    return index < this.hot.first ? this.cold.term(index) : this.hot.get(index)?.term;
   }
 
   lastTerm(): Term {
@@ -99,7 +103,8 @@ export class RaftLog {
   }
 
   at(index: Index): Entry {
-    const e = this.slots[this.head + index - this.compactedIndex - 1];
+    if (index > this.compactedIndex && index < this.hot.first) return this.cold.entry(index);
+    const e = this.hot.get(index);
     invariant(e !== undefined && e.index === index, 'entry {} is not in memory', index);
     return e;
   }
@@ -138,26 +143,20 @@ export class RaftLog {
       from,
       to,
     );
-    const start = this.head + from - this.compactedIndex - 1;
-    const end = start + to - from + 1;
+    const entries: Entry[] = [];
     let bytes = 0;
-    let stop = start;
-    for (; stop < end; stop++) {
-      bytes += entryBytes(this.slots[stop] ?? RELEASED);
-      if (bytes > maxBytes && stop > start) break;
+    for (let index = from; index <= to; index++) {
+      const entry = this.at(index);
+      bytes += entryBytes(entry);
+      if (bytes > maxBytes && index > from) break;
+      entries.push(entry);
     }
-    return this.slots.slice(start, stop);
+    return entries;
   }
 
   /** Appends an entry that follows the last one. */
   push(entry: Entry): void {
-    invariant(
-      entry.index === this.lastIndex + 1,
-      'entry {} does not follow {}, the last one',
-      entry.index,
-      this.lastIndex,
-    );
-    this.slots.push(entry);
+    this.hot.push(entry);
     this.lastIndex = entry.index;
   }
 
@@ -265,8 +264,7 @@ export class RaftLog {
     const to = Math.min(this.committed, this.stable);
     if (this.applying >= to || !this.applyRoom(maxBytes)) return NO_ENTRIES;
     const entries = this.slice(this.applying + 1, to, maxBytes - this.applyingBytes);
-    for (let i = 0; i < entries.length; i++)
-      this.applyingBytes += entryBytes(entries[i] ?? RELEASED);
+    for (let i = 0; i < entries.length; i++) this.applyingBytes += entryBytes(entries[i] as Entry);
     this.applying += entries.length;
     if (verification.isOn) this.check();
     return entries;
@@ -285,6 +283,8 @@ export class RaftLog {
     for (let i = from; i <= index; i++) this.applyingBytes -= entryBytes(this.at(i));
     this.applied = index;
     invariant(this.applyingBytes >= 0, 'more bytes were applied than handed out');
+    // Moved many at a time.
+    if (index - this.hot.first >= this.hotEntries + (this.hotEntries >> 1)) this.cool();
     if (verification.isOn) this.check();
   }
 
@@ -307,17 +307,12 @@ export class RaftLog {
       index,
       this.applied,
     );
-    const term = this.at(index).term;
-    const drop = index - this.compactedIndex;
-    // The payloads must go now even if their slots stay for a while.
-    this.slots.fill(RELEASED, this.head, this.head + drop);
-    this.head += drop;
+    const term = this.termAt(index);
+    invariant(term !== undefined, 'entry {} is not in memory', index);
+    this.cold.dropTo(index);
+    if (index >= this.hot.first) this.hot.dropTo(index);
     this.compactedIndex = index;
     this.compactedTerm = term;
-    if (this.head > DEAD_SLOTS_MIN && this.head > this.slots.length >> 1) {
-      this.slots = this.slots.slice(this.head);
-      this.head = 0;
-    }
     if (verification.isOn) this.check();
   }
 
@@ -330,8 +325,8 @@ export class RaftLog {
       this.committed,
     );
     this.noteOverwrite(0);
-    this.slots = [];
-    this.head = 0;
+    this.cold.clear();
+    this.hot.restart(index + 1);
     this.compactedIndex = index;
     this.compactedTerm = term;
     this.lastIndex = index;
@@ -345,6 +340,13 @@ export class RaftLog {
     this.applied = this.compactedIndex;
     this.applying = this.compactedIndex;
     this.applyingBytes = 0;
+  }
+
+  /** Moves applied entries out of objects, but for the last ones: a member that is a little behind is sent these. */
+  private cool(): void {
+    const to = this.applied - this.hotEntries;
+    for (let index = this.hot.first; index <= to; index++) this.cold.add(this.at(index));
+    this.hot.dropTo(to);
   }
 
   /** Asserts the order of the marks, and that the entries in memory are those between them, with terms that never fall. */
@@ -363,11 +365,13 @@ export class RaftLog {
       [compactedIndex, applied, applying, committed, stable, handedOut, lastIndex].join(' '),
     );
     invariant(
-      this.slots.length - this.head === lastIndex - compactedIndex,
-      'the log holds {} entries from {} to {}',
-      this.slots.length - this.head,
-      compactedIndex + 1,
+      compactedIndex < this.hot.first &&
+        this.hot.end === lastIndex + 1 &&
+        this.hot.first - 1 <= Math.max(applied, compactedIndex),
+      'the log ends at {} and holds objects from {} to {}',
       lastIndex,
+      this.hot.first,
+      this.hot.end - 1,
     );
     let term = this.compactedTerm;
     for (let i = Math.max(compactedIndex + 1, lastIndex - CHECKED_ENTRIES); i <= lastIndex; i++) {
@@ -384,7 +388,7 @@ export class RaftLog {
   private truncateFrom(index: Index): void {
     invariant(index > this.committed, 'entry {} is committed and cannot be replaced', index);
     this.noteOverwrite(index - 1);
-    this.slots.length = this.head + index - this.compactedIndex - 1;
+    this.hot.dropFrom(index);
     this.lastIndex = index - 1;
     if (this.stable >= index) this.stable = index - 1;
     if (this.handedOut >= index) {

@@ -74,7 +74,7 @@ export class Raft {
     assertConfig(config);
     this.config = config;
     this.id = config.id;
-    this.log = new RaftLog(initial);
+    this.log = new RaftLog(initial, config.hotEntries);
     this.tracker = new Tracker(config, initial.confState, this.log.lastIndex + 1);
     this.term = initial.hardState.term;
     this.vote = initial.hardState.vote;

@@ -191,6 +191,8 @@ export interface RaftConfig {
   readonly maxUncommittedBytes: number;
   /** Most bytes of entries in one Ready's `committed`. */
   readonly maxCommittedBytesPerReady: number;
+  /** Applied entries that stay objects in memory; HOT_ENTRIES when left out. */
+  readonly hotEntries?: number;
   readonly incarnation: number;
   /** Uniform integer in [0, n). The only randomness the core has. */
   readonly random: (n: number) => number;

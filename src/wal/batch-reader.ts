@@ -1,3 +1,4 @@
+import { getU64 } from '../base/bytes/little-endian.js';
 import { crc32c } from '../base/bytes/crc32c.js';
 import type { SegmentFile, SegmentHeader } from './format.js';
 import {
@@ -6,7 +7,6 @@ import {
   SEAL_PAYLOAD_BYTES,
   align8,
   alignSector,
-  getU64,
   isRecordHeader,
   recordStart,
 } from './format.js';

@@ -1,7 +1,8 @@
 import type { Entry } from '../raft/types.js';
 import { EntryType } from '../raft/types.js';
 import type { PendingRecord, ReadBatch, Segment } from './batch-reader.js';
-import { NO_HARD_STATE, NO_SNAPSHOT, RecordType, getSnapshot, getU64 } from './format.js';
+import { getU64 } from '../base/bytes/little-endian.js';
+import { NO_HARD_STATE, NO_SNAPSHOT, RecordType, getSnapshot } from './format.js';
 import { SLAB_BYTES } from './limits.js';
 
 const NO_BYTES = new Uint8Array(0);

@@ -1,3 +1,4 @@
+import { putU64 } from '../base/bytes/little-endian.js';
 import { crc32c } from '../base/bytes/crc32c.js';
 import { invariant } from '../base/invariant.js';
 import type { Entry, HardState, SnapshotMeta } from '../raft/types.js';
@@ -12,7 +13,6 @@ import {
   align8,
   alignSector,
   putSnapshot,
-  putU64,
   snapshotPayloadBytes,
   viewOf,
 } from './format.js';

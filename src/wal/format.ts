@@ -33,6 +33,7 @@
  *    its end. If it is unreadable and no sector of it is missing, that is damage and not a torn write.
  *  - An `end` is written once the following segment exists, so that a missing newest segment is noticed.
  */
+import { getU64, putU64 } from '../base/bytes/little-endian.js';
 import { crc32c } from '../base/bytes/crc32c.js';
 import type { ConfState, HardState, MemberId, SnapshotMeta } from '../raft/types.js';
 import type { WalIdentity } from './types.js';
@@ -70,7 +71,6 @@ const READABLE_SINCE = [0, 2, 0] as const;
 const READABLE_SINCE_AT = 104;
 const HEADER_FIXED_BYTES = 156;
 const HEADER_CRC_BYTES = 4;
-const U32 = 2 ** 32;
 
 export const NO_HARD_STATE: HardState = { term: 0, vote: 0n, commit: 0 };
 export const NO_SNAPSHOT: SnapshotMeta = {
@@ -107,15 +107,6 @@ export function recordStart(offset: number): number {
 
 export function align8(n: number): number {
   return (n + 7) & ~7;
-}
-
-export function putU64(view: DataView, at: number, value: number): void {
-  view.setUint32(at, value >>> 0, true);
-  view.setUint32(at + 4, (value / U32) >>> 0, true);
-}
-
-export function getU64(view: DataView, at: number): number {
-  return view.getUint32(at, true) + view.getUint32(at + 4, true) * U32;
 }
 
 export function viewOf(bytes: Uint8Array): DataView {

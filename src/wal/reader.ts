@@ -12,6 +12,7 @@
  *
  * Pure but for reading files; changes nothing on disk.
  */
+import { getU64 } from '../base/bytes/little-endian.js';
 import type { Disk } from '../base/env/env.js';
 import type { Entry, HardState, SnapshotMeta } from '../raft/types.js';
 import type { Segment, Unreadable } from './batch-reader.js';
@@ -24,7 +25,6 @@ import {
   RECORD_HEADER_BYTES,
   alignSector,
   decodeSegmentHeader,
-  getU64,
   isRecordHeader,
   listSegments,
   segmentHeaderBytes,

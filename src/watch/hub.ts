@@ -33,7 +33,7 @@ import { WatchStream } from './stream.js';
 const SLICE_MS = 3;
 /** How often a loop looks at the clock. */
 const CLOCK_EVERY = 32;
-/** Memory for recent revisions, so that watchers slightly behind need no disk. */
+/** Memory for revisions that watchers who are behind may still need. */
 const RECENT_BYTES = 4 * 1024 * 1024;
 /** Revisions that may wait for dispatch before `notify` dispatches at once, which slows the writers down. */
 const UNDISPATCHED_BYTES = 16 * 1024 * 1024;
@@ -85,7 +85,7 @@ export class WatchHub implements CatchUpHost {
     this.source = options.source;
     this.revision = options.source.currentRevision;
     this.dispatched = this.revision;
-    this.recent = new RecentEvents(RECENT_BYTES, this.revision + 1);
+    this.recent = new RecentEvents(this.revision + 1);
     this.catchUp = new CatchUp({
       env: options.env,
       source: options.source,
@@ -301,18 +301,26 @@ export class WatchHub implements CatchUpHost {
       more = !this.step(startMs + SLICE_MS);
       if (more || clock.monoMs() >= startMs + SLICE_MS) break;
     }
-    this.recent.trim(this.dispatched);
     this.flushProgress();
     if (this.dispatched < this.revision) more = true;
     // Dispatching may use up its time turn after turn: those behind have time of their own.
     if (this.catchUp.run(clock.monoMs() + SLICE_MS)) more = true;
+    this.trimRecent();
     if (more) this.wake();
   }
 
   private dispatchEverything(): void {
     while (this.dispatched < this.revision) this.step(Infinity);
-    this.recent.trim(this.dispatched);
+    this.trimRecent();
     this.flushProgress();
+  }
+
+  /**
+   * Keeps dispatched events only for watchers that are behind: thousands of objects that live for seconds would be
+   * copied by every young collection. A watcher that starts in the past is served from history.
+   */
+  private trimRecent(): void {
+    this.recent.trim(this.dispatched, this.slowWatcherCount > 0 ? RECENT_BYTES : 0);
   }
 
   private flushProgress(): void {

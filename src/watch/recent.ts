@@ -8,11 +8,10 @@ interface RecentRevision {
 }
 
 /**
- * The events of the newest revisions, without gaps, bounded by bytes. Events that the hub has yet to dispatch are always
- * here; older revisions stay so that a watcher slightly behind needs no disk.
+ * The events of the newest revisions, without gaps, bounded by bytes. Events that the hub has yet to dispatch are
+ * always here; older revisions stay while some watcher is behind, so that it needs no history.
  */
 export class RecentEvents {
-  private readonly limitBytes: number;
   private entries: (RecentRevision | undefined)[] = [];
   /** Position in `entries` of the oldest revision kept; what is before it is garbage awaiting removal. */
   private head = 0;
@@ -20,8 +19,7 @@ export class RecentEvents {
   private oldest: number;
   private bytes = 0;
 
-  constructor(limitBytes: number, nextRevision: number) {
-    this.limitBytes = limitBytes;
+  constructor(nextRevision: number) {
     this.oldest = nextRevision;
   }
 
@@ -57,19 +55,16 @@ export class RecentEvents {
       this.nextRevision,
     );
     invariant(changes.length > 0, 'revision {} has no event', revision);
-    const events: WatchEvent[] = [];
+    const events = changes.map((change) => new WatchEvent(change));
     let bytes = ENTRY_OVERHEAD_BYTES;
-    for (const change of changes) {
-      events.push(new WatchEvent(change));
-      bytes += EVENT_OVERHEAD_BYTES + change.kv.length;
-    }
+    for (const change of changes) bytes += EVENT_OVERHEAD_BYTES + change.kv.length;
     this.entries.push({ events, bytes });
     this.bytes += bytes;
   }
 
-  /** Drops the oldest revisions up to `dispatched` while the bound is exceeded. */
-  trim(dispatched: number): void {
-    while (this.bytes > this.limitBytes && this.oldest <= dispatched) {
+  /** Drops the oldest revisions up to `dispatched` while there are more than `limitBytes`. */
+  trim(dispatched: number, limitBytes: number): void {
+    while (this.bytes > limitBytes && this.oldest <= dispatched) {
       this.bytes -= this.entries[this.head]?.bytes ?? 0;
       this.entries[this.head] = undefined;
       this.head++;

@@ -131,13 +131,13 @@ class Member {
     });
   }
 
-  apply(entry: Entry): StoreEvent[] {
+  apply(entry: Entry): readonly StoreEvent[] {
     this.log.push(entry);
     return this.execute(entry);
   }
 
-  private execute(entry: Entry): StoreEvent[] {
-    let events: StoreEvent[] = [];
+  private execute(entry: Entry): readonly StoreEvent[] {
+    let events: readonly StoreEvent[] = [];
     if ('compact' in entry) {
       this.store.compact(entry.compact);
     } else {

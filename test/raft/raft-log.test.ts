@@ -7,8 +7,8 @@ import { entriesOf, initialState } from './support/lone.js';
 import type { LoneSetup } from './support/lone.js';
 import { Random, seeds } from './support/random.js';
 
-function logOf(setup: LoneSetup): RaftLog {
-  return new RaftLog(initialState(setup));
+function logOf(setup: LoneSetup, hotEntries?: number): RaftLog {
+  return new RaftLog(initialState(setup), hotEntries);
 }
 
 function entry(index: number, term: number): Entry {
@@ -156,7 +156,7 @@ describe('RaftLog', () => {
   it('behaves like a list under appends, replacements, writes and compactions', () => {
     for (const seed of seeds(1, 60)) {
       const random = new Random(seed);
-      const log = logOf({});
+      const log = logOf({}, random.pick([0, 1, 7, 512]));
       const model: Entry[] = [];
       let term = 1;
       for (let step = 0; step < 400; step++) {
@@ -205,7 +205,7 @@ describe('RaftLog', () => {
         const slice = log.slice(from, log.lastIndex, Infinity);
         expect(slice.length).to.equal(model.length - log.compactedIndex);
         const probe = log.compactedIndex + random.below(slice.length);
-        expect(slice[probe - log.compactedIndex], `SEED=${seed}`).to.equal(model[probe]);
+        expect(slice[probe - log.compactedIndex], `SEED=${seed}`).to.deep.equal(model[probe]);
       }
     }
   });
@@ -220,12 +220,32 @@ describe('RaftLog', () => {
     expect(log.slice(5, 4, 1e9)).to.have.length(0);
   });
 
+  it('keeps no object of an entry that was applied long ago, and gives it back as it was', () => {
+    const log = logOf({ log: new Array<number>(2000).fill(1), commit: 2000 });
+    const before = log.slice(1, 2000, Infinity);
+    log.takeCommitted(1e9);
+    log.appliedTo(2000);
+    const { slots } = Reflect.get(log, 'hot') as { readonly slots: readonly Entry[] };
+    expect(slots.filter((e) => e.data.length > 0)).to.have.length(512);
+    expect(log.slice(1, 2000, Infinity)).to.deep.equal(before);
+    expect(log.slice(1480, 1500, Infinity)).to.deep.equal(before.slice(1479, 1500));
+    const one = entryBytes(log.at(1));
+    expect(log.slice(1, 2000, 3 * one)).to.have.length(3);
+    expect(log.slice(1, 2000, 0)).to.have.length(1);
+    expect([log.termAt(1), log.at(7)]).to.deep.equal([1, before[6]]);
+    log.compactTo(1000);
+    expect(log.slice(1001, 2000, Infinity)).to.deep.equal(before.slice(1000));
+    expect(() => log.at(1000)).to.throw('not in memory');
+    log.compactTo(1900);
+    expect(log.slice(1901, 2000, Infinity)).to.deep.equal(before.slice(1900));
+  });
+
   it('does not keep compacted payloads alive', () => {
     const log = logOf({ log: new Array<number>(100).fill(1), commit: 100 });
     log.takeCommitted(1e9);
     log.appliedTo(100);
     log.compactTo(90);
-    const slots = Reflect.get(log, 'slots') as Entry[];
+    const { slots } = Reflect.get(log, 'hot') as { readonly slots: readonly Entry[] };
     expect(slots.filter((e) => e.data.length > 0)).to.have.length(10);
     expect(() => log.at(90)).to.throw('not in memory');
   });

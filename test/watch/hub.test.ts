@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { decodeWatchResponse, encodeResponseHeader } from '../../src/gen/rpc.js';
 import type { WatchResponse } from '../../src/gen/rpc.js';
+import type { RecentEvents } from '../../src/watch/recent.js';
 import { WatchHub } from '../../src/watch/hub.js';
 import type { WatchCreate, WatchStream } from '../../src/watch/stream.js';
 import type { FakeChange } from './fakes.js';
@@ -408,6 +409,25 @@ describe('WatchHub', () => {
     f.env.settle();
     expect(eventsOf(client.take()).length).equals(20);
     expect(f.source.reads).equals(0);
+  });
+
+  it('keeps no event that every watcher was sent, and those that one behind needs', () => {
+    const recent = Reflect.get(f.hub, 'recent') as RecentEvents;
+    client.stream.create(watch('a'));
+    f.put('a');
+    f.env.settle();
+    expect(recent.sizeBytes).equals(0);
+    client.isFull = true;
+    f.put('a');
+    f.env.settle();
+    f.put('a');
+    f.env.settle();
+    expect(recent.sizeBytes).greaterThan(0);
+    client.isFull = false;
+    client.stream.drained();
+    f.env.settle();
+    expect([recent.sizeBytes, f.source.reads]).to.deep.equal([0, 0]);
+    expect(eventsOf(client.take()).length).equals(3);
   });
 
   it('puts at most 1000 revisions into one response', () => {

@@ -1,3 +1,5 @@
+import { writeU32 } from '../../base/bytes/big-endian.js';
+
 /** Numbers of HTTP/2 (RFC 9113) and the layout of a frame header. */
 
 /*
@@ -78,13 +80,4 @@ export function writeFrameHeader(
 /** Reads a stream id, whose highest bit means something else or nothing. */
 export function readStreamId(source: Buffer, at: number): number {
   return source.readUInt32BE(at) & 0x7fffffff;
-}
-
-/** Writes an unsigned 32-bit number, most significant byte first, and returns the position after it. */
-export function writeU32(target: Buffer, at: number, value: number): number {
-  target[at] = value >>> 24;
-  target[at + 1] = value >>> 16;
-  target[at + 2] = value >>> 8;
-  target[at + 3] = value;
-  return at + 4;
 }

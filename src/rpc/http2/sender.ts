@@ -2,6 +2,7 @@
  * Output of one connection: replies, messages and small frames into its output, and queued data of its streams in
  * turn, as far as both flow-control windows and the socket allow.
  */
+import { writeU32 } from '../../base/bytes/big-endian.js';
 import {
   Flag,
   FRAME_HEADER_BYTES,
@@ -9,7 +10,6 @@ import {
   MAX_WINDOW,
   MIN_MAX_FRAME_BYTES,
   writeFrameHeader,
-  writeU32,
 } from './frames.js';
 import type { ErrorCode } from './frames.js';
 import { Fifo } from '../../base/collections/fifo.js';

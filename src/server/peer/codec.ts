@@ -18,6 +18,7 @@
  * is allocated for it. Used by the TCP transport and by the simulator's network.
  */
 import { invariant } from '../../base/invariant.js';
+import { getU64, putU64 } from '../../base/bytes/little-endian.js';
 import type { ConfState, Entry, MemberId, Message, SnapshotMeta } from '../../raft/types.js';
 import { EntryType, MessageType } from '../../raft/types.js';
 
@@ -48,7 +49,6 @@ const MESSAGE_FIXED_BYTES = 8;
 const ENTRY_FIXED_BYTES = 5;
 const ENTRY_EXPLICIT_BYTES = 16;
 const SNAPSHOT_FIXED_BYTES = 24;
-const U32 = 2 ** 32;
 /** High half of the first number beyond Number.MAX_SAFE_INTEGER. */
 const UNSAFE_HIGH = 2 ** 21;
 const NO_ENTRIES: readonly Entry[] = [];
@@ -154,8 +154,7 @@ function writeHead(m: Message, view: DataView, at: number): number {
 
 function putNumber(view: DataView, at: number, value: number): number {
   if (value === 0) return at;
-  view.setUint32(at, value >>> 0, true);
-  view.setUint32(at + 4, (value / U32) >>> 0, true);
+  putU64(view, at, value);
   return at + 8;
 }
 
@@ -190,20 +189,15 @@ function writeEntryHead(e: Entry, index: number, term: number, view: DataView, a
   view.setUint32(at + 1, e.data.length, true);
   const pos = at + ENTRY_FIXED_BYTES;
   if (!isExplicit) return pos;
-  putFixed(view, pos, e.index);
-  putFixed(view, pos + 8, e.term);
+  putU64(view, pos, e.index);
+  putU64(view, pos + 8, e.term);
   return pos + ENTRY_EXPLICIT_BYTES;
-}
-
-function putFixed(view: DataView, at: number, value: number): void {
-  view.setUint32(at, value >>> 0, true);
-  view.setUint32(at + 4, (value / U32) >>> 0, true);
 }
 
 function writeSnapshot(snapshot: SnapshotMeta, view: DataView, at: number): number {
   const { voters, learners } = snapshot.confState;
-  putFixed(view, at, snapshot.index);
-  putFixed(view, at + 8, snapshot.term);
+  putU64(view, at, snapshot.index);
+  putU64(view, at + 8, snapshot.term);
   view.setUint32(at + 16, voters.length, true);
   view.setUint32(at + 20, learners.length, true);
   let pos = at + SNAPSHOT_FIXED_BYTES;
@@ -307,7 +301,7 @@ class BatchReader {
   private fixed(at: number): number {
     const high = this.view.getUint32(at + 4, true);
     if (high >= UNSAFE_HIGH) throw new PeerDecodeError('a number is out of range');
-    return high * U32 + this.view.getUint32(at, true);
+    return getU64(this.view, at);
   }
 
   private entries(count: number, before: number, beforeTerm: number): Entry[] {

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
 import { readU32, readU64, writeU32, writeU64 } from '../../../src/base/bytes/big-endian.js';
+import { getU64, putU64 } from '../../../src/base/bytes/little-endian.js';
 import {
   readBig,
   readInt,
@@ -78,6 +79,20 @@ describe('integers of fixed size', () => {
         expected.writeUInt32BE(u32, 9);
         expect(bytes.equals(expected)).to.equal(true);
         expect([readU64(bytes, 1), readU32(bytes, 9)]).to.deep.equal([n, u32]);
+      }),
+    );
+  });
+
+  it("are those of Node's Buffer, little-endian, and read back", () => {
+    fc.assert(
+      fc.property(counts, (n) => {
+        const bytes = Buffer.alloc(12, MARK);
+        const expected = Buffer.alloc(12, MARK);
+        const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+        putU64(view, 2, n);
+        expected.writeBigUInt64LE(BigInt(n), 2);
+        expect(bytes.equals(expected)).to.equal(true);
+        expect(getU64(view, 2)).to.equal(n);
       }),
     );
   });

@@ -125,6 +125,7 @@ export class Sim {
   crashes = 0;
   private readonly options: SimOptions;
   private readonly limits: Limits;
+  private readonly hotEntries: number;
   /** Some member lost what it had acknowledged. */
   isRolledBack = false;
   private boot = 1;
@@ -143,6 +144,7 @@ export class Sim {
       committed: r.pick([1, 100, 1 << 20]) ?? 1,
       uncommitted: r.pick([200, 1 << 20]) ?? 200,
     };
+    this.hotEntries = options.limits === undefined ? (r.pick([0, 1, 5, 512]) ?? 0) : 0;
     const voters = Array.from({ length: options.members }, (_, i) => BigInt(i + 1));
     for (let i = 1; i <= options.members + options.spares; i++) {
       const conf: ConfState =
@@ -204,6 +206,7 @@ export class Sim {
       maxInflightBytes: 1 << 20,
       maxUncommittedBytes: this.limits.uncommitted,
       maxCommittedBytesPerReady: this.limits.committed,
+      hotEntries: this.hotEntries,
       incarnation: this.boot++,
       random: (n) => (this.options.fixedTimeouts === true ? 0 : this.random.below(n)),
     };
