@@ -141,7 +141,7 @@ describe('a start', function () {
       const text = await servers.refusal(flags);
       expect(text, what)
         .match(/the state .* is damaged/)
-        .and.match(/next step: .*backup/)
+        .and.match(/next step: [\s\S]*backup/)
         .and.not.match(/Database failed to open|unexpected error|\n {4}at /);
       writeFileSync(join(db, manifest), whole);
     }
