@@ -194,7 +194,10 @@ export function createDbInstaller(engine: Engine): SnapshotSink {
 class Installer implements SnapshotSink {
   private readonly engine: Engine;
   /** Received and not yet parsed; begins at a row. */
-  private received: Uint8Array = new Uint8Array(0);
+  /** Bytes that no whole row was made of yet, in the pieces they came in, and how many there must be before one can be. */
+  private received: Uint8Array[] = [];
+  private receivedBytes = 0;
+  private neededBytes = 0;
   private puts: { key: Uint8Array; value: Uint8Array }[] = [];
   private putBytes = 0;
   private crc = 0;
@@ -225,9 +228,14 @@ class Installer implements SnapshotSink {
   /** Takes whole rows off the stream. Returns what is wrong with it, or null. */
   private parse(chunk: Uint8Array): string | null {
     // A copy, because the caller may reuse the chunk; rows stay views of it.
-    const bytes = Buffer.concat([this.received, chunk]);
+    this.received.push(Uint8Array.from(chunk));
+    this.receivedBytes += chunk.length;
+    // A long row comes in many chunks: they are put together once.
+    if (this.receivedBytes < this.neededBytes) return null;
+    const bytes = Buffer.concat(this.received);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     let at = 0;
+    let needed = 0;
     if (!this.sawMagic && bytes.length >= MAGIC.length) {
       const magic = bytes.subarray(0, MAGIC.length);
       this.isOfFirstFormat = magic.equals(MAGIC_FIRST);
@@ -248,7 +256,10 @@ class Installer implements SnapshotSink {
       }
       const end = at + ROW_HEAD_BYTES + keyBytes + view.getUint32(at + 4);
       if (end - at > IMAGE_ROW_BYTES) return 'a row is too long';
-      if (end > bytes.length) break;
+      if (end > bytes.length) {
+        needed = end - at;
+        break;
+      }
       const key = bytes.subarray(at + ROW_HEAD_BYTES, at + ROW_HEAD_BYTES + keyBytes);
       const value = bytes.subarray(at + ROW_HEAD_BYTES + keyBytes, end);
       const found = this.check.take(key, value);
@@ -259,7 +270,9 @@ class Installer implements SnapshotSink {
       this.rowCount++;
       at = end;
     }
-    this.received = bytes.subarray(at);
+    this.received = at === bytes.length ? [] : [bytes.subarray(at)];
+    this.receivedBytes = bytes.length - at;
+    this.neededBytes = needed;
     return null;
   }
 
@@ -273,7 +286,7 @@ class Installer implements SnapshotSink {
   }
 
   finish(done: Done): void {
-    if (!this.sawEnd || this.received.length !== 0) {
+    if (!this.sawEnd || this.receivedBytes !== 0) {
       done(new Error('the received snapshot is damaged: it does not end where it should'));
       return;
     }
@@ -282,6 +295,6 @@ class Installer implements SnapshotSink {
 
   abort(): void {
     this.puts = [];
-    this.received = new Uint8Array(0);
+    this.received = [];
   }
 }

@@ -145,11 +145,14 @@ export class Wal implements WalWriter {
     for (const entry of batch.entries) {
       invariant(
         entry.index <= this.appendedLast + 1,
-        `entry ${entry.index} appended after entry ${this.appendedLast}`,
+        'entry {} appended after entry {}',
+        entry.index,
+        this.appendedLast,
       );
       invariant(
         entry.data.length <= MAX_ENTRY_BYTES,
-        `entry ${entry.index} is larger than the log accepts`,
+        'entry {} is larger than the log accepts',
+        entry.index,
       );
       this.terms.append(entry.index, entry.term);
       this.appendedLast = entry.index;

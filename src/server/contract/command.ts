@@ -2,6 +2,7 @@ import {
   decodeClusterVersionCommand,
   decodeCommandHeader,
   decodeConfChangeEntry,
+  decodeMemberInfo,
   decodeMemberAttributesCommand,
   encodeCommandHeader,
   type CommandHeader,
@@ -18,6 +19,7 @@ import {
 } from '../../gen/rpc.js';
 import { readU32 } from '../../base/bytes/big-endian.js';
 import { DecodeError } from '../../base/protobuf/runtime.js';
+import { ConfChangeType, type ConfChange } from '../../raft/types.js';
 import { decodeLeaseExpiry } from './lease-expiry.js';
 
 /**
@@ -150,7 +152,16 @@ export function bodyProblem(data: Uint8Array): string | null {
 
 /** The reason why the data of a configuration change cannot be read, or null. */
 export function confChangeProblem(data: Uint8Array): string | null {
-  return readProblem(decodeConfChangeEntry, data);
+  return readProblem(readConfChange, data);
+}
+
+/** Reads the data of a configuration change and the description of the member in it. Throws: DecodeError. */
+export function readConfChange(data: Uint8Array): ConfChange {
+  const { type, memberId, context } = decodeConfChangeEntry(data);
+  const known = Object.values(ConfChangeType).find((value) => value === type);
+  if (known === undefined) throw new DecodeError(`a membership change of type ${type}`);
+  if (known !== ConfChangeType.removeMember) decodeMemberInfo(context);
+  return { type: known, memberId, context };
 }
 
 function readProblem(read: (bytes: Uint8Array) => unknown, bytes: Uint8Array): string | null {

@@ -1,18 +1,21 @@
 import type { Env, Timer } from '../../base/env/env.js';
 import type { Logger } from '../../base/observe/logger.js';
-import { decodeConfChangeEntry, encodeConfStateRecord } from '../../gen/peer.js';
+import { encodeConfStateRecord } from '../../gen/peer.js';
 import type { Store } from '../../mvcc/store.js';
 import type { RawNode } from '../../raft/raw-node.js';
-import type { ConfChange, ConfChangeType, ConfState, Entry } from '../../raft/types.js';
+import { EntryType, type ConfState, type Entry } from '../../raft/types.js';
 import { RpcError } from '../../rpc/service.js';
 import type { ApplyResult, StateMachine } from '../apply/state-machine.js';
 import {
   bodyOf,
   bodyProblem,
+  confChangeProblem,
   envelopeProblem,
   kindOf,
+  readConfChange,
   type CommandKind,
 } from '../contract/command.js';
+import { errors } from '../contract/errors.js';
 import type { MemberObserver } from '../contract/member-observer.js';
 import type { Applier } from './driver.js';
 import type { SlowApplyLog } from './slow-apply.js';
@@ -100,14 +103,15 @@ export class EntryApplier implements Applier {
   }
 
   private isSkipped(entry: Entry): boolean {
-    const { index, data } = entry;
+    const { index, data, type } = entry;
     if (!this.p.skippedIndexes.has(index)) return false;
+    const isChange = type === EntryType.confChange;
     this.p.log.warn('passed over a log entry, as --unsafe-skip-entries asks', {
       index,
-      kind: kindOf(data),
+      kind: isChange ? 'membership change' : kindOf(data),
       bytes: data.length,
     });
-    this.p.queue.take(data);
+    if (!isChange) this.p.queue.take(data)?.(errors.stopped, null);
     return true;
   }
 
@@ -127,12 +131,10 @@ export class EntryApplier implements Applier {
 
   applyConfChange(entry: Entry): ConfState {
     const { node, store, machine } = this.p;
-    const c = decodeConfChangeEntry(entry.data);
-    const change: ConfChange = {
-      type: c.type as ConfChangeType,
-      memberId: c.memberId,
-      context: c.context,
-    };
+    if (this.isSkipped(entry)) return node.applyConfChange(null);
+    const problem = confChangeProblem(entry.data);
+    if (problem !== null) this.refuse(entry, problem);
+    const change = readConfChange(entry.data);
     const confState = node.applyConfChange(change);
     machine.members.change(store.backend, change);
     const { voters, learners } = confState;

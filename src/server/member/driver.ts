@@ -59,8 +59,8 @@ export interface DriverEvents {
   onSnapshot(meta: SnapshotMeta): void;
   /** A follower needs the state itself; the message's meta may be replaced by that of a newer image. */
   onSendSnapshot(message: Message): void;
-  /** Called after each drained batch with the new applied index. */
-  onApplied(index: number): void;
+  /** Called after each drained batch with the new applied index, and the bytes of the entries applied since the last call. */
+  onApplied(index: number, bytes: number): void;
   /** A tick came `lateMs` after its time, more than a whole interval. */
   onLateHeartbeat(lateMs: number): void;
 }
@@ -196,7 +196,8 @@ export class RaftDriver {
   onMessages(messages: readonly Message[]): void {
     if (this.stopped) return;
     for (const m of messages) {
-      if (m.type !== MessageType.propose || this.isApplicable(m)) this.node.step(m);
+      if (m.type === MessageType.propose) this.stepProposal(m);
+      else this.node.step(m);
     }
     this.schedule();
   }
@@ -205,14 +206,15 @@ export class RaftDriver {
    * An entry that some member cannot apply would stop that member for good, so none is let into the log. A forwarded
    * proposal has no reply: its proposer's waiter runs into its deadline.
    */
-  private isApplicable({ from, entries }: Message): boolean {
-    for (const entry of entries) {
+  private stepProposal(m: Message): void {
+    const { from } = m;
+    const entries = m.entries.filter((entry) => {
       const problem = entryProblem(entry);
-      if (problem === null) continue;
+      if (problem === null) return true;
       this.log.warn('refused a proposal that this version cannot apply', { from, problem });
       return false;
-    }
-    return true;
+    });
+    if (entries.length > 0) this.node.step({ ...m, entries });
   }
 
   linearizable(done: (error: RpcError | null) => void): void {
@@ -337,6 +339,7 @@ export class RaftDriver {
     }
     const startMs = this.env.clock.monoMs();
     let last: Entry | undefined;
+    let bytes = 0;
     let confChanged = false;
     while (!confChanged) {
       const batch = this.applyQueue[0];
@@ -352,6 +355,7 @@ export class RaftDriver {
           this.applier.applyEntry(entry);
         }
         last = entry;
+        bytes += entry.data.length;
       }
       if (this.applyOffset === batch.length) {
         this.applyQueue.shift();
@@ -359,7 +363,7 @@ export class RaftDriver {
       }
       if (this.env.clock.monoMs() - startMs > SLICE_MS) break;
     }
-    if (last !== undefined) this.finishBatch(last);
+    if (last !== undefined) this.finishBatch(last, bytes);
     if (confChanged) this.configurationChanged();
     if (this.applyQueue.length > 0) {
       this.applyScheduled = true;
@@ -373,12 +377,12 @@ export class RaftDriver {
     this.drainApply();
   };
 
-  private finishBatch(last: Entry): void {
+  private finishBatch(last: Entry, bytes: number): void {
     this.applier.endBatch(last.index, last.term);
     this.node.applied(last.index);
     if (this.isLoneVoter && !this.localReads) this.updateLocalReads();
     this.reads.onApplied(last.index);
-    this.events.onApplied(last.index);
+    this.events.onApplied(last.index, bytes);
   }
 
   /** The state of an accepted snapshot is in place: the core may go on after it. */

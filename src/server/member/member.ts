@@ -250,7 +250,7 @@ export class Member {
       snapshotCount: options.snapshotCount,
       catchupEntries: options.snapshotCatchupEntries,
       backend: () => store.backend,
-      install: (engine, done) => installer.install(engine, done),
+      install: (engine, index, done) => installer.install(engine, index, done),
       installed: (meta) => this.driver.snapshotInstalled(meta),
       observer: options.observer,
     });
@@ -260,7 +260,7 @@ export class Member {
     onSoftState: (state) => this.leadership.onSoftState(state),
     onSnapshot: (meta) => this.snapshots.install(meta),
     onSendSnapshot: (m) => this.snapshots.send(m),
-    onApplied: (index) => this.snapshots.onApplied(index),
+    onApplied: (index, bytes) => this.snapshots.onApplied(index, bytes),
     onLateHeartbeat: (lateMs) => this.reportLateHeartbeat(lateMs),
   };
 
@@ -304,12 +304,13 @@ export class Member {
     this.revoker.stop();
     this.driver.stop();
     this.applier.stop();
-    this.snapshots.stop();
     this.transport.close(() => {
-      this.wal.close(() => {
-        const { backend } = this.store;
-        backend.flush();
-        backend.sync(() => backend.close(() => done()));
+      this.snapshots.stop(() => {
+        this.wal.close(() => {
+          const { backend } = this.store;
+          backend.flush();
+          backend.sync(() => backend.close(() => done()));
+        });
       });
     });
   }

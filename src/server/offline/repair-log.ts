@@ -92,8 +92,12 @@ async function readImage(env: Env, dirs: DataDir): Promise<SnapshotMeta | null> 
   if (!env.disk.existsSync(dir)) return null;
   const backend = await new Promise<Backend>((resolve, reject) => {
     verifiedLevelEngine(env, reportCut)(dir, (error, engine) => {
-      if (engine === null) reject(openFailure(error, dirs, 1));
-      else resolve(new Backend({ engine, env }));
+      if (engine === null) return reject(openFailure(error, dirs, 1));
+      try {
+        resolve(new Backend({ engine, env }));
+      } catch (formatError) {
+        engine.close(() => reject(openFailure(formatError as Error, dirs, 1)));
+      }
     });
   });
   const { appliedIndex: index, appliedTerm: term, confState } = backend;

@@ -31,13 +31,16 @@ export class ImageInstaller {
     this.p = parts;
   }
 
-  /** `done` gets an error when the image cannot be read; the member must not go on then. */
-  install(engine: Engine, done: Done): void {
+  /** `done` gets an error when the image is not that of `index`, or cannot be read; the member must not go on then. */
+  install(engine: Engine, index: number, done: Done): void {
     const { env, store, lessor, hub, reads, observer } = this.p;
     reads.close();
     hub.suspend();
     const old = store.backend;
     const backend = new Backend({ engine, env, observer });
+    if (backend.appliedIndex !== index) {
+      return done(new Error(`its directory holds the state of log index ${backend.appliedIndex}`));
+    }
     lessor.clear();
     loadLeases(backend, lessor, (error) => {
       if (error !== null) done(error);

@@ -8,6 +8,7 @@ import type { Message, SnapshotMeta } from '../../raft/types.js';
 import type { WalWriter } from '../../wal/types.js';
 import type { DataDir } from '../contract/data-dir.js';
 import type { MemberObserver } from '../contract/member-observer.js';
+import { KEPT_LOG_BYTES, MARK_BYTES, MARKER_LOG_BYTES } from './limits.js';
 import type { Logger } from '../../base/observe/logger.js';
 import type { PeerTransport, SnapshotSink } from '../peer/types.js';
 import { ImageReceiver } from './receiver.js';
@@ -30,16 +31,11 @@ export interface SnapshotKeeperParts {
   readonly snapshotCount: number;
   readonly catchupEntries: number;
   readonly backend: () => Backend;
-  /** Replaces the image in use by the one in `engine`. */
-  readonly install: (engine: Engine, done: Done) => void;
+  /** Replaces the image in use by the one in `engine`, which is of log index `index`. */
+  readonly install: (engine: Engine, index: number, done: Done) => void;
   readonly installed: (meta: SnapshotMeta) => void;
   readonly observer: MemberObserver | undefined;
 }
-
-/** Log bytes after which a marker is set even if fewer than snapshotCount entries were applied. */
-const MARKER_LOG_BYTES = 256 * 1024 * 1024;
-/** Entries between two markers at least: each costs the backend a sync. */
-const MARKER_MIN_ENTRIES = 500;
 
 export class SnapshotKeeper {
   private readonly p: SnapshotKeeperParts;
@@ -48,15 +44,24 @@ export class SnapshotKeeper {
   private receiving = false;
   private installing = false;
   private isStopped = false;
+  /** Runs once no image is being installed any more. */
+  private whenInstalled: (() => void) | null = null;
+  /** Bytes of entries applied since the start, and up to the last marker. */
+  private appliedBytes = 0;
+  private markedBytes = 0;
+  /** Points along the applied entries, oldest first, about MARK_BYTES apart. */
+  private marks: { readonly index: number; readonly bytes: number }[] = [];
 
   constructor(parts: SnapshotKeeperParts) {
     this.p = parts;
     this.lastMarker = parts.backend().appliedIndex;
   }
 
-  /** The log is about to close: nothing is written to it any more. */
-  stop(): void {
+  /** Sets no more markers. `done` runs when log and image may be closed: an installation that is under way ends first. */
+  stop(done: () => void): void {
     this.isStopped = true;
+    if (this.installing) this.whenInstalled = done;
+    else done();
   }
 
   /** Tells the seconds since it was made. */
@@ -66,16 +71,22 @@ export class SnapshotKeeper {
     return () => (clock.monoMs() - startMs) / 1000;
   }
 
-  /** Sets a marker when enough was applied since the last one. */
-  onApplied(index: number): void {
+  /** Sets a marker when enough was applied since the last one. `bytes`: of the entries applied since the last call. */
+  onApplied(index: number, bytes: number): void {
+    this.appliedBytes += bytes;
+    const newest = this.marks[this.marks.length - 1];
+    if (this.appliedBytes - (newest?.bytes ?? 0) >= MARK_BYTES) {
+      this.marks.push({ index, bytes: this.appliedBytes });
+    }
     const behind = index - this.lastMarker;
     if (this.isStopped || this.marking || this.installing || behind <= 0) return;
-    const isLogLarge = this.p.wal.sizeBytes >= MARKER_LOG_BYTES && behind >= MARKER_MIN_ENTRIES;
+    const isLogLarge = this.appliedBytes - this.markedBytes >= MARKER_LOG_BYTES;
     if (behind < this.p.snapshotCount && !isLogLarge) return;
     const { node, wal, log } = this.p;
     const term = node.termAt(index);
     if (term === undefined) return;
     this.marking = true;
+    const { appliedBytes } = this;
     const meta: SnapshotMeta = { index, term, confState: node.status().confState };
     const backend = this.p.backend();
     backend.flush();
@@ -89,7 +100,8 @@ export class SnapshotKeeper {
       wal.append({ hardState: null, entries: [], snapshot: meta }, true, () => {
         this.marking = false;
         this.lastMarker = meta.index;
-        const keepFrom = meta.index - this.p.catchupEntries;
+        this.markedBytes = appliedBytes;
+        const keepFrom = this.firstKept(meta.index);
         if (keepFrom > 0) {
           node.compactLog(keepFrom);
           wal.release(keepFrom);
@@ -97,6 +109,21 @@ export class SnapshotKeeper {
         log.debug('log marker set', { 'snapshot-index': meta.index, 'compacted-index': keepFrom });
       });
     });
+  }
+
+  /** Entries up to this index may go: enough of the later ones stay for slow followers, but no more than KEPT_LOG_BYTES. */
+  private firstKept(markerIndex: number): number {
+    let index = markerIndex - this.p.catchupEntries;
+    const floor = this.appliedBytes - KEPT_LOG_BYTES;
+    for (
+      let mark = this.marks[0];
+      mark !== undefined && mark.bytes <= floor;
+      mark = this.marks[0]
+    ) {
+      index = Math.max(index, mark.index);
+      this.marks.shift();
+    }
+    return Math.min(index, markerIndex);
   }
 
   /** Streams the newest image to a follower; the core learns the outcome. */
@@ -172,7 +199,7 @@ export class SnapshotKeeper {
       dirs.switchTo(meta.index);
       this.p.openEngine(dirs.dbDir(meta.index), (error, engine) => {
         if (engine === null) return give(error ?? new Error('the engine did not open'));
-        this.p.install(engine, (installError) => {
+        this.p.install(engine, meta.index, (installError) => {
           if (installError !== null) return give(installError);
           this.lastMarker = meta.index;
           this.installing = false;
@@ -180,6 +207,7 @@ export class SnapshotKeeper {
           wal.release(meta.index);
           log.info('installed a snapshot', { 'snapshot-index': meta.index });
           this.p.installed(meta);
+          this.whenInstalled?.();
         });
       });
     });

@@ -29,6 +29,7 @@ export class ImageReceiver implements SnapshotSink {
   private readonly dir: string;
   private engine: Engine | null = null;
   private sink: SnapshotSink | null = null;
+  private isOpening = false;
   private isAborted = false;
   private hasEnded = false;
 
@@ -46,11 +47,13 @@ export class ImageReceiver implements SnapshotSink {
   }
 
   private open(firstChunk: Uint8Array, done: Done): void {
+    this.isOpening = true;
     this.p.openEngine(this.dir, (error, engine) => {
-      if (engine === null) return done(error ?? new Error('the engine did not open'));
-      // The directory went while the engine was on its way.
-      if (this.isAborted) return engine.close(() => this.remove(() => done(new Error('aborted'))));
+      this.isOpening = false;
       this.engine = engine;
+      // The next image may begin in this directory only when this one's engine is gone.
+      if (this.isAborted) return this.discard(() => done(new Error('aborted')));
+      if (engine === null) return done(error ?? new Error('the engine did not open'));
       this.sink = createDbInstaller(engine);
       this.sink.write(firstChunk, done);
     });
@@ -86,9 +89,8 @@ export class ImageReceiver implements SnapshotSink {
 
   abort(): void {
     this.isAborted = true;
-    this.discard(() => {
-      this.p.log.warn('receiving a snapshot was aborted', { 'snapshot-index': this.p.index });
-    });
+    this.p.log.warn('receiving a snapshot was aborted', { 'snapshot-index': this.p.index });
+    if (!this.isOpening) this.discard(() => undefined);
   }
 
   private discard(done: () => void): void {

@@ -1,14 +1,18 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { encodeConfChangeEntry, encodeMemberInfo } from '../../../src/gen/peer.js';
 import { encodeLeaseRevokeRequest, encodePutRequest } from '../../../src/gen/rpc.js';
+import { ConfChangeType } from '../../../src/raft/types.js';
 import {
   bodyOf,
   bodyProblem,
   CommandKind,
+  confChangeProblem,
   encodeCommand,
   envelopeProblem,
   headerOf,
   kindOf,
+  readConfChange,
   sequenceOf,
 } from '../../../src/server/contract/command.js';
 
@@ -88,6 +92,20 @@ describe('command', () => {
       encodeLeaseRevokeRequest({ ID: 1n }),
     );
     expect(bodyProblem(shortExpiry)).to.include('a lease expiry without a term');
+  });
+
+  it('names the fault of a membership change', () => {
+    const member = encodeMemberInfo({ ID: 9n, name: 'm9', peerURLs: ['http://m9:2380'] });
+    const add = encodeConfChangeEntry({ memberId: 9n, context: member });
+    expect(confChangeProblem(add)).to.equal(null);
+    expect(readConfChange(add)).to.deep.include({ type: ConfChangeType.addVoter, memberId: 9n });
+    const unknown = encodeConfChangeEntry({ type: 77, memberId: 9n, context: member });
+    expect(confChangeProblem(unknown)).to.include('a membership change of type 77');
+    const nobody = encodeConfChangeEntry({ memberId: 9n, context: Uint8Array.of(0x0a, 0x7f) });
+    expect(confChangeProblem(nobody)).to.include('has a body that cannot be read');
+    // A removal describes nobody.
+    const remove = encodeConfChangeEntry({ type: ConfChangeType.removeMember, memberId: 9n });
+    expect(confChangeProblem(remove)).to.equal(null);
   });
 
   it('judges any bytes without throwing', () => {

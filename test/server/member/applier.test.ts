@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { encodeConfChangeEntry } from '../../../src/gen/peer.js';
 import { encodePutRequest } from '../../../src/gen/rpc.js';
 import { EntryType, message, MessageType, type Entry } from '../../../src/raft/types.js';
 import { CommandKind, encodeCommand } from '../../../src/server/contract/command.js';
@@ -12,14 +13,18 @@ const ofUnknownKind = encodeCommand(250 as CommandKind, 9, 2, Buffer.from('new')
 const withBrokenBody = encodeCommand(CommandKind.put, 9, 3, Uint8Array.of(0x0a, 0x7f));
 
 /** A follower whose leader sends `commands` as committed entries from index 2 on; index 1 is the leader's own. */
-function follow(commands: readonly Uint8Array[], skipped: readonly number[] = []): MemberBench {
+function follow(
+  commands: readonly Uint8Array[],
+  skipped: readonly number[] = [],
+  lastType: EntryType = EntryType.normal,
+): MemberBench {
   const machine = new Machine();
   const bench = new MemberBench(machine, 3, { skippedIndexes: new Set(skipped) });
   machine.env.settle();
   const entries: Entry[] = [Buffer.alloc(0), ...commands].map((data, i) => ({
     term: TERM,
     index: i + 1,
-    type: EntryType.normal,
+    type: i === commands.length ? lastType : EntryType.normal,
     data,
   }));
   const fields = {
@@ -46,6 +51,16 @@ describe('EntryApplier', () => {
     expect(() => follow([withBrokenBody])).to.throw(
       'log entry 2 of term 3 has a body that cannot be read',
     );
+  });
+
+  it('stops at a membership change that it cannot read, or passes over it', () => {
+    const change = encodeConfChangeEntry({ type: 77, memberId: 9n });
+    expect(() => follow([put('a'), change], [], EntryType.confChange)).to.throw(
+      'log entry 3 of term 3 has a body that cannot be read: a membership change of type 77',
+    );
+    const bench = follow([put('a'), change], [3], EntryType.confChange);
+    expect(bench.running.leadership.appliedIndex).to.equal(3);
+    expect(bench.running.node.status().confState.voters).to.deep.equal([1n, 2n, 3n]);
   });
 
   it('passes over the entries it is told to, and applies what follows', () => {

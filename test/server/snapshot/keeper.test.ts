@@ -109,6 +109,63 @@ describe('installing a snapshot', function () {
     });
   }
 
+  it('ends before a member that stops closes its log and image, whenever it stops', () => {
+    let stopped = 0;
+    for (let steps = 0; ; steps++) {
+      const machine = new Machine();
+      const bench = open(machine);
+      receive(bench, image);
+      let left = steps;
+      while (left > 0 && machine.env.step()) left--;
+      if (left > 0) break;
+      let isStopped = false;
+      bench.running.stop(() => (isStopped = true));
+      machine.env.settle();
+      expect(isStopped, `stop after ${steps} steps`).to.equal(true);
+      stopped++;
+      machine.crash(true);
+      held(open(machine));
+    }
+    expect(stopped).to.be.greaterThan(20);
+  });
+
+  it('starts anew at once after one that was aborted while its engine opened', () => {
+    for (let steps = 0; steps < 6; steps++) {
+      for (let gap = 0; gap < 6; gap++) {
+        const machine = new Machine();
+        const bench = open(machine);
+        const { handler } = bench;
+        const heartbeat = message(MessageType.heartbeat, 1n, { from: 2n, term: TERM });
+        handler?.onMessages(2n, [heartbeat]);
+        const first = handler?.onSnapshot(2n, image.message);
+        first?.write(image.chunks[0] ?? new Uint8Array(0), () => undefined);
+        for (let i = 0; i < steps; i++) machine.env.step();
+        first?.abort();
+        for (let i = 0; i < gap; i++) machine.env.step();
+        // Refused until nothing of the first is left.
+        while (handler?.onSnapshot(2n, image.message) === null && machine.env.step());
+        machine.env.settle();
+        expect(bench.running.backend.appliedIndex).to.be.oneOf([0, INDEX]);
+      }
+    }
+  });
+
+  it('stops the process when the directory does not hold the announced image', () => {
+    const machine = new Machine();
+    const bench = open(machine);
+    const { handler } = bench;
+    const { snapshot } = image.message;
+    const later = {
+      ...image.message,
+      snapshot: snapshot === null ? null : { ...snapshot, index: INDEX + 7 },
+    };
+    expect(() => {
+      receive(bench, { ...image, message: later });
+      machine.env.settle();
+    }).to.throw(`its directory holds the state of log index ${INDEX}`);
+    expect(handler).to.not.equal(undefined);
+  });
+
   it('refuses a second one while the first is received, staged or installed', () => {
     const machine = new Machine();
     const bench = open(machine);
