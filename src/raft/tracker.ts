@@ -96,10 +96,6 @@ export class Tracker {
     return active >= majority(this.voters.length);
   }
 
-  clearVotes(): void {
-    this.votes.clear();
-  }
-
   /** Records an answer (the first of each member counts) and returns how the election stands. */
   recordVote(id: MemberId, granted: boolean): VoteOutcome {
     invariant(this.isVoter(id), 'a vote of {}, which is no voter', id);

@@ -1,4 +1,4 @@
-import { idText } from './ids.js';
+import { idText } from '../contract/id-text.js';
 import { StartupError } from '../../base/flags/startup-error.js';
 import { httpGet } from '../../base/net/http-get.js';
 import type { Bootstrap } from '../contract/bootstrap.js';

@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
 
-export { idText } from '../contract/id-text.js';
-
 /**
  * The id a member gets when it is part of a bootstrap, equal to etcd's for the same flags: the first eight
  * bytes of SHA-1 over its peer URLs, sorted and joined, and the cluster token.

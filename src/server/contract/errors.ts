@@ -16,7 +16,6 @@ export const errors = {
   leaseProvided: etcd(Status.invalidArgument, 'lease is provided'),
   tooManyOps: etcd(Status.invalidArgument, 'too many operations in txn request'),
   duplicateKey: etcd(Status.invalidArgument, 'duplicate key given in txn request'),
-  invalidClientApiVersion: etcd(Status.invalidArgument, 'invalid client api version'),
   invalidSortOption: etcd(Status.invalidArgument, 'invalid sort option'),
   compacted: etcd(Status.outOfRange, 'mvcc: required revision has been compacted'),
   futureRevision: etcd(Status.outOfRange, 'mvcc: required revision is a future revision'),
@@ -24,23 +23,16 @@ export const errors = {
   leaseNotFound: etcd(Status.notFound, 'requested lease not found'),
   leaseExists: etcd(Status.failedPrecondition, 'lease already exists'),
   leaseTtlTooLarge: etcd(Status.outOfRange, 'too large lease TTL'),
-  watchCanceled: etcd(Status.cancelled, 'watch canceled'),
   requestTooLarge: etcd(Status.invalidArgument, 'request is too large'),
   // Declared as RESOURCE_EXHAUSTED by etcd's library, but UNKNOWN is what its servers send.
   tooManyRequests: etcd(Status.unknown, 'too many requests'),
   noLeader: etcd(Status.unavailable, 'no leader'),
-  notLeader: etcd(Status.failedPrecondition, 'not leader'),
   leaderChanged: etcd(Status.unavailable, 'leader changed'),
-  notCapable: etcd(Status.failedPrecondition, 'not capable'),
   stopped: etcd(Status.unavailable, 'server stopped'),
   timeout: etcd(Status.unavailable, 'request timed out'),
   timeoutLeaderFailure: etcd(
     Status.unavailable,
     'request timed out, possibly due to previous leader failure',
-  ),
-  timeoutConnectionLost: etcd(
-    Status.unavailable,
-    'request timed out, possibly due to connection lost',
   ),
   timeoutApplied: etcd(
     Status.unavailable,
@@ -49,12 +41,10 @@ export const errors = {
   corrupt: etcd(Status.dataLoss, 'corrupt cluster'),
   notSupportedForLearner: etcd(Status.failedPrecondition, 'rpc not supported for learner'),
   authNotEnabled: etcd(Status.failedPrecondition, 'authentication is not enabled'),
-  memberNotFound: etcd(Status.notFound, 'member not found'),
   // etcd has no refusal of its own: it crashes.
   unknownAlarmAction: etcd(Status.invalidArgument, 'unknown alarm action'),
   // Texts without the prefix.
   deadlineExceeded: e(Status.deadlineExceeded, 'context deadline exceeded'),
-  canceled: e(Status.cancelled, 'context canceled'),
   notPrimaryLessor: e(Status.unknown, 'not a primary lessor'),
   unknownHealthService: e(Status.notFound, 'unknown service'),
   rangeStreamSort: e(Status.unimplemented, 'RangeStream does not support custom sort orders'),

@@ -3,6 +3,7 @@ import type { Logger } from '../../base/observe/logger.js';
 import type { Lessor } from '../../lease/lessor.js';
 import type { RawNode } from '../../raft/raw-node.js';
 import { NONE, Role, type MemberId, type SoftState } from '../../raft/types.js';
+import { idText } from '../contract/id-text.js';
 import type { Leadership } from '../contract/roles.js';
 
 export interface LeadershipParts {
@@ -81,8 +82,8 @@ export class LeadershipTracker implements Leadership {
   /** The lines of etcd's raft (node.go). */
   private reportLeader(from: MemberId, to: MemberId): void {
     const { log, node } = this.p;
-    const own = node.status().id.toString(16);
-    const [was, is] = [from.toString(16), to.toString(16)];
+    const own = idText(node.status().id);
+    const [was, is] = [idText(from), idText(to)];
     const change =
       from === NONE
         ? `elected leader ${is}`

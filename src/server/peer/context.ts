@@ -2,8 +2,6 @@ import type { Env } from '../../base/env/env.js';
 import type { MemberId } from '../../raft/types.js';
 import type { PeerHandler } from './types.js';
 
-export { idText } from '../contract/id-text.js';
-
 export interface PeerIdentity {
   readonly clusterId: bigint;
   readonly memberId: MemberId;
