@@ -96,7 +96,7 @@ async function readImage(env: Env, dirs: DataDir): Promise<SnapshotMeta | null> 
       try {
         resolve(new Backend({ engine, env }));
       } catch (formatError) {
-        engine.close(() => reject(openFailure(formatError as Error, dirs, 1)));
+        engine.close(() => reject(openFailure(formatError, dirs, 1)));
       }
     });
   });

@@ -50,7 +50,7 @@ export class SnapshotKeeper {
   private appliedBytes = 0;
   private markedBytes = 0;
   /** Points along the applied entries, oldest first, about MARK_BYTES apart. */
-  private marks: { readonly index: number; readonly bytes: number }[] = [];
+  private readonly marks: { readonly index: number; readonly bytes: number }[] = [];
 
   constructor(parts: SnapshotKeeperParts) {
     this.p = parts;
