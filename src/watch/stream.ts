@@ -113,7 +113,7 @@ export class WatchStream {
     this.control(NO_WATCH_ID, { created: true, canceled: true, cancelReason: reason });
   }
 
-  /** Ends a watcher and says so; no effect for an unknown id. */
+  /** Ends a watcher and sends its cancellation; no effect for an unknown id. */
   cancel(id: bigint): void {
     const watcher = this.watchers.get(id);
     if (this.closed || watcher === undefined) return;
