@@ -75,7 +75,7 @@ export function errorOf(reason: MvccReason): RpcError {
   return byReason[reason];
 }
 
-/** The answer to a method this server knows by name but does not serve. */
+/** The answer to a method of the API that this server does not serve. */
 export function unimplemented(path: string): RpcError {
   const [, service = '', method = ''] = path.split('/');
   return e(Status.unimplemented, `unknown method ${method} for service ${service}`);

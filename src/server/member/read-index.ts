@@ -13,7 +13,7 @@ interface Round {
   retryAtMs: number;
 }
 
-/** How long an unanswered round waits before it asks again, with a context never used before. */
+/** Time an unanswered round waits before it asks again, with a context never used before. */
 const RETRY_MS = 500;
 
 /**
@@ -76,7 +76,7 @@ export class ReadIndex {
 
   onReadState(context: number, index: number, appliedIndex: number): void {
     const round = this.round;
-    // An answer to an earlier round says nothing about the reads of this one.
+    // An answer to an earlier round confirms none of the reads of this one.
     if (round === null || context < round.firstContext || context > round.context) return;
     this.round = null;
     if (appliedIndex >= index) release(round.reads, null);

@@ -37,8 +37,8 @@ export interface KvOptions {
 }
 
 /**
- * etcdserverpb.KV. Reads wait for their consistency and are answered from the store; changes are checked and then
- * proposed with the client's bytes unchanged; apply makes the response.
+ * etcdserverpb.KV. Reads wait for their consistency and are answered from the store. Changes are
+ * checked and then proposed with the client's bytes unchanged; apply makes the response.
  */
 export type KvRoles = Pick<Roles, 'env' | 'headers' | 'lessor' | 'reads' | 'proposals' | 'cluster'>;
 

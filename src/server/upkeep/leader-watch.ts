@@ -12,7 +12,7 @@ export interface LeaderWatchParts {
   readonly log: Logger;
   readonly leadership: Pick<Leadership, 'leaderlessSinceMs'>;
   readonly cluster: Pick<ClusterView, 'memberId' | 'members'>;
-  /** Whether the connection to a peer is up. */
+  /** True if the connection to a peer is up. */
   readonly isReachable: (id: MemberId) => boolean;
 }
 
