@@ -106,7 +106,7 @@ describe('sliced work', () => {
     expect(pieces.ended).deep.equal(['outer', 'inner']);
   });
 
-  it('ends without an answer when nobody waits any more', () => {
+  it('ends without an answer when its job is over', () => {
     const pieces = new Pieces();
     let isOver = false;
     pieces.start(

@@ -217,7 +217,7 @@ describe('decoding', () => {
     }
   });
 
-  it('passes over a known field of another wire type', () => {
+  it('passes over a field with another wire type', () => {
     const bytes = Buffer.concat([
       tag(1, 0),
       varint(7n),

@@ -205,7 +205,7 @@ describe('tables of RPCs', () => {
     }
   });
 
-  it('tell streams from unary calls', () => {
+  it('distinguish streams from unary calls', () => {
     const streams = allMethods.filter((m) => m.type !== 'unary');
     expect(streams.map((m) => `${m.type} ${m.path}`).sort()).to.deep.equal([
       'bidi_stream /etcdserverpb.Lease/LeaseKeepAlive',

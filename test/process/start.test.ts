@@ -86,7 +86,7 @@ describe('a start', function () {
       expect(readdirSync(wal)).deep.equal(['spare.tmp']);
     });
 
-    it('says the reason last, in two lines', async () => {
+    it('prints the reason last, in two lines', async () => {
       const { port, server } = await occupy();
       const flags = flagsOf('a', port, await freePort(), `--data-dir=${data}`);
       const lines = (await servers.refusal(flags)).trimEnd().split('\n');

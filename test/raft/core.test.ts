@@ -63,7 +63,7 @@ describe('elections', () => {
     expect(l.syncs).to.equal(0);
   });
 
-  it('answer a pre-vote of an old term with the own one, so that nobody is stuck behind (C21)', () => {
+  it('answer a pre-vote of an old term with the own one, so that no candidate is stuck behind (C21)', () => {
     const l = new Lone({ term: 9 });
     expect(l.step(T.preVote, 2n, { term: 4 })[0]).to.include({ term: 9, reject: true });
   });
@@ -234,7 +234,7 @@ describe('replication', () => {
     expect(l.node.status().progress.get(2n)).to.include({ state: 'replicate', match: 2 });
   });
 
-  it('tells followers the commit index in the turn it advances, without asking for an answer (C28)', () => {
+  it('sends followers the commit index in the turn it advances, without asking for an answer (C28)', () => {
     const l = settledLeader();
     l.node.propose([bytes(1)]);
     l.pump();

@@ -82,7 +82,7 @@ describe('the Raft paper', () => {
   });
 
   for (const name of ['follower', 'candidate']) {
-    it(`§5.2 a ${name} that hears nothing starts an election: next term, a vote for itself, requests to all`, () => {
+    it(`§5.2 a ${name} without messages starts an election: next term, a vote for itself, requests to all`, () => {
       const l = roles[name]?.() ?? new Lone();
       const before = l.node.term;
       const requests = ofType(l.tick(11), T.vote);
@@ -133,7 +133,7 @@ describe('the Raft paper', () => {
     expect(again.step(T.vote, 3n, { term: 1 })[0]?.reject).to.equal(true);
   });
 
-  it('§5.2 a candidate that hears from the leader of its term follows it', () => {
+  it('§5.2 a candidate that gets an append of its term follows its leader', () => {
     const l = roles['candidate']?.() ?? new Lone();
     l.step(T.append, 3n, { term: l.node.term });
     expect(l.node.role).to.equal(Role.follower);
@@ -191,7 +191,7 @@ describe('the Raft paper', () => {
     expect(l.appliedEntries.map((e) => e.term)).to.deep.equal([1, 2, 2, 3]);
   });
 
-  it('§5.3 a follower applies in order what it learns to be committed', () => {
+  it('§5.3 a follower applies committed entries in order', () => {
     const l = new Lone();
     l.step(T.append, 2n, { term: 1, entries: entriesOf([1, 1]), commit: 1 });
     expect(l.appliedEntries.map((e) => e.index)).to.deep.equal([1]);

@@ -36,7 +36,7 @@ describe('RaftLog', () => {
     expect(log.takeCommitted(1e9)).to.have.length(0);
   });
 
-  it('knows the term of its compaction point and of nothing before it (C3)', () => {
+  it('holds the term of its compaction point and of nothing before it (C3)', () => {
     const log = logOf({ compacted: { index: 5, term: 3 }, log: [3, 4], applied: 5 });
     expect([4, 5, 6, 7, 8].map((i) => log.termAt(i))).to.deep.equal([
       undefined,

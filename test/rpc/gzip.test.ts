@@ -151,7 +151,7 @@ describe('Http2Transport: gzip', () => {
     expect([headers.get('grpc-encoding'), headers.get('grpc-status')]).to.eql(['gzip', '0']);
   });
 
-  it('says how a stream ended after the message that is being compressed', async () => {
+  it('sends the status after the message that is being compressed', async () => {
     const call = await openStream(1);
     call.write(textOf(2 * MIB, 1));
     call.fail(new RpcError(Status.outOfRange, 'compacted'));
@@ -205,7 +205,7 @@ describe('Http2Transport: gzip', () => {
     expect(headers.get('grpc-status')).to.equal(String(Status.deadlineExceeded));
   });
 
-  it('tells a handler to stop while much is being compressed, and to go on', async () => {
+  it('stops the writes of a handler while much is being compressed', async () => {
     const call = await openStream(1);
     let drained = 0;
     call.onDrain(() => drained++);
@@ -237,7 +237,7 @@ describe('Http2Transport: gzip', () => {
     ['unary call', WAIT],
     ['stream', STREAM],
   ] as const) {
-    it(`refuses a ${what} with an encoding it does not know, compressed or not`, async () => {
+    it(`refuses a ${what} with an unknown encoding, compressed or not`, async () => {
       for (const [n, flag] of [0, 1].entries()) {
         send(n * 2 + 1, path, message(textOf(100, 1), flag), [['grpc-encoding', 'snappy']]);
         const { headers } = await client.reply(n * 2 + 1);

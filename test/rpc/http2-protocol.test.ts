@@ -620,7 +620,7 @@ describe('Http2Transport: protocol', () => {
       expect(openings(1).length).to.be.within(16, 64);
     });
 
-    it('tells of the half-close after the messages held back', async () => {
+    it('reports the half-close after the messages held back', async () => {
       await start();
       client.send(headersFrame(1, STREAM));
       await until(() => calls.streams.length === 1, 'the stream starts');

@@ -252,7 +252,7 @@ describe('Http2Transport: requests that are not gRPC', () => {
     expect([body[0], body.at(-1)]).to.eql([99, 0]);
   });
 
-  it('tells the handler when the client goes away', async () => {
+  it('notifies the handler when the client goes away', async () => {
     let gone = false;
     handle = (request) => {
       request.begin(200, []);

@@ -155,7 +155,7 @@ describe('the files of a LevelDB', function () {
     }
   });
 
-  it('are believed in the log up to the first record that is not whole', async () => {
+  it('are accepted in the log up to the first record that is not whole', async () => {
     const log = names.find((n) => n.endsWith('.log')) as string;
     const bytes = readFileSync(join(sample, log));
     expect(bytes.length).to.be.greaterThan(20_000);

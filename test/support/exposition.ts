@@ -86,7 +86,7 @@ export interface Exceptions {
   readonly histograms: ReadonlySet<string>;
 }
 
-/** What `promtool check metrics` and a scraper would object to. */
+/** Objections of `promtool check metrics` and of a scraper. */
 export function lint(families: ReadonlyMap<string, ParsedFamily>, known: Exceptions): string[] {
   const problems: string[] = [];
   for (const family of families.values()) {

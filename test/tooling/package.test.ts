@@ -20,14 +20,17 @@ import { slowness } from '../../scripts/machine.js';
 import { freePorts } from '../support/servers.js';
 import { until } from '../support/until.js';
 
-/** What a clone has that the build reads; node_modules is linked. */
+/** Files of a clone that the build reads; node_modules is linked. */
 const CLONE = ['bin', 'docs', 'proto', 'scripts', 'src', 'test/support'];
 const CLONE_FILES = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', 'tsconfig.json'];
 /** The user `nobody`, who owns no files. */
 const NOBODY = 65_534;
 const STEP_MS = 120_000;
 
-/** The package as its users get it: packed from an unbuilt clone, installed into an empty folder, run by somebody. */
+/**
+ * The package as its users get it: packed from an unbuilt clone, installed into an empty folder,
+ * run by its user.
+ */
 describe('the package', () => {
   let dir: string;
   let program: string;
@@ -123,7 +126,7 @@ describe('the package', () => {
     expect(built).contain.members(['main.cjs', 'server-command.cjs', 'server-command.cjs.map']);
   });
 
-  it('tells its version', async () => {
+  it('prints its version', async () => {
     const version = start({}, '--version');
     await until(() => version.code !== undefined);
     expect(version.text).match(/^mainstay \d+\.\d+\.\d+ \(etcd API 3\.6\.16\)\n$/);
@@ -166,7 +169,7 @@ describe('the package', () => {
       .not.match(/main\.cjs|grpc-js|yaml|undici/);
   });
 
-  it('runs a cluster, as another user than root, and sends nobody to a checkout', async () => {
+  it('runs a cluster, as another user than root, and names no checkout', async () => {
     const up = start({}, 'up', '--nodes', '1');
     await says(up, 'Ctrl-C stops the cluster');
     expect(up.text)

@@ -156,7 +156,7 @@ describe('Wal against damage', () => {
     }
   });
 
-  it('takes zeros from any byte of the last batch on for a torn write, unless a witness knows better', () => {
+  it('takes zeros from any byte of the last batch on for a torn write, unless a witness disproves it', () => {
     const history = smallHistory();
     const paths = segmentPaths(history.stepped.disk);
     const path = paths[paths.length - 1] ?? '';
@@ -253,7 +253,7 @@ describe('Wal against damage', () => {
     }
   });
 
-  it('refuses an older version of the newest segment when a witness knows of later entries', () => {
+  it('refuses an older version of the newest segment when a witness names later entries', () => {
     const { stepped, wal } = freshLog(SMALL);
     appendAll(stepped, wal, [batchOf({ entries: entries(1, 2) })]);
     const [path = ''] = segmentPaths(stepped.disk);
@@ -284,7 +284,7 @@ describe('Wal against damage', () => {
     expect(recovery.tornBytes).to.be.greaterThan(512);
   });
 
-  it('says where the damage is, what is lost and what to do', () => {
+  it('reports the place of the damage, the loss and the next step', () => {
     const history = smallHistory();
     const [path = ''] = segmentPaths(history.stepped.disk);
     const bytes = history.stepped.disk.readFileSync(path);

@@ -229,7 +229,7 @@ describe('Wal', () => {
     }
   });
 
-  it('writes without syncing when told so', () => {
+  it('writes without syncing when fsync is switched off', () => {
     const { stepped, env, wal } = freshLog(walOptions({ noFsync: true }));
     let syncs = 0;
     stepped.disk.fault = (operation) => {

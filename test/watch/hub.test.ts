@@ -106,7 +106,7 @@ describe('WatchHub', () => {
     client = f.open();
   });
 
-  it('does nothing per revision while nobody watches', () => {
+  it('does nothing per revision while there are no watchers', () => {
     f.put('a');
     expect(f.env.deferredCount).equals(0);
     expect(f.hub.pendingEventCount).equals(0);

@@ -32,7 +32,7 @@ import { until } from '../../support/until.js';
 
 /** Tests of the real /proc. */
 describe('process marks', () => {
-  it('read state and start from a line of /proc, whatever the name of the program', () => {
+  it('read state and start from a line of /proc, for any name of the program', () => {
     const rest = Array.from({ length: 18 }, (_, i) => i + 4).join(' ');
     expect(startOf(`12 (a b) S ${rest} 777 0 0`)).equal(777);
     expect(startOf(`12 (evil) R 1 2) S ${rest} 778 0 0`)).equal(778);
@@ -56,7 +56,7 @@ describe('process marks', () => {
     expect(isRunning({ pid: mark.pid, started: 0, boot: '0', namespace: '0' })).equal(false);
   });
 
-  it('of a process that nobody has waited for yet count as gone', async () => {
+  it('of a process that was not waited for yet count as gone', async () => {
     // The shell's child ends once the shell has become a program that waits for nobody.
     const script = '(read line <&3) & echo $!; exec sleep 60';
     const shell = spawn('/bin/sh', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore', 'pipe'] });
@@ -151,7 +151,7 @@ describe('OwnedDirectory', () => {
     owned.release();
   });
 
-  it('knows of no lock on a file that is absent', () => {
+  it('finds no lock on a file that is absent', () => {
     expect(fileLockOwner(join(root, 'absent'))).equal(undefined);
   });
 });

@@ -151,7 +151,7 @@ describe('the log', () => {
     expect(child.level).equal('debug');
   });
 
-  it('opens its files anew when it is told to', async () => {
+  it('opens its files anew on reopen', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'logger-test-'));
     const path = join(dir, 'm.log');
     const log = createLogger({ level: 'info', format: 'json', outputs: [path] });

@@ -73,7 +73,7 @@ const etcd = versionOf(etcdProgram(), '--version');
 /** The release mainstay behaves like. */
 const OUR_MINOR = 6;
 
-/** Watchers that ask for it hear of progress this often; 3.4 cannot be told. */
+/** Interval of progress notices; 3.4 has no flag for it. */
 const PROGRESS = { 'experimental-watch-progress-notify-interval': '300ms' };
 
 /** Both transports of mainstay serve the same contract. */
@@ -103,7 +103,7 @@ export function describeForAll(title: string, define: (target: Target) => void):
   }
 }
 
-/** How a call was refused, as `code text`; throws if it was not. */
+/** Refusal of a call, as `code text`; throws if it was not refused. */
 export async function refusal(call: Promise<unknown>): Promise<string> {
   try {
     await call;

@@ -4,14 +4,14 @@ import type { Member } from '../../../src/server/member/member.js';
 import { contentOf, linearizable, LocalCluster, stop } from './members.js';
 
 /**
- * Starts members on damaged directories, one case after the other, and says how each ended. A process of its own,
- * because LevelDB may end it.
+ * Starts members on damaged directories, one case after the other, and reports each outcome. A
+ * process of its own, because LevelDB may end it.
  */
 
 export interface CaseOrder {
   readonly id: number;
   readonly dirs: readonly string[];
-  /** Which of them is damaged. */
+  /** The one of them that is damaged. */
   readonly damaged: number;
   readonly content: string;
   readonly historyHash: string;
@@ -27,7 +27,7 @@ export interface CaseOutcome {
   readonly text: string;
 }
 
-/** How a case ended. `aborted`: the process ended by itself, which nothing may bring about. */
+/** End of a case. `aborted`: the process ended by itself, which nothing may bring about. */
 export type Outcome = Omit<CaseOutcome, 'id' | 'kind'> & {
   readonly kind: CaseOutcome['kind'] | 'aborted';
 };

@@ -16,8 +16,9 @@ import type {
 import { Random } from './random.js';
 
 /*
- * A whole cluster in one thread, driven by one seed: an unreliable network, disks that forget what was not synced,
- * state machines that lag, membership that changes. The invariants of the algorithm are checked after every event.
+ * A whole cluster in one thread, driven by one seed: an unreliable network, disks that lose
+ * unsynced writes, state machines that lag, membership that changes. The invariants of the
+ * algorithm are checked after every event.
  */
 
 /** A membership change as the payload of an entry. */
@@ -246,8 +247,8 @@ export class Sim {
   }
 
   /**
-   * Replaces the disk of a stopped member by its copy. What follows breaks promises of the algorithm, so from here on
-   * only what a member promises by itself is checked.
+   * Replaces the disk of a stopped member by its copy. Its later messages break promises of the
+   * algorithm, so from here on only the promises of a single member are checked.
    */
   rollBack(node: SimNode): void {
     if (node.copy === null || node.core !== null) throw new Error('nothing to roll back to');

@@ -27,7 +27,7 @@ describe('the table of server flags', () => {
       expect(() => parseFlagText(spec, spec.default), spec.name).not.throw();
   });
 
-  it('says why for every flag that is not served', () => {
+  it('gives the reason for every flag that is not served', () => {
     for (const spec of FLAGS) {
       if (spec.effect !== 'served') expect(spec.note, spec.name).be.a('string');
     }

@@ -21,7 +21,7 @@ function refusal(argv: readonly string[], env: Env = {}): { code: number; stderr
 }
 
 describe('the server command line', () => {
-  it("gives etcd's defaults when nothing is said", () => {
+  it("gives etcd's defaults when nothing is set", () => {
     const { config, warnings } = run([]);
     expect(config).deep.include({
       name: 'default',
@@ -102,7 +102,7 @@ describe('the server command line', () => {
     expect(run([]).warnings).contain('--name is not set');
   });
 
-  it('accepts flags without an effect here, and says so', () => {
+  it('accepts flags without an effect here, with a warning', () => {
     expect(run(['--name=a', '--max-wals=3']).warnings).contain('--max-wals has no effect');
     expect(run(['--name=a', '--v', '--force=1']).warnings).contain('--force has no effect');
     expect(run(['--name=a', '--max-wals=5', '--enable-grpc-gateway=false']).warnings).equal('');

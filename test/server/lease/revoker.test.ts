@@ -197,7 +197,7 @@ describe('LeaseRevoker', () => {
     expect(member.env.timerCount).equals(0);
   });
 
-  it('logs the remaining time of long leases every five minutes, if told so', () => {
+  it('logs the remaining time of long leases every five minutes, if switched on', () => {
     begin(true);
     member.lessor.grant(1n, 1_000);
     member.lessor.grant(2n, 200);

@@ -261,7 +261,7 @@ describe('RaftDriver', () => {
       expect(b.driver.overloaded).to.equal(false);
     });
 
-    it('fails whoever waits when it stops, and does nothing afterwards', () => {
+    it('fails all waiters when it stops, and does nothing afterwards', () => {
       const b = new Bench().start();
       b.isDiskHeld = true;
       const put = b.propose('a');

@@ -98,7 +98,7 @@ describe('Member', () => {
     expect((bench.error as StartupError).nextStep).to.match(/free some space/);
   });
 
-  it('knows the names of its cluster before anybody published one', () => {
+  it('has the names of its cluster before any member published one', () => {
     const machine = new Machine();
     const other = new MemberBench(machine, 3);
     machine.env.settle();

@@ -91,7 +91,7 @@ describe('Proposals', () => {
   });
 
   for (const result of ['no-leader', 'transferring'] as const) {
-    it(`keeps the queue and its order while the core says ${result}`, () => {
+    it(`keeps the queue and its order while the core returns ${result}`, () => {
       const b = new Bench();
       b.result = result;
       b.propose('a');

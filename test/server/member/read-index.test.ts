@@ -168,7 +168,7 @@ describe('ReadIndex', () => {
     b.reads.onApplied(100);
   });
 
-  it('fails everything at the end, whatever it waits for', () => {
+  it('fails all reads at the end, in every state', () => {
     const b = new Bench();
     b.read('confirmed');
     b.reads.start(b.ask);

@@ -257,7 +257,7 @@ describe('MetricsPage', () => {
     for (const [name, { samples }] of families) expect(samples.length, name).greaterThan(0);
   });
 
-  it('has every family of etcd with its type and labels, or the manual says why not', async () => {
+  it('has every family of etcd with its type and labels, or the manual gives the reason', async () => {
     const families = parseExposition(await fullPage());
     const absent = ETCD_FAMILIES.map(([name]) => name).filter((name) => !families.has(name));
     expect(absent).deep.equal(absentByManual());

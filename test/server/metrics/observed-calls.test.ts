@@ -115,7 +115,7 @@ describe('observedTable', () => {
     ]);
   });
 
-  it('says nothing of others', () => {
+  it('logs nothing of others', () => {
     run(PUT, put, 300, (call) => call.reply(Buffer.alloc(0)));
     run(PUT, put, 5, (call) => call.fail(REFUSED));
     expect(lines).deep.equal([]);

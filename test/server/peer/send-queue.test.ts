@@ -123,7 +123,7 @@ describe('SendQueue', () => {
     expect(to.indexes).to.deep.equal(Array.from({ length: 40 }, (_, i) => i + 1));
   });
 
-  it('keeps the order of entries and reports every gap, whatever their sizes', () => {
+  it('keeps the order of entries of any size and reports every gap', () => {
     const step = fc.oneof(
       fc.record({ bytes: fc.oneof(fc.nat(300), fc.nat(FRAME_TARGET_BYTES), fc.nat(3 * MIB)) }),
       fc.constant('confirm' as const),
@@ -144,7 +144,7 @@ describe('SendQueue', () => {
     );
   });
 
-  it('drops entries beyond its bound, all of one call after the first, and says so', () => {
+  it('drops entries beyond its bound, all of one call after the first, and reports it', () => {
     const to = new Receiver();
     const size = 900_000;
     let taken = 0;
@@ -175,7 +175,7 @@ describe('SendQueue', () => {
     expect(to.indexes).to.deep.equal([1, 2, 3]);
   });
 
-  it('takes whatever the core sends ahead of an answer, one long entry last', () => {
+  it('takes all that the core sends ahead of an answer, one long entry last', () => {
     const to = new Receiver();
     let index = 0;
     for (let ahead = 0; ahead < MAX_INFLIGHT_BYTES; ahead += MIB) {

@@ -210,7 +210,7 @@ describe('checks of KV requests', () => {
     expect(asRange({ key: b('k'), sortOrder: 2, sortTarget: 4 })).to.equal(null);
   });
 
-  it('tells what need not be logged, and what needs no quorum', () => {
+  it('decides which requests need no log, and which need no quorum', () => {
     expect(isReadOnly(txn({}))).to.equal(true);
     expect(isSerializable(txn({}))).to.equal(true);
     expect(isReadOnly(txn({ success: [range('a')], failure: [range('b')] }))).to.equal(true);

@@ -93,7 +93,7 @@ describe('installing a snapshot', function () {
         if (isAcknowledged || isInstalled) {
           expect(index, `crash after ${steps} steps`).to.equal(INDEX);
         }
-        // Whatever is left over does not hinder the next attempt.
+        // Left-over files do not hinder the next attempt.
         if (index === 0) {
           receive(again, image);
           machine.env.settle();

@@ -46,7 +46,7 @@ describe('estimate of what a command adds', () => {
     ['a compaction', CommandKind.compact, new Uint8Array(0), 0],
   ];
   for (const [what, kind, request, expected] of cases) {
-    it(`${what}: ${expected} bytes, and no more than its length tells`, () => {
+    it(`${what}: ${expected} bytes, and no more than its length allows`, () => {
       expect(addedBytes(kind, request)).to.equal(expected);
       expect(mostAddedBytes(kind, request.length)).to.be.at.least(expected);
     });
