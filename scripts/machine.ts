@@ -5,7 +5,7 @@ import { availableParallelism, loadavg } from 'node:os';
  * built on; elsewhere they are multiplied.
  */
 
-/** What `workMs` gives on a quiet machine of that kind. */
+/** Result of `workMs` on a quiet machine of that kind. */
 const REFERENCE_WORK_MS = 50;
 const WORK_ROUNDS = 12_000_000;
 /** Beyond this a test that has not ended will not end. */
