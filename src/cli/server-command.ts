@@ -64,7 +64,7 @@ function logStart(log: Logger, config: ServerConfig, warnings: readonly string[]
   for (const warning of warnings) log.warn(warning);
 }
 
-/** Says why the member did not start, as the last thing it writes. */
+/** Prints why the member did not start, as the last thing it writes. */
 function refuse(error: unknown, config: ServerConfig, log: Logger | undefined): void {
   const isElsewhere = !config.log.outputs.some((output) =>
     /^(default|stdout|stderr)$/.test(output),

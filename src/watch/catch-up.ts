@@ -61,7 +61,7 @@ export class CatchUp {
   private readonly host: CatchUpHost;
   private slice: Slice | undefined = undefined;
   private reading = false;
-  /** Tells the answer to an abandoned read from a current one. */
+  /** Distinguishes the answer to an abandoned read from a current one. */
   private epoch = 0;
 
   constructor(options: {

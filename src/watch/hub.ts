@@ -35,7 +35,7 @@ import { WatchStream } from './stream.js';
 const SLICE_MS = 3;
 /** Steps of a loop between two looks at the clock. */
 const CLOCK_EVERY = 32;
-/** Memory for revisions that watchers who are behind may still need. */
+/** Memory for revisions that watchers behind may still need. */
 const RECENT_BYTES = 4 * 1024 * 1024;
 /** Revisions that may wait for dispatch before `notify` dispatches at once, which slows the writers down. */
 const UNDISPATCHED_BYTES = 16 * 1024 * 1024;

@@ -192,7 +192,9 @@ export class WatchStream {
     this.write(encodeControl(header, watcher.id, { canceled: true, compactRevision }));
   }
 
-  /** For the hub: answers what was asked, given that every event up to `revision` was dispatched. */
+  /**
+   * For the hub: answers progress requests, given that every event up to `revision` was dispatched.
+   */
   writeProgress(revision: number): void {
     const asked = this.progressAsked;
     const due = this.progressDue;

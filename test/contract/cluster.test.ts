@@ -97,7 +97,7 @@ describeForAll('cluster', (target: Target) => {
     expect(await refusal(healthOf('other'))).to.equal('5 unknown service');
   });
 
-  it('serves those who insist on a leader', async () => {
+  it('serves clients that require a leader', async () => {
     const metadata = { hasleader: 'true' };
     await target.client.kv.range({ key: bytes('a') }, { metadata });
     await target.client.kv.put({ key: bytes(freshPrefix()) }, { metadata });

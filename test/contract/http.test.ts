@@ -121,7 +121,7 @@ describeForAll('http', (target: Target) => {
     }
   });
 
-  itSince36('packs the metrics only for who prefers it', async () => {
+  itSince36('packs the metrics only for clients that prefer it', async () => {
     const type = 'text/plain; version=0.0.4; charset=utf-8; escaping=underscores';
     for (const [accepted, encoding] of [
       ['gzip;q=0', undefined],

@@ -375,7 +375,7 @@ describeForAll('KV', (target: Target) => {
   });
 
   describe('txn', () => {
-    it('shows nested operations what came before, and compares what was there at first', async () => {
+    it('shows nested operations the earlier changes, and compares the state before all', async () => {
       const key = bytes(freshPrefix());
       const reply = await target.client.kv.txn({
         success: [

@@ -37,7 +37,7 @@ describeForAll('lease', (target: Target) => {
   const attach = (key: string, lease: bigint): Promise<unknown> =>
     target.client.kv.put({ key: bytes(key), value: bytes('v'), lease });
 
-  it('grants what is asked for, with bounds on the time', async () => {
+  it('grants the time asked for, within bounds', async () => {
     for (const [ttl, granted] of [
       [60, 60],
       [1, 2],

@@ -67,7 +67,7 @@ describeForAll('watch', (target: Target) => {
       const refused = await stream().create({ key: bytes('b'), rangeEnd: bytes(rangeEnd) });
       expect(refused.canceled).to.equal(true);
       expect(refused.watchId).to.equal(-1n);
-      // Older releases say nothing here.
+      // Older releases send nothing here.
       if (target.isSince(5)) expect(refused.cancelReason).to.equal('mvcc: watcher range is empty');
     }
   });
@@ -135,7 +135,7 @@ describeForAll('watch', (target: Target) => {
     }
   });
 
-  it('drops what filters exclude', async () => {
+  it('drops the events that filters exclude', async () => {
     const prefix = freshPrefix();
     const s = stream();
     const all = stream();
@@ -214,7 +214,7 @@ describeForAll('watch', (target: Target) => {
     expect((await s.create({ key: bytes('a') })).watchId).to.equal(1n);
   });
 
-  it('splits a large revision for those who ask, and only for them', async () => {
+  it('splits a large revision only for watchers that ask for it', async () => {
     const prefix = freshPrefix();
     const value = 'v'.repeat(300_000);
     for (let i = 0; i < 12; i++) await put(`${prefix}${i}`, value);
@@ -278,7 +278,7 @@ describeForAll('watch', (target: Target) => {
     expect(revisions).to.deep.equal(Array.from({ length: count }, (_, i) => first + i));
   });
 
-  itSince35('delivers the tombstone at a compaction without what was there', async () => {
+  itSince35('delivers the tombstone at a compaction without the previous pair', async () => {
     const prefix = freshPrefix();
     await put(prefix, '1');
     const removed = await remove(prefix);

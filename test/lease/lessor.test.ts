@@ -386,7 +386,10 @@ interface PlannedLease {
   isFresh: boolean;
 }
 
-/** Promotion as its rule says: one lease after the other takes the first of 1000 places a second that is free. */
+/**
+ * The rule of promotion: one lease after the other takes the first of 1000 places a second that is
+ * free.
+ */
 class PromotionModel {
   readonly leases: PlannedLease[] = [];
   private startMs = 0;

@@ -5,9 +5,9 @@ import { decodeWatchResponse, encodeWatchRequest } from '../../src/gen/rpc.js';
 import { startCluster, until, type TestCluster, type TestServer } from '../support/servers.js';
 
 /**
- * Real processes: three members under writes, killed with kill -9 at random moments and paused with SIGSTOP. Everything
- * that was acknowledged must be on every member afterwards, and a watch must have told each change once, in order.
- * SEED chooses the order of faults, KILLS how many.
+ * Real processes: three members under writes, killed with kill -9 at random moments and paused with
+ * SIGSTOP. Every acknowledged write must be on every member afterwards, and a watch must have
+ * delivered each change once, in order. SEED chooses the order of faults, KILLS how many.
  */
 const KILLS = Number(process.env['KILLS'] ?? 30);
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e9));

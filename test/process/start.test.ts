@@ -259,7 +259,7 @@ describe('a start', function () {
   });
 });
 
-/** The status of /health; 0 when nobody answers. */
+/** The status of /health; 0 without an answer. */
 async function statusOf(port: number): Promise<number> {
   try {
     return (await fetch(`http://127.0.0.1:${port}/health`)).status;

@@ -195,7 +195,7 @@ describe('replication', () => {
     ]);
   });
 
-  it('sends what several proposals of one turn added in one message per follower', () => {
+  it('sends the entries of several proposals of one turn in one message per follower', () => {
     const l = settledLeader();
     for (let i = 0; i < 5; i++) l.node.propose([bytes(1), bytes(1)]);
     expect(l.pump().map((m) => [m.to, m.type, m.entries.length])).to.deep.equal([
@@ -398,7 +398,7 @@ describe('the bounds in bytes', () => {
     }
   });
 
-  it('let a large entry pass to a member that is behind, and what follows it', () => {
+  it('let a large entry and those after it pass to a member that is behind', () => {
     const l = settledLeader({ config: tiny });
     for (const data of [large, bytes(1), large]) {
       l.node.propose([data]);

@@ -155,7 +155,7 @@ describe('the Raft paper', () => {
     expect([...seen].sort((a, b) => a - b)).to.deep.equal([10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
   });
 
-  it('§5.3 a leader appends what is proposed and sends it to all', () => {
+  it('§5.3 a leader appends a proposal and sends it to all', () => {
     const l = settledLeader();
     const index = l.node.lastIndex;
     expect(l.node.propose([bytes(3)])).to.equal('ok');
@@ -253,7 +253,7 @@ describe('the Raft paper', () => {
       while (inbox.length > 0) {
         const answers: Message[] = [];
         for (const m of inbox) {
-          // Follower 2 is played by a member that believes to be 1; only the addresses differ.
+          // A member with id 1 plays follower 2; only the addresses differ.
           follower.node.step({ ...m, to: 1n, from: 2n });
           answers.push(...follower.pump().filter((a) => a.type === T.appendResponse));
         }

@@ -210,7 +210,7 @@ for (const [name, make] of TRANSPORTS) {
           });
         }),
       });
-      // The connection must exist, or the time passes before the server hears of the call.
+      // The connection must exist, or the time passes before the call reaches the server.
       await unary(client, '/test.Svc/None', Buffer.alloc(1));
       const { error } = await unary(client, '/test.Svc/Wait', Buffer.alloc(1), { deadlineMs: 300 });
       expect(error?.code).to.equal(Status.deadlineExceeded);

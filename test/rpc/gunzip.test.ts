@@ -112,7 +112,7 @@ describe('Inbox: compressed messages', () => {
     });
   }
 
-  it('refuses at once what is seen at once', () => {
+  it('refuses at once a fault that shows at once', () => {
     expect(push(inboxOf(), Buffer.from('not gzip at all\0\0\0\0'), 1)?.code).to.equal(13);
     expect(push(inboxOf(99), gzipSync(Buffer.alloc(100)), 1)?.message).to.equal(
       'grpc: received message after decompression larger than max 99',

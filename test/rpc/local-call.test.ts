@@ -154,7 +154,7 @@ describe('LocalCaller', () => {
       expect(outcomes).to.have.length(1);
     });
 
-    it('ends a call whose deadline has passed before the handler is asked', () => {
+    it('ends a call whose deadline has passed before the handler runs', () => {
       const deadlineMs = env.clock.monoMs();
       caller().unary(UNARY, bytes(''), { deadlineMs }, (outcome) => outcomes.push(outcome));
       expect(refusal()).to.equal('4 context deadline exceeded');
@@ -308,7 +308,7 @@ describe('LocalCaller', () => {
       expect(seen).to.eql(['drain']);
     });
 
-    it('delivers what was written before a refusal, then the refusal', () => {
+    it('delivers messages written before a refusal, then the refusal', () => {
       const { near, far } = stream();
       near.pause();
       far.write(bytes('last words'));
@@ -318,7 +318,7 @@ describe('LocalCaller', () => {
       expect(seen).to.eql(['last words', '14 gone']);
     });
 
-    it('drops what is under way when the caller cancels', () => {
+    it('drops messages under way when the caller cancels', () => {
       const { near, far } = stream();
       let told = 0;
       far.onCancel(() => told++);

@@ -102,7 +102,8 @@ for (const [name, make] of [
         const received: Buffer[] = [];
         socket.on('data', (chunk: Buffer) => received.push(chunk));
         socket.on('error', () => {});
-        // Queued until the handshake is done: it leaves before the server has said anything in HTTP/2.
+        // Queued until the handshake is done: it leaves before the server has sent anything in
+        // HTTP/2.
         socket.write(
           Buffer.concat([
             PREFACE,

@@ -519,7 +519,7 @@ export class Watcher {
 
 interface LeaseRecord {
   readonly ttlSec: number;
-  /** Start of the last request known to have granted or renewed it. */
+  /** Start of the last request that granted or renewed it for certain. */
   renewedAt: number;
   mayGo: boolean;
 }

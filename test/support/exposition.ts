@@ -79,7 +79,7 @@ function familyOf(sample: ParsedSample, type: string): string {
   return sample.name.replace(suffixes[type] ?? /$^/, '');
 }
 
-/** Names etcd chose against the rules; dashboards know them. */
+/** Names etcd chose against the rules; dashboards use them. */
 export interface Exceptions {
   readonly gauges: ReadonlySet<string>;
   readonly counters: ReadonlySet<string>;

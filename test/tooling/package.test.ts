@@ -116,7 +116,7 @@ describe('the package', () => {
     });
   }
 
-  it('has what it needs and no sources', () => {
+  it('has all it needs and no sources', () => {
     const files = readdirSync(join(dir, 'prefix/node_modules/mainstay'));
     expect(files).contain.members(['bin', 'dist', 'package.json', 'README.md']);
     expect(files).not.contain('src');
@@ -132,7 +132,7 @@ describe('the package', () => {
     expect(version.text).match(/^mainstay \d+\.\d+\.\d+ \(etcd API 3\.6\.16\)\n$/);
   });
 
-  it('loads for a start only what it needs', async () => {
+  it('loads for a start only the modules it needs', async () => {
     const loaded = async (...args: string[]): Promise<string> => {
       const list = join(dir, 'home', 'loaded');
       const running = start(

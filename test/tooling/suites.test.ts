@@ -44,7 +44,7 @@ describe('test runner', () => {
     );
   }
 
-  it('counts what passed, failed and was skipped', async () => {
+  it('counts passed, failed and skipped tests', async () => {
     const result = await run(
       "it('a', () => {}); it('b', () => { throw new Error('planted'); }); it('c');",
     );

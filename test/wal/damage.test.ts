@@ -120,7 +120,8 @@ describe('Wal against damage', () => {
         }
       }
     }
-    // A complete batch with a flipped bit can be told from a torn one, so nothing acknowledged is ever dropped.
+    // A complete batch with a flipped bit differs from a torn one, so nothing acknowledged is ever
+    // dropped.
     expect(tally['last batch dropped']).to.equal(0);
     expect(tally.refused).to.be.greaterThan(tally.identical);
   });

@@ -275,7 +275,7 @@ describe('WatchHub', () => {
     expect(f.source.rowReads).equals(1);
   });
 
-  it('E21: cuts a large response into fragments for who asked for it, whole events only', () => {
+  it('E21: cuts a large response into fragments for watchers that asked for it, whole events only', () => {
     client.stream.create(watch('k', { interval: { start: 'k', end: 'l' }, fragment: true }));
     client.stream.create(watch('k', { interval: { start: 'k', end: 'l' } }));
     const changes = Array.from({ length: 10 }, (_, i) => ({

@@ -25,8 +25,8 @@ export interface FatalReport {
 
 export interface NodeEnvOptions {
   /**
-   * Tells the operator, for instance through the log, before the process ends. Must not wait for anything. Without it,
-   * or when it throws, the report goes to standard error.
+   * Reports to the operator, for instance through the log, before the process ends. Must not wait
+   * for anything. Without it, or when it throws, the report goes to standard error.
    */
   readonly onFatal?: (report: FatalReport) => void;
 }

@@ -109,7 +109,7 @@ export class OwnedDirectory {
       try {
         fs.rmdirSync(dir);
       } catch {
-        // Somebody else uses it by now, or it was never made.
+        // Another process uses it by now, or it was never made.
         return;
       }
     }

@@ -17,8 +17,8 @@ export interface BoundPortOptions {
 }
 
 /**
- * A port that is bound before there is anybody to serve it, so that a port that is taken is found before anything is
- * written. Connections wait, unread, until `accept` is called.
+ * A port that is bound before there is a server for it, so that a port that is taken is found
+ * before anything is written. Connections wait, unread, until `accept` is called.
  */
 export class BoundPort {
   private readonly server: net.Server;

@@ -375,7 +375,7 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     sending.trailers = errorTrailers(BAD_PARTS.code, BAD_PARTS.message);
   }
 
-  /** Tells a waiting handler that there is room again. */
+  /** Notifies a waiting handler that there is room again. */
   maybeDrain(): void {
     const { sending } = this;
     if (sending === undefined || !sending.wantsDrain || this.ended) return;

@@ -54,7 +54,7 @@ export class ConnectionTimeouts {
     this.endingSinceMs = nowMs;
   }
 
-  /** Says whether the client has left so much unread that the connection is given up. */
+  /** True if the client has left so much unread that the connection is given up. */
   onFlushed(nowMs: number, isCongested: boolean, unsentBytes: number): boolean {
     if (!isCongested) {
       this.congestedSinceMs = 0;

@@ -26,7 +26,7 @@ export const errors = {
   leaseTtlTooLarge: etcd(Status.outOfRange, 'too large lease TTL'),
   watchCanceled: etcd(Status.cancelled, 'watch canceled'),
   requestTooLarge: etcd(Status.invalidArgument, 'request is too large'),
-  // Declared as RESOURCE_EXHAUSTED by etcd's library, but UNKNOWN is what its servers send.
+  // Declared as RESOURCE_EXHAUSTED by etcd's library, but its servers send UNKNOWN.
   tooManyRequests: etcd(Status.unknown, 'too many requests'),
   noLeader: etcd(Status.unavailable, 'no leader'),
   notLeader: etcd(Status.failedPrecondition, 'not leader'),
@@ -82,8 +82,9 @@ export function unimplemented(path: string): RpcError {
 }
 
 /**
- * The refusal of a message that is not of its type: what grpc-go answers. Only transactions contain messages of their
- * own type, and etcd refuses those that are too deep for the number of their operations.
+ * The refusal of a message that is not of its type: that of grpc-go. Only transactions contain
+ * messages of their own type, and etcd refuses those that are too deep for the number of their
+ * operations.
  */
 export function malformed(error: DecodeError): RpcError {
   if (error instanceof NestingError) return errors.tooManyOps;

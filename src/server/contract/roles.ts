@@ -34,7 +34,7 @@ export interface Roles {
 export interface DeferredReply {
   /** Answers the call, now or in slices over later turns. */
   answer(slices: SlicedWork, call: UnaryCall): void;
-  /** Nobody waits for it. */
+  /** No caller waits for it. */
   release(): void;
 }
 

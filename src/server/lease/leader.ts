@@ -161,7 +161,7 @@ function renew(roles: LeaseRoles, id: LeaseId, deadlineMs: number, done: LeaseAn
       return done(null, encodeLeaseKeepAliveResponse({ ID: id, TTL: renewal }));
     }
     if (renewal === 'not-primary') return done(errors.notPrimaryLessor, null);
-    // Its revocation is under way: the answer is what comes of that.
+    // Its revocation is under way: the answer follows its outcome.
     if (nowMs >= deadlineMs) return done(errors.timeout, null);
     roles.env.after(RETRY_MS, () => renew(roles, id, deadlineMs, done));
   });

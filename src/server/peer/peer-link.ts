@@ -303,7 +303,7 @@ export class PeerLink {
     if (!this.isStopped) this.connect();
   }
 
-  /** Says why it does not work once, not at every attempt. */
+  /** Logs the cause of a failure once, not at every attempt. */
   private logFailure(error: Error): void {
     if (error.message === this.lastLogged) return;
     this.lastLogged = error.message;

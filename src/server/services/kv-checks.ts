@@ -42,7 +42,9 @@ export function checkDeleteRange(r: DeleteRangeRequest): RpcError | null {
   return r.key.length === 0 ? errors.emptyKey : null;
 }
 
-/** Checks a transaction; `maxOps` bounds each of its three lists, and what is left of it the nested ones. */
+/**
+ * Checks a transaction; `maxOps` bounds each of its three lists, and the remainder the nested ones.
+ */
 export function checkTxn(r: TxnRequest, maxOps: number): RpcError | null {
   const problem = checkShape(r, maxOps);
   if (problem !== null) return problem;

@@ -32,7 +32,7 @@ export interface KvOptions {
   readonly machine: StateMachine;
   readonly maxTxnOps: number;
   readonly maxRequestBytes: number;
-  /** Told of each Range once its reply is built, without the wait for its consistency. */
+  /** Called for each Range once its reply is built, without the wait for its consistency. */
   readonly onRange?: TimeReport;
 }
 

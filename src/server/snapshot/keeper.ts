@@ -65,7 +65,7 @@ export class SnapshotKeeper {
     else done();
   }
 
-  /** Tells the seconds since it was made. */
+  /** Returns the seconds since it was made. */
   private stopwatch(): () => number {
     const { clock } = this.p.env;
     const startMs = clock.monoMs();

@@ -16,7 +16,10 @@ export interface LeaderWatchParts {
   readonly isReachable: (id: MemberId) => boolean;
 }
 
-/** Says every 30 s that this member has no leader, since when, which peers it cannot reach, and what to check. */
+/**
+ * Logs every 30 s that this member has no leader: since when, the unreachable peers, and the next
+ * step.
+ */
 export class LeaderWatch {
   private readonly p: LeaderWatchParts;
   private timer: Timer | null = null;

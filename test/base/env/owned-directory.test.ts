@@ -57,7 +57,7 @@ describe('process marks', () => {
   });
 
   it('of a process that was not waited for yet count as gone', async () => {
-    // The shell's child ends once the shell has become a program that waits for nobody.
+    // The shell's child ends once the shell has become a program that waits for no child.
     const script = '(read line <&3) & echo $!; exec sleep 60';
     const shell = spawn('/bin/sh', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore', 'pipe'] });
     const [line] = (await once(shell.stdout as Readable, 'data')) as [Buffer];
@@ -127,7 +127,7 @@ describe('OwnedDirectory', () => {
     expect(readdirSync(root)).deep.equal([elsewhere]);
   });
 
-  it('that is abandoned is gone with the parents made for it, but for what others put there', () => {
+  it('that is abandoned is gone with the parents made for it, but for files of others', () => {
     const owned = OwnedDirectory.take(join(root, 'a', 'b'));
     writeFileSync(join(root, 'a', 'b', 'file'), '');
     writeFileSync(join(root, 'a', 'theirs'), '');
@@ -135,7 +135,7 @@ describe('OwnedDirectory', () => {
     expect(readdirSync(root, { recursive: true })).deep.equal(['a', 'a/theirs']);
   });
 
-  it('that was there keeps what was in it when it is abandoned', () => {
+  it('that was there keeps its content when it is abandoned', () => {
     mkdirSync(join(root, 'old'));
     const owned = OwnedDirectory.take(root);
     mkdirSync(join(root, 'new', 'deep'), { recursive: true });
@@ -143,7 +143,7 @@ describe('OwnedDirectory', () => {
     expect(readdirSync(root)).deep.equal(['old']);
   });
 
-  it('that is in use is not cleared by the one who is refused', () => {
+  it('that is in use is not cleared by a process that is refused', () => {
     const owned = OwnedDirectory.take(root);
     writeFileSync(join(root, 'theirs'), '');
     expect(() => OwnedDirectory.take(root)).to.throw(DirectoryInUse);

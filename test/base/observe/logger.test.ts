@@ -60,7 +60,7 @@ describe('the log', () => {
     });
   });
 
-  it('leaves out what is less important than its level', () => {
+  it('leaves out messages below its level', () => {
     const sink = new Lines();
     const log = loggerTo([sink], 'warn');
     log.debug('a');

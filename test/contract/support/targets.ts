@@ -1,6 +1,7 @@
 /**
  * The servers whose answers are asserted: mainstay on either transport and a real etcd, one member each, started once for all files of this
- * folder. Assertions that hold for all are the contract; where the installed etcd is of an older release, the test says so.
+ * folder. Assertions that hold for all are the contract; exceptions for an older installed etcd are
+ * marked in the test.
  */
 import { ClientError, EtcdClient } from '../../../src/client/client.js';
 import {

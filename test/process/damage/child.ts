@@ -35,7 +35,7 @@ export type Outcome = Omit<CaseOutcome, 'id' | 'kind'> & {
 const DEADLINE_MS = 20_000;
 /** Errors that name what was found and have a next step. */
 const FINDINGS = new Set(['StartupError', 'Stopped']);
-/** The last resort of a start-up error: its next step does not tell what to do about damage. */
+/** The last resort of a start-up error: its next step does not concern damage. */
 const UNCLEAR_TEXT = /cannot be used: /;
 
 /** The stop of the process, for one case. */

@@ -427,7 +427,7 @@ export class Sim {
     this.network.splice(at, 1);
   }
 
-  /** A transport always learns in the end that a snapshot did not arrive. */
+  /** A transport always reports in the end that a snapshot did not arrive. */
   reportLostSnapshots(): void {
     for (const node of this.live()) {
       for (const peer of this.nodes.keys()) node.core?.reportSnapshot(peer, false);
@@ -445,7 +445,7 @@ export class Sim {
   private receive(m: Message): void {
     const node = this.nodes.get(m.to);
     if (node?.core === null || node === undefined || this.cut.has(`${m.from}>${m.to}`)) return;
-    // A transport refuses removed members once it knows of the removal.
+    // A transport refuses removed members once the removal is applied.
     if ((this.removed.get(m.from) ?? Infinity) <= node.applied) return;
     node.core.step(m);
     this.observe(node);

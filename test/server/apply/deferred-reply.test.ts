@@ -177,7 +177,7 @@ describe('replies read after their command', function () {
     }
   });
 
-  it(`keep what they need of a compaction at their own revision (SEED=${SEED})`, () => {
+  it(`keep their rows at a compaction at their own revision (SEED=${SEED})`, () => {
     const d = new Draw(randomOf(SEED));
     const bench = new SlowBench(SEED);
     const model = new Model();

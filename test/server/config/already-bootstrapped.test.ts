@@ -26,7 +26,7 @@ async function answerOf(url: string): Promise<string> {
   }
 }
 
-describe('a member without data asks the others whether it has lost it', () => {
+describe('a member without data asks the others if it started before', () => {
   let server: Server;
   let dir = '';
   let clusterId = 'c1';

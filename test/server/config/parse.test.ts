@@ -221,7 +221,7 @@ describe('refusals of the server command line', () => {
 });
 
 describe('ETCD_* variables', () => {
-  it('set what no flag sets', () => {
+  it('set values without a flag', () => {
     const { config, warnings } = run([], { ETCD_NAME: 'e', ETCD_ELECTION_TIMEOUT: '2000' });
     expect(config).include({ name: 'e', electionMs: 2000 });
     expect(warnings).equal('');
@@ -234,7 +234,7 @@ describe('ETCD_* variables', () => {
     expect(warnings).not.contain('ETCDCTL_API');
   });
 
-  it('must not set what a flag sets too, under whichever name', () => {
+  it('must not set a value that a flag sets too, under any of its names', () => {
     for (const argv of [['--watch-progress-notify-interval=5s']]) {
       for (const name of [
         'ETCD_WATCH_PROGRESS_NOTIFY_INTERVAL',

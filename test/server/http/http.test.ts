@@ -279,7 +279,7 @@ describe('HTTP of a member', () => {
     });
   });
 
-  it('packs the metrics for who asks for it', async () => {
+  it('packs the metrics for clients that ask for it', async () => {
     await listenClient();
     const packed = await get('/metrics', { 'accept-encoding': 'gzip' });
     expect(packed.headers['content-encoding']).equal('gzip');
@@ -387,7 +387,7 @@ describe('HTTP of a member', () => {
       ]);
     });
 
-    it('refuses what is no level, and changes nothing', async () => {
+    it('refuses an unknown level, and changes nothing', async () => {
       await listenClient();
       const cases: [string, string][] = [
         ['{"Level":"nonsense"}', 'Invalid log level nonsense'],

@@ -69,7 +69,7 @@ describe('observedTable', () => {
     slow = new SlowCallLog(clock, log, 300);
   });
 
-  /** Runs a call of `path` that takes `tookMs` and ends as `end` says. */
+  /** Runs a call of `path` that takes `tookMs` and ends by `end`. */
   function run(
     path: string,
     request: Uint8Array,
@@ -131,7 +131,7 @@ describe('observedTable', () => {
     ]);
   });
 
-  it('counts what each kind of call asked for and got', () => {
+  it('counts requests and replies of each kind of call', () => {
     isVerbose = true;
     const kvs = [{ key: KEY, value: VALUE }];
     const range = encodeRangeRequest({ key: KEY });

@@ -21,9 +21,7 @@ import { SendQueue, isMark } from '../../../src/server/peer/send-queue.js';
 const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 const MIB = 1024 * 1024;
 
-/**
- * The other side of a connection: reads what is written and confirms a mark when the test says so.
- */
+/** The other side of a connection: reads all bytes and confirms a mark at the test's call. */
 class Receiver implements Outlet {
   queuedBytes = 0;
   pendingWrites = 0;
@@ -88,7 +86,7 @@ describe('SendQueue', () => {
     expect(to.received).to.deep.equal([append(1, 10), heartbeat, append(2, 10)]);
   });
 
-  it('sends an entry of 67,108,794 bytes, and what follows it', () => {
+  it('sends an entry of 67,108,794 bytes, and the next one', () => {
     const to = new Receiver();
     expect(to.queue.send([append(1, 67_108_794)])).to.equal(true);
     expect(to.queue.send([append(2, 10)])).to.equal(true);
@@ -163,7 +161,7 @@ describe('SendQueue', () => {
     expect(taken).to.equal(MAX_QUEUED_WRITES + 1);
   });
 
-  it('takes one entry longer than its bound, and drops what follows until there is room', () => {
+  it('takes one entry longer than its bound, and drops later ones until there is room', () => {
     const to = new Receiver();
     const long = MAX_QUEUED_BYTES + 1;
     // The first is being sent, the second waits.

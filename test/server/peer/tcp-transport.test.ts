@@ -604,7 +604,7 @@ describe('TcpPeerTransport', () => {
     });
 
     /**
-     * Connects `count` times and says `text`; returns when `surplus` of them were closed, and no
+     * Connects `count` times and sends `text`; returns when `surplus` of them were closed, and no
      * more than these.
      */
     async function crowd(

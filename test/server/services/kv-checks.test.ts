@@ -156,7 +156,7 @@ describe('checks of KV requests', () => {
     );
   });
 
-  it('bounds the longest of the three lists, and nested ones by what is left', () => {
+  it('bounds the longest of the three lists, and nested ones by the remainder', () => {
     const puts = (n: number): RequestOpInit[] => Array.from({ length: n }, (_, i) => put(`k${i}`));
     expect(checkTxn(txn({ success: puts(128) }), MAX_OPS)).to.equal(null);
     expect(checkTxn(txn({ success: puts(129) }), MAX_OPS)).to.equal(errors.tooManyOps);

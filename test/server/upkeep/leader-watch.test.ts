@@ -9,7 +9,7 @@ interface Line {
   readonly fields: LogFields;
 }
 
-/** A member among a, b and c that is a; the test says who leads and who is reachable. */
+/** Member a among a, b and c; the test sets the leader and the reachable members. */
 class Bench {
   readonly env = new ManualEnv();
   readonly lines: Line[] = [];

@@ -14,7 +14,7 @@ const put = (key: string, value: string): RequestOpInit => ({
 });
 const del = (key: string): RequestOpInit => ({ requestDeleteRange: { key: Buffer.from(key) } });
 
-describe('estimate of what a command adds', () => {
+describe('estimate of the bytes a command adds', () => {
   const cases: readonly [string, CommandKind, Uint8Array, number][] = [
     [
       'a put',
