@@ -22,7 +22,9 @@ import { ALL_SUBS, type RowRef } from './types.js';
  * Called by store.ts, write-txn.ts and compaction.ts.
  */
 
-/** Told of every change that compaction removed, in an order that is safe to interrupt anywhere. */
+/**
+ * Called for every change that compaction removed, in an order that is safe to interrupt anywhere.
+ */
 export type OnRemovable = (main: number, sub: number, tombstone: boolean) => void;
 
 /** Changes cut off a key: a list in the arena and, when `main` is not 0, the tombstone that ends them. */

@@ -60,7 +60,7 @@ export interface PeerTransport {
   setPeers(peers: readonly PeerAddress[], removed: readonly MemberId[]): void;
   /**
    * Queues messages by their `to`; drops them when there is no connection or its queue is over its
-   * bound. Nobody may change a message or the data of its entries afterwards: one that waits is
+   * bound. A message and the data of its entries must not change afterwards: one that waits is
    * encoded later.
    */
   send(messages: readonly Message[]): void;

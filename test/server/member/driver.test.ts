@@ -302,7 +302,7 @@ describe('RaftDriver', () => {
       expect(b.ticks).to.equal(8);
     });
 
-    it('does not campaign before it read its leader's messages of a stall', () => {
+    it('does not campaign before it read the messages of a stall', () => {
       for (const hasHeard of [true, false]) {
         const b = new Bench(3).start();
         b.receive(MessageType.heartbeat, 2n);
