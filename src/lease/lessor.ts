@@ -8,9 +8,10 @@ import { NO_LEASE } from '../mvcc/types.js';
 /**
  * The lessor: which leases exist, which keys hang on them, and, on the leader, when they expire.
  *
- * Two kinds of state, kept apart. Applied state (ids, TTLs, checkpoints, keys) changes only by grant, revoke, attach,
- * detach and checkpoint, which run in apply, read no clock and give equal results on every member. Expiry exists
- * between promote and demote only, on the leader, and is nowhere stored: a new leader starts every lease anew.
+ * Two kinds of state, kept apart. Applied state (ids, TTLs, checkpoints, keys) changes only by
+ * grant, revoke, attach, detach and checkpoint. These run in apply, read no clock and give equal
+ * results on every member. Expiry exists between promote and demote only, on the leader, and is
+ * nowhere stored: a new leader starts every lease anew.
  *
  * Promotion itself only notes the time. Each lease gets its place in the queue afterwards, from
  * `placeSome` or at the first call about it, and does not expire before that. So becoming leader

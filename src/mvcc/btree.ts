@@ -356,8 +356,8 @@ export class BTree {
   }
 
   /**
-   * Calls `visit(leaf, from, to)` for the slots of [start, end) in key order, but `skip(live)` for whole
-   * subtrees inside the interval that did not change after `revision`.
+   * Calls `visit(leaf, from, to)` for the slots of [start, end) in key order. Calls `skip(live)`
+   * instead for whole subtrees inside the interval that did not change after `revision`.
    */
   scanChanged(
     start: Key,

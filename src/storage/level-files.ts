@@ -7,8 +7,8 @@ import { CHECK_SLICE_BYTES } from './limits.js';
 
 /**
  * Verifies every file that LevelDB would trust, before LevelDB opens the directory. LevelDB checks
- * no block of a table, skips unreadable parts of its log, creates a new database where CURRENT is
- * missing, and ends the process when damaged bytes contradict each other.
+ * no block of a table and skips unreadable parts of its log. It creates a new database where
+ * CURRENT is missing, and ends the process when damaged bytes contradict each other.
  *
  * Tables, MANIFEST and CURRENT must be as they were written. A log is trusted up to its first
  * record that is not whole. A power loss takes the end of it, because it is not synced, and the

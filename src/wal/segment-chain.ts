@@ -1,10 +1,9 @@
 /**
  * The segment files of an open log: the one being written, those before it, and the spare that comes next.
  *
- * Promises: The next segment is prepared in the background, so that a full one costs a few synced
- * writes and not the writing of a whole file of zeros. At any crash the files form a chain that the
- * reader accepts. Does not: interpret batches. Every disk error but a failed removal goes to
- * `fail`.
+ * Promises: The next segment is prepared in the background. So a full one costs a few synced writes
+ * and not the writing of a whole file of zeros. At any crash the files form a chain that the reader
+ * accepts. Does not: interpret batches. Every disk error but a failed removal goes to `fail`.
  */
 import type { DiskFile, Done, Env } from '../base/env/env.js';
 import { invariant } from '../base/invariant.js';

@@ -9,8 +9,8 @@
  * wrongly.
  *
  * Everything queued while a write and its fdatasync are under way goes out together in the next group commit: one
- * buffer, one write, one fdatasync. The next segment is prepared in the background, so that filling one up costs a
- * few synced writes and not the writing of a whole file of zeros.
+ * buffer, one write, one fdatasync. The next segment is prepared in the background. So a full one
+ * costs a few synced writes and not the writing of a whole file of zeros.
  *
  * Called by the member's raft loop; `format.ts` describes the bytes, `reader.ts` the judgement at open.
  */

@@ -62,8 +62,8 @@ export class Watcher {
 }
 
 /**
- * A doubly linked list through the watchers themselves: a watcher is in at most one list, leaves it in O(1), and
- * one traversal at a time survives any change to the list by way of `cursor`.
+ * A doubly linked list through the watchers themselves: a watcher is in at most one list and leaves
+ * it in O(1). One traversal at a time survives any change to the list by way of `cursor`.
  */
 export class WatcherList {
   head: Watcher | undefined = undefined;

@@ -20,8 +20,8 @@ import { WatchStream } from './stream.js';
  * Apply reports each revision (`notify`), which only stores the events. Once per turn the hub
  * dispatches the stored events: each finds the groups of watchers it concerns, and each group's
  * events are encoded once. Every watcher of the group gets one message, also if several revisions
- * came together. A watcher that starts in the past, or whose client reads too slowly, is "behind"
- * and is served from recent events or from the store's history (CatchUp).
+ * came together. A watcher that starts in the past, or whose client reads too slowly, is "behind".
+ * It is served from recent events or from the store's history (CatchUp).
  *
  * Promises, per watcher: Events come in (main, sub) order, each once, none missing, all of one
  * revision in one response (or its fragments). Memory is bounded against any client. A progress

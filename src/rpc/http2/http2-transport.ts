@@ -7,8 +7,8 @@
  * suffers.
  * Does not listen (see `port-mux.ts`), and knows nothing of the services it carries.
  * The parts: `frame-cursor` cuts frames, `connection` hands them to `request-frames` and `control-frames`,
- * `hpack-decoder` and `request-head` turn header blocks into requests, `stream` is the call a handler sees, `send-queue`,
- * `gzip` and `output` carry what goes back.
+ * `hpack-decoder` and `request-head` turn header blocks into requests, `stream` is the call a
+ * handler sees. `send-queue`, `gzip` and `output` carry its replies.
  */
 import type { Socket } from 'node:net';
 import { Http2Connection } from './connection.js';

@@ -7,7 +7,7 @@
  * closing all of them O(n log n).
  *
  * The arrays are kept and overwritten in place. A Map that is filled and emptied all the time
- * leaves a trail of abandoned tables that point to each other and to the streams they held. Once
+ * leaves a trail of abandoned tables. They point to each other and to the streams they held. Once
  * one of them has reached the old generation the collector promotes all that follow, calls and
  * requests included.
  */

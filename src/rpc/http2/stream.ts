@@ -153,7 +153,7 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     this.connection.onMessageSent(this, totalBytes);
     const queue = this.openQueue(false);
     // Never compressed. The prefix wants the packed size, which exists only when the whole reply
-    // has been packed, and parts are given so that the whole is never in memory. The flag allows it
+    // has been packed. Parts are given so that the whole is never in memory. The flag allows it
     // with any encoding of the call.
     queue.push(messagePrefix(totalBytes, false));
     queue.attach(source, totalBytes);

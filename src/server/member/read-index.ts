@@ -20,7 +20,7 @@ const RETRY_MS = 500;
  * Linearizable reads: everything that arrived while a round was under way shares the next one. A read is released
  * when a quorum confirmed the leader after the read arrived and this member has applied up to the confirmed index.
  *
- * Ref: Raft thesis 6.4; reliability R12.
+ * Ref: Ongaro, "Consensus: Bridging Theory and Practice", 6.4; docs/REQUIREMENTS.md, R12.
  */
 export class ReadIndex {
   private readonly env: Env;
