@@ -1,8 +1,8 @@
 import { availableParallelism, loadavg } from 'node:os';
 
 /**
- * How much slower than usual this machine is now. Limits of tests are for a quiet machine of the kind the project is
- * built on; elsewhere they are multiplied.
+ * Factor by which this machine is slower than usual now. Limits of tests are for a quiet machine of
+ * the kind the project is built on; elsewhere they are multiplied.
  */
 
 /** Result of `workMs` on a quiet machine of that kind. */

@@ -40,7 +40,7 @@ export function descriptorLimit(): number | undefined {
 }
 
 /**
- * How many connections a process with `limit` descriptors may accept, over all its listeners.
+ * Number of connections a process with `limit` descriptors may accept, over all its listeners.
  *
  * Throws: StartupError when the limit leaves no room for them.
  */

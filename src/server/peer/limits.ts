@@ -70,7 +70,7 @@ export const HANDSHAKE_TIMEOUT_MS = 5000;
 /** Time for the other side to read the last frame of a connection that this side ends. */
 export const LINGER_MS = 5000;
 /**
- * How long a connection may take to prove that it is alive when another process claims its member's
+ * Time for a connection to prove that it is alive when another process claims its member's
  * identity.
  */
 export const CHALLENGE_MS = 2 * PING_INTERVAL_MS;
