@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 /**
- * How much of one core a load generator uses: the measure of whether it and not the server was the limit.
+ * Share of one core that a load generator uses: it shows if the generator and not the server was
+ * the limit.
  *
  * Time in which it could have run but waited for a core is counted apart: where servers and clients share few cores,
  * a client may be held up without being busy.
@@ -10,7 +11,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 /** Shares of one core. */
 export interface Busy {
   readonly used: number;
-  /** Ready to run, but others had the cores; 0 where the kernel does not say. */
+  /** Ready to run, but others had the cores; 0 where the kernel has no figure. */
   readonly waited: number;
 }
 
@@ -50,7 +51,7 @@ function ownTimes(): Times {
   return { atMs: performance.now(), usedMs: (user + system) / 1000, waitedMs };
 }
 
-/** Watches another program until it ends: what the scheduler statistics of its threads last said. */
+/** Watches another program until it ends: the last scheduler statistics of its threads. */
 export class ProgramMeter {
   private readonly pid: number;
   private readonly timer: NodeJS.Timeout;

@@ -3,7 +3,7 @@ import { runH2load } from './h2load.js';
 import { runLoad, type LoadPlan, type LoadResult } from './load.js';
 import type { Cluster, Kind } from './peers.js';
 
-/** What a benchmark case is, and the few measurements that nearly all of them make. */
+/** The parts of a benchmark case, and the few measurements that nearly all of them make. */
 
 export interface CaseGroup {
   readonly name: string;
@@ -13,7 +13,7 @@ export interface CaseGroup {
   readonly quick: boolean;
   /** Rounds in a full run; long groups take fewer. */
   readonly rounds: number;
-  /** What a full run of this group takes with both servers, as measured on two cores. */
+  /** Time of a full run of this group with both servers, as measured on two cores. */
   readonly minutes: number;
   /** For both servers, beside those that every cluster gets. */
   readonly flags?: readonly string[];
@@ -28,7 +28,7 @@ export interface Measurement {
   readonly better: 'higher' | 'lower';
   /** Bound for mainstay's value divided by etcd's: at least when higher is better, at most when lower is. */
   readonly target?: number;
-  /** Absent when it could not be measured; `reason` then says why. */
+  /** Absent when it could not be measured; `reason` then gives the cause. */
   readonly value?: number;
   readonly reason?: string;
   /** Share of a core that the load generator used; absent where no load was meant to reach a limit. */

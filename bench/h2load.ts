@@ -8,7 +8,7 @@ import { callOnce } from './wire/unary.js';
 
 /**
  * Runs h2load, the independent judge: one request body for all requests, HTTP status as its only idea of success.
- * Whether the answers were good is checked around it: by one call before, and by the revision after puts.
+ * The answers are checked around it: by one call before, and by the revision after puts.
  */
 
 const PROGRAM = 'h2load';

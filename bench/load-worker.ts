@@ -6,8 +6,9 @@ import { Pacer, sharedNowMs } from './pacer.js';
 import { Connection, type CallSink } from './wire/connection.js';
 
 /**
- * One process of a load: opens its connections, keeps its share of requests in flight (closed loop) or sends them at
- * a fixed rate whatever the answers do (open loop), and reports counts and latencies. Started by load.ts.
+ * One process of a load: opens its connections and keeps its share of requests in flight (closed
+ * loop), or sends them at a fixed rate independent of the answers (open loop). Reports counts and
+ * latencies. Started by load.ts.
  */
 
 export interface WorkerTask {
@@ -175,8 +176,9 @@ class Load {
   }
 
   /**
-   * Sends every request when it is due, whatever the answers do. Latency counts from the moment it was due: lateness of
-   * the sender is part of it, otherwise a machine kept busy by the server would make the server look good.
+   * Sends every request when it is due, independent of the answers. Latency counts from the moment
+   * it was due, so that lateness of the sender is part of it. Otherwise a machine kept busy by the
+   * server would make the server look good.
    */
   private openLoop(rate: number): void {
     const intervalMs = 1000 / rate;

@@ -1,11 +1,11 @@
 import { Worker } from 'node:worker_threads';
 
 /**
- * Says when the requests of a fixed rate are due, to about a tenth of a millisecond.
+ * Signals when the requests of a fixed rate are due, to about a tenth of a millisecond.
  *
- * The event loop's own timers come one to two milliseconds late, which is more than a request takes: they would be most
- * of every high percentile. So a thread of its own sleeps until each moment and wakes the sender. Used by
- * load-worker.ts.
+ * The event loop's own timers come one to two milliseconds late, longer than a request takes. They
+ * would be most of every high percentile. So a thread of its own sleeps until each moment and wakes
+ * the sender. Used by load-worker.ts.
  */
 
 interface Schedule {

@@ -75,7 +75,7 @@ function valueText(values: readonly number[]): string {
   return value === undefined ? '–' : formatValue(value);
 }
 
-/** How busy the load generator was, and which numbers may be its own. */
+/** Load of the load generator, and the numbers that may be its own. */
 function clientLines(rows: readonly Row[]): string[] {
   const shares = rows.map((row) => row.clientBusy).filter((share) => share !== undefined);
   if (shares.length === 0) return [];

@@ -105,7 +105,7 @@ export function rowsOf(samples: readonly Sample[]): Row[] {
   });
 }
 
-/** Whether mainstay met the row's target; undefined without a target or a ratio. */
+/** True if mainstay met the row's target; undefined without a target or a ratio. */
 export function targetMet(row: Row): boolean | undefined {
   const ratio = median(row.ratios);
   if (row.target === undefined || ratio === undefined) return undefined;

@@ -147,7 +147,7 @@ async function runOnce(group: CaseGroup, kind: Kind, dir: string): Promise<Bench
   try {
     await group.run(bench);
   } catch (error) {
-    // What was measured before still counts.
+    // Rows measured before still count.
     console.log(
       `  ${kind.padEnd(9)}stopped: ${error instanceof Error ? error.message : String(error)}`,
     );

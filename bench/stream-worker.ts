@@ -13,8 +13,9 @@ import { Connection, type Call } from './wire/connection.js';
  * A process that holds many streams: watchers that count events and measure their way from the writer, or lease
  * keep-alives with a fixed number in flight. Started by streams.ts.
  *
- * Watchers count in phases: the first event begins one, an order says how many it will have once the writer knows, and
- * the report follows the last of them. So the writer can go by time, and a first phase can warm everything up.
+ * Watchers count in phases. The first event begins one, an order from the writer gives its number
+ * of events, and the report follows the last of them. So the writer can go by time, and a first
+ * phase can warm everything up.
  */
 
 export interface WatchTask {

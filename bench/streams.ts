@@ -4,9 +4,12 @@ import type { KeepAliveTask, StreamReport, WatchOrder, WatchTask } from './strea
 
 /** A running stream worker. */
 export interface StreamRun {
-  /** Watchers only: tells how many events this phase has; resolves with what was seen when they are there. */
+  /**
+   * Watchers only: sends the number of events of this phase; resolves with the report when they are
+   * there.
+   */
   expect(events: number): Promise<StreamReport>;
-  /** What it saw at its end. */
+  /** Report at its end. */
   report(): Promise<StreamReport>;
   /** Ends the process. */
   close(): void;

@@ -24,7 +24,10 @@ const ENTRIES = [
   'src/cli/wal-repair.ts',
 ] as const;
 const BUILD_ID_LENGTH = 16;
-/** What Node.js puts around a CommonJS module; written here, so that loading need not copy the text. */
+/**
+ * The function that Node.js puts around a CommonJS module; written here, so that loading need not
+ * copy the text.
+ */
 const MODULE_HEAD = '(function (exports, require, module, __filename, __dirname) {';
 const MODULE_END = '})';
 const NODES = 3;

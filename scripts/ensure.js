@@ -1,9 +1,10 @@
 /**
  * Makes a fresh clone ready: `node scripts/ensure.js start` before a start, `test` before the tests.
  *
- * Plain Node.js without packages, because it runs before there are any. Each step is skipped when its result is
- * there and current, prints one line when it works, and shows a tool's output only when the tool fails.
- * It is called from the npm scripts themselves and not as a pre-script: npm drops those when scripts are blocked.
+ * Plain Node.js without packages, because it runs before there are any. Each step is skipped when
+ * its result is there and current. It prints one line when it works, and shows a tool's output only
+ * when the tool fails. It is called from the npm scripts themselves and not as a pre-script: npm
+ * drops those when scripts are blocked.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -21,7 +22,7 @@ import { delimiter, join, resolve } from 'node:path';
 
 const ROOT = resolve(import.meta.dirname, '..');
 const STAMP = join(ROOT, 'dist', '.built-from');
-/** What the build reads: any change of name, size or time means building again. */
+/** Input of the build: any change of name, size or time means building again. */
 const BUILD_INPUTS = [
   'src',
   'proto',
@@ -33,7 +34,10 @@ const BUILD_INPUTS = [
   'tsconfig.json',
 ];
 
-/** What the tests talk to, and where Debian keeps it: a program on the path, or what makes a command succeed. */
+/**
+ * Programs that the tests run, and their Debian packages: a program on the path, or a command that
+ * succeeds.
+ */
 const TEST_TOOLS = [
   { name: 'etcd', package: 'etcd-server' },
   { name: 'etcdctl', package: 'etcd-client' },

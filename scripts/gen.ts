@@ -1,8 +1,8 @@
 /**
  * Turns proto/*.proto into src/gen/*.ts: types, binary codecs, JSON mappings and tables of RPCs.
  *
- * Files are written only when their content changes; files nothing generates any more are removed.
- * Run by `npm run gen`. What the code looks like is decided in scripts/gen/.
+ * Files are written only when their content changes; files that are no longer generated are
+ * removed. Run by `npm run gen`. The form of the code is decided in scripts/gen/.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -11,8 +11,8 @@ import {
 /**
  * The import rules of .dependency-cruiser.cjs, checked over a tree; `npm run check` runs it over the project.
  *
- * A parser that understands nothing finds no violations, so the number of modules that were read is compared with
- * the number of files there are, and the tests plant one violation for each rule.
+ * A parser that understands nothing finds no violations. So the number of modules that were read is
+ * compared with the number of files there are. The tests plant one violation for each rule.
  */
 
 export const CHECKED_FOLDERS = ['src', 'test', 'scripts', 'bench', 'jepsen-like'];

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { resolve } from 'node:path';
 
-/** What the check and test commands share: running programs quietly, a few at a time. */
+/** Shared by the check and test commands: running programs quietly, a few at a time. */
 
 export const ROOT = resolve(import.meta.dirname, '..');
 

@@ -1,11 +1,11 @@
 import { availableParallelism, loadavg } from 'node:os';
 
 /**
- * How much slower than usual this machine is now. Limits of tests are for a quiet machine of the kind the project is
- * built on; elsewhere they are multiplied.
+ * Factor by which this machine is slower than usual now. Limits of tests are for a quiet machine of
+ * the kind the project is built on; elsewhere they are multiplied.
  */
 
-/** What `workMs` gives on a quiet machine of that kind. */
+/** Result of `workMs` on a quiet machine of that kind. */
 const REFERENCE_WORK_MS = 50;
 const WORK_ROUNDS = 12_000_000;
 /** Beyond this a test that has not ended will not end. */

@@ -3,8 +3,9 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
 
 /**
- * Finds and ends everything that a process has started, also what left its process group: each process carries a mark
- * in its environment, which its children inherit. Linux only; elsewhere nothing is found.
+ * Finds and ends all descendants of a process, also those that left its process group. Each process
+ * carries a mark in its environment, which its children inherit. Linux only; elsewhere nothing is
+ * found.
  */
 const MARK = 'MAINSTAY_TEST_TREE';
 
@@ -37,8 +38,8 @@ export class ProcessTree {
   }
 
   /**
-   * Has all of them ended when this process is gone, however it ends: a shell outside the tree waits for the end of a
-   * pipe that only this process holds.
+   * Has all of them ended when this process is gone, by any cause. A shell outside the tree waits
+   * for the end of a pipe that only this process holds.
    */
   guard(): void {
     const script = `
@@ -76,7 +77,7 @@ function environmentOf(pid: number): readonly string[] {
   try {
     return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0');
   } catch {
-    // It has ended, or belongs to somebody else.
+    // It has ended, or belongs to another user.
     return [];
   }
 }

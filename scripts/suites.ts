@@ -5,7 +5,7 @@ import { ROOT } from './jobs.js';
 import { describeSlowness, slowness } from './machine.js';
 import { ProcessTree } from './process-tree.js';
 
-/** Runs one suite of mocha tests in a process of its own, and says what a set of results amounts to. */
+/** Runs one suite of mocha tests in a process of its own, and sums up a set of results. */
 
 export interface Suite {
   readonly name: string;
@@ -65,7 +65,7 @@ export function judge(
   };
 }
 
-/** Never rejects: whatever goes wrong is a failure in the result. */
+/** Never rejects: every error is a failure in the result. */
 export function runSuite(suite: Suite, limits: SuiteLimits): Promise<SuiteResult> {
   const began = performance.now();
   const result: SuiteResult = {
@@ -158,7 +158,7 @@ class Deadline {
     this.timer = setTimeout(this.look, maxMs * slowness());
   }
 
-  /** How long it was, for a message. */
+  /** Duration, for a message. */
   get text(): string {
     const seconds = (performance.now() - this.beganMs) / 1000;
     return `${seconds.toFixed(0)} s (limit ${this.maxMs / 1000} s; ${describeSlowness()})`;

@@ -11,8 +11,8 @@ import { judge, runSuite, type Suite, type SuiteLimits, type SuiteResult } from 
  *   tsx scripts/test.ts                 the static checks, then every folder
  *   tsx scripts/test.ts --only [names]  only the named folders (all when none is named), without the checks
  *
- * Fails when a test fails, when a folder's process dies, hangs, or stays alive after its last test, when a static
- * check fails, when nothing ran, and in CI (CI=true) when a test was skipped.
+ * Fails when a test or a static check fails, when a folder's process dies, hangs, or stays alive
+ * after its last test, and when nothing ran. In CI (CI=true) it also fails when a test was skipped.
  */
 
 const LIMITS: SuiteLimits = { maxMs: 9 * 60_000, lingerMs: 10_000 };

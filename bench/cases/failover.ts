@@ -104,6 +104,6 @@ async function whole(bench: Bench, members: readonly Member[]): Promise<void> {
     );
     return agreed ? true : undefined;
   });
-  // Followers must have heard the new leader for a while, as in a cluster at rest.
+  // Followers must have followed the new leader for a while, as in a cluster at rest.
   await new Promise((done) => setTimeout(done, 1500));
 }

@@ -12,7 +12,7 @@ import { poll, residentBytes, type Member } from '../peers.js';
 import { Connection, type CallSink } from '../wire/connection.js';
 import { callOnce } from '../wire/unary.js';
 
-/** What large data costs: memory, restart, lists, counts. */
+/** Cost of large data: memory, restart, lists, counts. */
 
 const MB = 1e6;
 const SETTLE_MS = 3000;

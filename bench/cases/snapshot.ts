@@ -129,7 +129,7 @@ class SmallPuts {
     this.timer = setInterval(() => this.sendDue(), 1);
   }
 
-  /** What was seen since the last time. */
+  /** Figures since the last time. */
   take(): { latency: Histogram; failure: string | undefined } {
     const { latency, failure } = this;
     this.latency = new Histogram();

@@ -13,7 +13,7 @@ import type { Engine } from '../../src/storage/engine.js';
  * Cost of the multi-version store alone, on LevelDB: tsx bench/micro/mvcc.ts [keys] [value bytes]
  *
  * Prints microseconds per operation of the main thread (wall clock), elapsed and processor time of whole phases and
- * memory. On a busy machine only the processor time means anything; it includes the engine's threads.
+ * memory. On a busy machine only the processor time counts; it includes the engine's threads.
  */
 
 const KEYS = Number(process.argv[2] ?? 1_000_000);

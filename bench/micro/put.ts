@@ -9,7 +9,8 @@ import type { Engine } from '../../src/storage/engine.js';
 import { WatchHub } from '../../src/watch/hub.js';
 
 /**
- * What a put costs a leader of three beside disk, network and encoding: consensus core, store, watch hub.
+ * Cost of a put to a leader of three beside disk, network and encoding: consensus core, store,
+ * watch hub.
  *
  *   node --expose-gc --import tsx bench/micro/put.ts [puts] [watchers]
  *
@@ -151,7 +152,7 @@ for (let i = 0; i < WATCHERS; i++) {
 const keys = Array.from({ length: KEYS }, (_, i) => `key${String(i).padStart(8, '0')}`);
 let applied = 0;
 
-/** What apply does with a put: key and value are views of the entry. */
+/** The work of apply on a put: key and value are views of the entry. */
 function applyPut(entry: Entry): void {
   if (entry.data.length === 0) return;
   const key = keys[applied++ % KEYS] as string;

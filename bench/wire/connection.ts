@@ -9,7 +9,7 @@ import { HpackDecoder, HpackEncoder, type ResponseFields } from './hpack.js';
  * no TLS, no push, no priorities. Used by: load-worker.ts and the benchmark cases.
  */
 
-/** What happens on a call. Views are valid only during the callback. */
+/** Events of a call. Views are valid only during the callback. */
 export interface CallSink {
   message(buf: Uint8Array, start: number, end: number): void;
   ended(status: number, text: string): void;

@@ -46,7 +46,7 @@ export function emitFile(file: FileModel): string {
   ].join('\n');
 }
 
-/** Which of the runtime's exports are used is read off the emitted text. */
+/** The used exports of the runtime are read off the emitted text. */
 function emitImports(file: FileModel, text: string): string[] {
   const lines: string[] = [];
   const values = new Map<string, Set<string>>();

@@ -176,7 +176,7 @@ function readEnum(type: protobuf.Enum): EnumModel {
   return { name: enumName(type), values, comment: type.comment };
 }
 
-/** A nested enum's own name says what it is, except a bare `Type`. */
+/** A nested enum's own name is clear by itself, except a bare `Type`. */
 function enumName(type: protobuf.Enum): string {
   return type.name === 'Type' && type.parent !== null ? `${type.parent.name}Type` : type.name;
 }
@@ -207,7 +207,7 @@ export function jsonName(message: string): string {
   return message.charAt(0).toLowerCase() + message.slice(1);
 }
 
-/** Whether absence is told apart from the zero value. */
+/** True if absence differs from the zero value. */
 export function hasPresence(f: FieldModel): boolean {
   return !f.repeated && (f.oneof !== null || f.kind === 'message');
 }

@@ -37,8 +37,8 @@ function violated(message: string, details: readonly Detail[]): never {
 }
 
 /**
- * Whether checks run that cost more than a comparison: whole structures, orders of whole lists. Tests and the simulator
- * run with them, servers without. A check stands where it applies:
+ * Switch of the checks that cost more than a comparison: whole structures, orders of whole lists.
+ * Tests and the simulator run with them, servers without. A check stands where it applies:
  *
  *   if (verification.isOn) this.check();
  */

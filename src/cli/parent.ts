@@ -9,7 +9,7 @@ export class ParentWatch {
   constructor() {
     const wasStartedOverChannel = process.send !== undefined;
     if (!wasStartedOverChannel) return;
-    // The end of a channel is told once: it may have come while this program was loaded.
+    // The end of a channel is reported once: it may have come while this program was loaded.
     if (!process.connected) endProcess();
     process.once('disconnect', () => this.onGone());
   }

@@ -12,7 +12,7 @@ import { ParentWatch } from './parent.js';
 import { installSignals } from './signals.js';
 
 /**
- * `mainstay server`: runs one member until it is told to stop. Flags are etcd's.
+ * `mainstay server`: runs one member until a signal or its parent stops it. Flags are etcd's.
  *
  * Returns the process's exit code.
  */
@@ -64,7 +64,7 @@ function logStart(log: Logger, config: ServerConfig, warnings: readonly string[]
   for (const warning of warnings) log.warn(warning);
 }
 
-/** Says why the member did not start, as the last thing it writes. */
+/** Prints why the member did not start, as the last thing it writes. */
 function refuse(error: unknown, config: ServerConfig, log: Logger | undefined): void {
   const isElsewhere = !config.log.outputs.some((output) =>
     /^(default|stdout|stderr)$/.test(output),
@@ -80,7 +80,7 @@ function refuse(error: unknown, config: ServerConfig, log: Logger | undefined): 
   process.stderr.write(formatStartupError(error));
 }
 
-/** An error nobody handled means that a promise of the program is broken: continuing could lose data. */
+/** An unhandled error means that a promise of the program is broken: continuing could lose data. */
 function logCrashes(log: Logger): void {
   const crash = (error: unknown): void => {
     const stack = error instanceof Error ? readableStack(error.stack ?? '') : undefined;

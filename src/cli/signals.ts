@@ -1,12 +1,12 @@
 import { readdirSync } from 'node:fs';
 import type { LogFields, RootLogger } from '../base/observe/logger.js';
 
-/** What the signals act on. */
+/** Parts of the process that the signals act on. */
 export interface SignalTarget {
   readonly log: RootLogger;
   /** Stops gracefully. */
   stop(): Promise<void>;
-  /** What the member is doing. */
+  /** Report of the member's state. */
   report(): LogFields;
 }
 

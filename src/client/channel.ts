@@ -42,7 +42,7 @@ export interface Caller {
   close(): void;
 }
 
-/** Longest message either way: what gRPC's signed lengths can say. */
+/** Longest message either way: the bound of gRPC's signed lengths. */
 const MAX_MESSAGE_BYTES = 2 ** 31 - 1;
 const DEFAULT_TIMEOUT_MS = 5000;
 const DEFAULT_RECONNECT_MS = { min: 50, max: 500 };

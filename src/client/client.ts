@@ -11,8 +11,9 @@ export { ClientError } from './channel.js';
 export type { CallOptions } from './channel.js';
 
 /**
- * A small client of the etcd v3 API on grpc-js, for mainstay's own commands, benches and tests: one file a service,
- * requests and replies as the generated types, one connection an endpoint, nothing repeated behind the caller's back.
+ * A small client of the etcd v3 API on grpc-js, for mainstay's own commands, benches and tests. One
+ * file a service, requests and replies as the generated types, one connection an endpoint. It never
+ * repeats a call by itself.
  *
  *   const client = new EtcdClient('127.0.0.1:2379');
  *   await client.kv.put({ key, value });

@@ -15,9 +15,10 @@ const TRY_NEXT: ReadonlySet<number> = new Set([
 ]);
 
 /**
- * The members of a cluster as one caller. Calls go to one of them until it cannot be reached or does not answer in time;
- * the next call then goes to the next one, in the order given and round again. The call that failed is not repeated: its
- * effect is unknown, and only its caller can tell whether it may happen twice.
+ * The members of a cluster as one caller. Calls go to one of them until it cannot be reached or
+ * does not answer in time. The next call then goes to the next one, in the order given and round
+ * again. The call that failed is not repeated: its effect is unknown, and only its caller can
+ * decide if it may happen twice.
  */
 export class Endpoints implements Caller {
   private readonly channels: readonly Channel[];

@@ -8,18 +8,21 @@ import { NO_LEASE } from '../mvcc/types.js';
 /**
  * The lessor: which leases exist, which keys hang on them, and, on the leader, when they expire.
  *
- * Two kinds of state, kept apart. Applied state (ids, TTLs, checkpoints, keys) changes only by grant, revoke, attach,
- * detach and checkpoint, which run in apply, read no clock and give equal results on every member. Expiry exists
- * between promote and demote only, on the leader, and is nowhere stored: a new leader starts every lease anew.
+ * Two kinds of state, kept apart. Applied state (ids, TTLs, checkpoints, keys) changes only by
+ * grant, revoke, attach, detach and checkpoint. These run in apply, read no clock and give equal
+ * results on every member. Expiry exists between promote and demote only, on the leader, and is
+ * nowhere stored: a new leader starts every lease anew.
  *
- * Promotion itself only notes the time. Each lease gets its place in the queue afterwards, from `placeSome` or when somebody
- * asks for it, and does not expire before that; so becoming leader costs the same however many leases there are.
+ * Promotion itself only notes the time. Each lease gets its place in the queue afterwards, from
+ * `placeSome` or at the first call about it, and does not expire before that. So becoming leader
+ * costs the same for any number of leases.
  *
  * An expired lease is not removed here: `expired` hands out its id, the revoker proposes a revocation, and apply revokes.
  * Until then the lease stays queued, so that a lost proposal is made again.
  *
- * Called by: apply (applied state), the leader's revoker (placeSome, expired, dueCheckpoints), the lease service (renew, timeToLive),
- * start-up and snapshot installation (load, clear). Time is given by the caller: monotonic milliseconds.
+ * Called by: apply (applied state), the leader's revoker (placeSome, expired, dueCheckpoints), the
+ * lease service (renew, timeToLive), start-up and snapshots (load, clear). The caller gives the
+ * time: monotonic milliseconds.
  */
 
 /** Longest TTL a lease may have. */
@@ -30,7 +33,10 @@ const EXPIRIES_PER_SEC = 1000;
 const REVOKE_RETRY_MS = 10_000;
 /** Of a lease that was added while this member was not the leader. */
 const NO_REIGN = -1;
-/** How often the remaining time of a long lease is logged, and what a long lease is. */
+/**
+ * Period at which the remaining time of a long lease is logged, and length from which a lease is
+ * long.
+ */
 const CHECKPOINT_INTERVAL_SEC = 300;
 
 /** Result of a renewal: the TTL from now on in seconds, 0 when there is no such lease. */
@@ -74,7 +80,7 @@ export class Lessor {
   private readonly leasesById = new Map<LeaseId, Lease>();
   private readonly leasesByKey = new Map<Key, Lease>();
   private primary = false;
-  /** Counts promotions and demotions: what a lease knows of its expiry is forgotten when it changes. */
+  /** Counts promotions and demotions: the expiry of a lease is dropped when it changes. */
   private reign = 0;
   private queue = new LeaseQueue<Lease>();
   /** When the time of leases that exist at promotion begins. */
@@ -82,7 +88,7 @@ export class Lessor {
   /** Leases that may lack their place, while there are any; those placed or granted meanwhile are of this reign. */
   private unplaced: Iterator<Lease, undefined> | undefined = undefined;
   private places = new Places(EXPIRIES_PER_SEC);
-  /** Leases granted since apply last was followed by a call that knows the time. */
+  /** Leases granted since apply last was followed by a call with the time. */
   private fresh: Lease[] = [];
   /** Long leases in the order their checkpoints are due: the interval is the same for all. */
   private checkpoints: { readonly lease: Lease; readonly dueMs: number }[] = [];
@@ -187,7 +193,10 @@ export class Lessor {
     return lease === undefined ? [] : keysOf(lease);
   }
 
-  /** True if a renewal must first clear a remaining time that is, or may soon be, logged: a new leader would believe it. */
+  /**
+   * True if a renewal must first clear a remaining time that is, or may soon be, logged: a new
+   * leader would use it.
+   */
   hasCheckpoint(id: LeaseId): boolean {
     const lease = this.leasesById.get(id);
     if (lease === undefined) return false;
@@ -207,7 +216,7 @@ export class Lessor {
     this.load(ID, TTL, RemainingTTL);
   }
 
-  /** Adds a lease as it was stored; its keys are attached by whoever reads the keys. */
+  /** Adds a lease as it was stored; the reader of the keys attaches them. */
   load(id: LeaseId, ttlSec: number, remainingSec: number): void {
     invariant(id !== NO_LEASE && !this.leasesById.has(id), 'stored lease has no id or one in use');
     this.add(id, Math.max(1, Math.min(ttlSec, MAX_LEASE_TTL_SEC)), Math.max(0, remainingSec));
@@ -227,9 +236,10 @@ export class Lessor {
   }
 
   /**
-   * This member became leader: every lease gets its full (or checkpointed) time from now, and `extendMs` on top, in
-   * which a former leader may still have answered renewals. Where more than EXPIRIES_PER_SEC leases would expire
-   * in one second, the surplus gets more time, so that they do not all have to be revoked at once.
+   * This member became leader: every lease gets its full (or checkpointed) time from now, and
+   * `extendMs` on top. A former leader may still have answered renewals in that time. Where more
+   * than EXPIRIES_PER_SEC leases would expire in one second, the surplus gets more time, to spread
+   * the revocations.
    */
   promote(nowMs: number, extendMs: number): void {
     invariant(extendMs >= 0, 'leases are given {} ms', extendMs);
@@ -269,8 +279,8 @@ export class Lessor {
   }
 
   /**
-   * Starts the time of leases granted by apply, which has no clock. Everything here that is told the time does so;
-   * who knows of a grant may do so at once.
+   * Starts the time of leases granted by apply, which has no clock. Every method that takes the
+   * time does so; a caller may do so right after a grant.
    */
   adopt(nowMs: number): void {
     if (this.fresh.length === 0) return;
@@ -283,8 +293,8 @@ export class Lessor {
   /**
    * Restarts a lease's time. 'expired-pending': it was handed out for revocation, which is about to happen.
    *
-   * A lease past its time but not handed out yet is renewed: the client is alive, and nobody was told otherwise. So
-   * renewals that waited while the process was stopped are not lost.
+   * A lease past its time but not handed out yet is renewed: the client is alive, and no expiry was
+   * announced. So renewals that waited while the process was stopped are not lost.
    */
   renew(id: LeaseId, nowMs: number): Renewal {
     if (!this.primary) return 'not-primary';
@@ -354,7 +364,7 @@ export class Lessor {
     }
   }
 
-  /** From now on leases are kept in line for `dueCheckpoints`; somebody must call it. */
+  /** From now on leases are kept in line for `dueCheckpoints`, which must then be called. */
   keepCheckpoints(): void {
     this.withCheckpoints = true;
   }
@@ -417,7 +427,7 @@ export class Lessor {
     return lease.reign === this.reign;
   }
 
-  /** Gives a lease that existed at promotion its time, if nobody renewed it since. */
+  /** Gives a lease that existed at promotion its time, unless it was renewed since. */
   private place(lease: Lease, nowMs: number): void {
     invariant(this.primary && this.isAlive(lease), 'lease {} gets time it must not have', lease.id);
     const dueMs = this.startMs + this.places.take(timeLeftSec(lease)) * 1000;

@@ -9,7 +9,10 @@ export interface Queued {
   queueIndex: number;
 }
 
-/** A binary heap by `dueMs` whose items know their place, so that any of them moves or leaves in O(log n). */
+/**
+ * A binary heap by `dueMs` whose items store their place, so that any of them moves or leaves in
+ * O(log n).
+ */
 export class LeaseQueue<T extends Queued> {
   private readonly heap: T[] = [];
 
@@ -49,7 +52,10 @@ export class LeaseQueue<T extends Queued> {
     if (verification.isOn) this.check();
   }
 
-  /** Asserts for the items near the top and the bottom that each knows its place and none is due before its parent. */
+  /**
+   * Asserts for the items near the top and the bottom that each stores its place and none is due
+   * before its parent.
+   */
   private check(): void {
     const { heap } = this;
     for (let i = 0; i < heap.length; i++) {

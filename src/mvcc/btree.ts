@@ -4,14 +4,15 @@ import type { Key } from '../base/collections/interval.js';
 /**
  * A B+tree from key to the newest change of the key, with the number of live keys below every node.
  *
- * A leaf is a structure of arrays: strings for the keys and two typed arrays for the numbers, so that a key
- * with a single revision costs its string and 32 bytes. Two summaries per child make counting cheap: how many
- * keys below are live, and the newest revision below (a subtree that did not change after revision R has the
- * same live count at R as now).
+ * A leaf is a structure of arrays: strings for the keys and two typed arrays for the numbers. A key
+ * with a single revision costs its string and 32 bytes. Two summaries per child make counting
+ * cheap: the number of live keys below, and the newest revision below. A subtree that did not
+ * change after revision R has the same live count at R as now.
  *
- * Binary search rarely touches the strings: each node keeps six bytes of every key as a number, taken behind
- * the prefix that the node's bounds in its parent have in common ("skip"), and compares strings only on a tie. A first
- * or last child has no bound of its own on one side and skips nothing.
+ * Binary search rarely touches the strings. Each node keeps six bytes of every key as a number and
+ * compares strings only on a tie. The bytes are taken behind the prefix that the node's bounds in
+ * its parent have in common ("skip"). A first or last child has no bound of its own on one side and
+ * skips nothing.
  *
  *   parent lows  .. /pods/ns-1/a040 | /pods/ns-1/a090 ..      child between them: skip 12
  *   child keys   /pods/ns-1/a040, /pods/ns-1/a041 ..          heads "40", "41" as numbers
@@ -355,8 +356,8 @@ export class BTree {
   }
 
   /**
-   * Calls `visit(leaf, from, to)` for the slots of [start, end) in key order, but `skip(live)` for whole
-   * subtrees inside the interval that did not change after `revision`.
+   * Calls `visit(leaf, from, to)` for the slots of [start, end) in key order. Calls `skip(live)`
+   * instead for whole subtrees inside the interval that did not change after `revision`.
    */
   scanChanged(
     start: Key,
@@ -414,7 +415,7 @@ export class BTree {
   }
 }
 
-/** Which child `key` belongs below. */
+/** The child below which `key` belongs. */
 function childFor(inner: Inner, key: Key): number {
   const { lows, heads } = inner;
   const head = headOf(key, inner.skip);

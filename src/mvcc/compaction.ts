@@ -6,13 +6,15 @@ import { encodeRevisionKey } from '../storage/revision.js';
 import type { CompactionPace, Store } from './store.js';
 
 /**
- * Removes what a compaction made unreadable, first from the index, then from the row log, in slices.
+ * Removes the rows that a compaction made unreadable, first from the index, then from the row log,
+ * in slices.
  *
- * Begins once the compaction's record has reached the engine and no read is pinned below it. The index tells which
- * blocks hold removed rows; those are then rewritten in revision order, so that a tombstone never goes before
- * what it hides and a crash leaves a correct store at any point. When a member restarts before the end, the index is
- * rebuilt with what was left over and the pass runs again. Several compactions in a row become passes one after the
- * other, skipping those overtaken meanwhile.
+ * Begins once the compaction's record has reached the engine and no read is pinned below it. The
+ * index names the blocks that hold removed rows. Those are rewritten in revision order: a tombstone
+ * never goes before the rows it hides, and a crash leaves a correct store at any point. When a
+ * member restarts before the end, the index is rebuilt with the rows left over and the pass runs
+ * again. Several compactions in a row become passes one after the other, skipping those overtaken
+ * meanwhile.
  */
 export class Compaction {
   private readonly store: Store;
@@ -53,7 +55,9 @@ export class Compaction {
     this.begin(revision);
   }
 
-  /** Ends for good, leaving the rest of the pass undone: nobody will finish it, so nobody waits any longer. */
+  /**
+   * Ends for good, leaving the rest of the pass undone; callers that wait for it are called back.
+   */
   stop(): void {
     this.stopped = true;
     const { waiters } = this;
@@ -115,7 +119,8 @@ export class Compaction {
     const { puts, deletes, changes, nextBlock } = backend.rows.rewrite(
       fromBlock,
       pace.sliceRows,
-      // The index has been cut already, so it knows tombstones that stay from those that go.
+      // The index has been cut already, so it distinguishes tombstones that stay from those that
+      // go.
       (main, sub, _tombstone, payload) => {
         const stays = main > revision || index.isNewestAt(keyOfRow(payload), main, sub, revision);
         if (!stays) this.rowsRemoved++;

@@ -18,10 +18,10 @@ const BUCKET_NAME = Buffer.from('key', 'latin1');
 /**
  * CRC32C over the bucket's name and then key and value of every stored change up to a revision, in revision order.
  *
- * Changes that compaction may have removed are left out, whether it has been removed yet or not: a change at or
- * below the compaction revision counts only if it is its key's row at the hashed revision. When no key exists at
- * the hashed revision, it counts if it is its key's row at the compaction revision, which is what stays stored.
- * Ends with 'state-replaced' when the store is restored from another backend meanwhile.
+ * Changes that compaction may remove are left out, removed or not. A change at or below the
+ * compaction revision counts only if it is its key's row at the hashed revision. When no key exists
+ * at the hashed revision, it counts if it is its key's row at the compaction revision, which stays
+ * stored. Ends with 'state-replaced' when the store is restored from another backend meanwhile.
  * Ref: etcd server/storage/mvcc/hash.go.
  */
 export function hashKv(

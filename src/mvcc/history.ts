@@ -55,7 +55,7 @@ class Collector {
  * Reads the events of the revisions [fromMain, toMain] for watchers that catch up.
  *
  * Served from the cache when it reaches back far enough, from the engine up to where the cache begins otherwise;
- * `nextMain` says how far it went. `done` runs on a later turn.
+ * `nextMain` is where the next read begins. `done` runs on a later turn.
  */
 export function readHistory(
   store: Store,

@@ -2,12 +2,13 @@ import type { Key } from '../base/collections/interval.js';
 import type { KeyIndex } from './key-index.js';
 
 /**
- * Fills the key index with stored rows, which come in the order of revisions and so, as a rule, in no order of keys.
- * One after the other they would go to leaves all over the tree, each far from the one before in memory. Here rows
- * are collected and taken leaf by leaf. Rows of one key keep their order.
+ * Fills the key index with stored rows, which come in the order of revisions and so, as a rule, in
+ * no order of keys. Added one by one, they would go to leaves all over the tree, each far from the
+ * one before in memory. Here rows are collected and taken leaf by leaf. Rows of one key keep their
+ * order.
  *
- * The more rows wait, the more of them share a leaf; beginning small keeps the first ones from being spread over a
- * tree that they themselves make. Called by store.ts.
+ * The more rows wait, the more of them share a leaf. A small beginning keeps the first ones from
+ * being spread over a tree that they themselves make. Called by store.ts.
  */
 
 const WAITING_MIN = 4 << 10;

@@ -17,11 +17,14 @@ import { ALL_SUBS, type RowRef } from './types.js';
  *   compact(5): nothing at or below 5 can be read any more, so the list is cut behind the slot
  *
  * Promises: answers for any revision from the compaction revision on are those of the history; counting at a
- * revision costs only what changed since it. Does not: know values, write anything, check revisions.
+ * revision costs only what changed since it. Does not: hold values, write anything, check
+ * revisions.
  * Called by store.ts, write-txn.ts and compaction.ts.
  */
 
-/** Told of every change that compaction removed, in an order that is safe to interrupt anywhere. */
+/**
+ * Called for every change that compaction removed, in an order that is safe to interrupt anywhere.
+ */
 export type OnRemovable = (main: number, sub: number, tombstone: boolean) => void;
 
 /** Changes cut off a key: a list in the arena and, when `main` is not 0, the tombstone that ends them. */
@@ -43,7 +46,7 @@ export class CompactionCursor {
   }
 }
 
-/** How far one list goes: changes of its own revision that count, and leaves that are walked. */
+/** Bounds of one list: changes of its own revision that count, and leaves that are walked. */
 export interface ListBounds {
   readonly subs: number;
   readonly leaves: number;
@@ -66,7 +69,7 @@ export class KeyIndex {
   /** The key at which the last list was cut; undefined when it went to its end. */
   listCut: Key | undefined = undefined;
 
-  /** Keys known, including deleted ones that a compaction has not removed yet. */
+  /** Number of keys, including deleted ones that a compaction has not removed yet. */
   get size(): number {
     return this.tree.size;
   }
@@ -76,8 +79,8 @@ export class KeyIndex {
   }
 
   /**
-   * Records that `key` was put at (main, sub); `create`, `version` and `previous*` tell the result. The caller names the
-   * size of the row with `setRowSize`.
+   * Records that `key` was put at (main, sub); `create`, `version` and `previous*` are the result.
+   * The caller names the size of the row with `setRowSize`.
    */
   put(key: Key, main: number, sub: number): void {
     const tree = this.tree;
@@ -105,7 +108,10 @@ export class KeyIndex {
     this.tree.leaf.ints[this.tree.slot * INTS + SIZE] = size;
   }
 
-  /** Records that the live key was deleted at (main, sub); `previous*` tell the row it had. Returns: false when it was not live. */
+  /**
+   * Records that the live key was deleted at (main, sub); `previous*` are the row it had. Returns:
+   * false when it was not live.
+   */
   delete(key: Key, main: number, sub: number): boolean {
     const tree = this.tree;
     if (!tree.find(key) || tree.leaf.nums[tree.slot * NUMS + VERSION] === 0) return false;
@@ -313,7 +319,7 @@ export class KeyIndex {
     while (more) {
       const leaf = tree.leaf;
       const keys = leaf.keys;
-      // One comparison tells for the whole leaf whether `end` is beyond it.
+      // One comparison decides for the whole leaf whether `end` is beyond it.
       const inside = end === null || leaf.size === 0 || (keys[leaf.size - 1] as Key) < end;
       for (let slot = tree.slot; slot < leaf.size; slot++) {
         const key = keys[slot] as Key;

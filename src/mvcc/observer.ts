@@ -9,7 +9,7 @@ export interface FinishedCompaction {
   readonly sizeInUseBytes: number;
 }
 
-/** Told of what a store does in the background, for metrics and the log. Durations are milliseconds. */
+/** Receives the background work of a store, for metrics and the log. Durations are milliseconds. */
 export interface StoreObserver {
   /** One slice of a compaction removed old revisions from the index. */
   indexSliced(ms: number): void;

@@ -21,10 +21,11 @@ import { WriteTxn } from './write-txn.js';
  * The multi-version store: every change of every key since the last compaction, readable at every revision
  * since then.
  *
- * Promises: reads never wait and see exactly one revision; one writer (apply) makes revisions through `begin`;
- * what is readable depends on the log alone, not on caches, pace of compaction or restarts. Does not: check
- * leases or permissions, keep watchers, know the log. After opening, everything runs on the calling turn, except for
- * `history`, `hashKV` and compaction, which work in slices.
+ * Promises: Reads never wait and see exactly one revision. One writer (apply) makes revisions
+ * through `begin`. The readable state depends on the log alone, not on caches, pace of compaction
+ * or restarts. Does not: check leases or permissions, keep watchers, read the log. After opening,
+ * everything runs on the calling turn, except for `history`, `hashKV` and compaction, which work in
+ * slices.
  *
  * A read spread over several turns pins its revision, so that compaction removes nothing it needs:
  *
@@ -44,7 +45,7 @@ export interface StoreOptions {
   readonly observer?: StoreObserver | undefined;
 }
 
-/** How fast compaction removes rows. */
+/** Pace at which compaction removes rows. */
 export interface CompactionPace {
   /** Rows removed, or leaves visited, per slice. */
   readonly sliceRows: number;
@@ -132,7 +133,7 @@ export class Store {
     return this.index.lookup(key, atRevision, out, subs);
   }
 
-  /** What a read sees now; of a transaction under way the changes made so far. */
+  /** The point a read sees now; of a transaction under way the changes made so far. */
   get now(): ReadPoint {
     const { txn } = this;
     if (!txn.changed) return { revision: this.currentRevision, subs: ALL_SUBS };
@@ -170,7 +171,7 @@ export class Store {
     return this.index.count(interval, atRevision, this.isNewest(atRevision, subs), subs);
   }
 
-  /** Whether a read at this point sees the newest state there is. */
+  /** True if a read at this point sees the newest state there is. */
   isNewest(atRevision: number, subs = ALL_SUBS): boolean {
     // The changes of a transaction under way are in the index already.
     const newest = this.txn.changed ? this.txn.revision : this.currentRevision;
@@ -222,8 +223,9 @@ export class Store {
   }
 
   /**
-   * Calls back when a restore replaces what can be read, unless the returned function was called before: for work that
-   * waits for the backend, whose scans end without calling back when it is closed.
+   * Calls back when a restore replaces the readable state, unless the returned function was called
+   * before. It is for work that waits for the backend, whose scans end without calling back when it
+   * is closed.
    */
   whenReplaced(callback: () => void): () => void {
     this.onReplaced.add(callback);

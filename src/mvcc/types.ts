@@ -32,8 +32,8 @@ export interface RowRef {
 }
 
 /**
- * A moment to read at: the state after `revision`, or in the middle of it, when only its first `subs` changes count.
- * What a transaction reads between its own changes stays readable that way.
+ * A moment to read at: the state after `revision`, or in the middle of it, when only its first
+ * `subs` changes count. Reads of a transaction between its own changes can be repeated that way.
  */
 export interface ReadPoint {
   readonly revision: number;

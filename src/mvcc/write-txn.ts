@@ -59,7 +59,7 @@ export class WriteTxn {
     return this.sub;
   }
 
-  /** Requires: `keyBytes` are the bytes of `key`, and the lease is known to exist. */
+  /** Requires: `keyBytes` are the bytes of `key`, and the lease exists. */
   put(key: Key, keyBytes: Uint8Array, value: Uint8Array, lease: LeaseId): void {
     this.requireOpen();
     if (verification.isOn) invariant(sameBytes(key, keyBytes), 'a key differs from its bytes');
@@ -93,7 +93,10 @@ export class WriteTxn {
     });
   }
 
-  /** Deletes the keys that exist in the interval, in key order, and tells each; returns how many there were. */
+  /**
+   * Deletes the keys that exist in the interval, in key order, and reports each; returns their
+   * number.
+   */
   deleteRange(interval: Interval, onDeleted?: (key: Key) => void): number {
     const { index } = this.target;
     let deleted = 0;

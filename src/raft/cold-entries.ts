@@ -61,7 +61,7 @@ class Slab {
     return this.types[at] as EntryType;
   }
 
-  /** A copy: the slab may be used for other entries while somebody still holds it. */
+  /** A copy: the slab may be used for other entries while a caller still holds the payload. */
   payload(at: number): Uint8Array {
     if (!this.isReusable) return this.bytes;
     return this.bytes.slice(this.startOf(at), this.ends[at]);
@@ -73,9 +73,9 @@ class Slab {
 }
 
 /**
- * Applied entries that stay for members that are behind: no object each, but payloads behind one another in slabs of
- * bytes, with term, kind and end of each in columns. Thousands of entries live for minutes; as objects, each would be
- * copied by two young collections and then wait for a full one.
+ * Applied entries that stay for members that are behind. Payloads lie behind one another in slabs
+ * of bytes, with term, kind and end of each in columns. Thousands of entries live for minutes; as
+ * objects, each would be copied by two young collections and then wait for a full one.
  *
  * Reading one makes an object and copies the payload: that is rare. Called by raft-log.ts only.
  */

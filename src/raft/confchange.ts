@@ -17,8 +17,9 @@ function withId(ids: readonly MemberId[], id: MemberId): MemberId[] {
 /**
  * Returns the configuration after `change`, or `conf` itself when the change has no effect.
  *
- * A change that cannot be carried out (an unknown member, the last voter, a voter to be made a learner) has no
- * effect rather than an error, because every member must pass the same log entry in the same way (R17).
+ * A change that cannot be carried out has no effect: an unknown member, the last voter, a voter to
+ * be made a learner. It is no error, because every member must pass the same log entry in the same
+ * way (R17).
  * Invariant: the sets of voters before and after differ in at most one member, so their majorities intersect.
  */
 export function applyChange(conf: ConfState, change: ConfChange): ConfState {

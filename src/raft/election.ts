@@ -7,7 +7,7 @@ import type { MemberId, Message, Term } from './types.js';
  * Timers and votes (§5.2, §5.4.1; pre-vote and leader stickiness: thesis §9.6, §4.2.3).
  */
 
-/** After its leader's process is known to be gone, a member campaigns within so many ticks (R35). */
+/** After its leader's process has ended, a member campaigns within so many ticks (R35). */
 const FORGET_TICKS = 3;
 
 export function tick(r: Raft): void {
@@ -115,9 +115,10 @@ function isPromotable(r: Raft): boolean {
 }
 
 /**
- * A member whose configuration is behind what it knows to be committed could win with a majority that no longer is
- * one (C16). A member that holds change k + 1 knows that change k is committed, since its leader applied k before it
- * proposed k + 1 and sends its commit index along with every entry; so no candidate is more than one change behind.
+ * A member whose configuration is behind its commit index could win with a majority that no longer
+ * is one (C16). A leader applies change k before it proposes k + 1, and sends its commit index
+ * along with every entry. So a member that holds change k + 1 has change k committed, and no
+ * candidate is more than one change behind.
  */
 function mayCampaign(r: Raft): boolean {
   return isPromotable(r) && !r.log.hasUnappliedConfChange();

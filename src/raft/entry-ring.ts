@@ -8,8 +8,9 @@ const FIRST_SLOTS = 64;
 /**
  * Consecutive entries as objects, the place of each given by its index.
  *
- * A ring, not a list that is cut: an array that was replaced and still refers to young objects keeps them alive, and
- * makes them old, until a full collection finds it. For the same reason an entry that is dropped leaves no reference.
+ * A ring, not a list that is cut. A replaced array that still refers to young objects keeps them
+ * alive, and makes them old, until a full collection. For the same reason an entry that is dropped
+ * leaves no reference.
  * Called by raft-log.ts only.
  */
 export class EntryRing {

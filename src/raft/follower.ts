@@ -9,13 +9,13 @@ import type { Entry, Index, MemberId, Message, Term } from './types.js';
  * by step.ts: every message here is from the leader of the current term.
  */
 
-/** §5.3: takes the entries if the one before them matches, else says where the logs may meet. */
+/** §5.3: takes the entries if the one before them matches, else returns where the logs may meet. */
 export function handleAppend(r: Raft, m: Message): void {
   requireFollower(r, m);
   const { log } = r;
   if (r.tracker.conf.voters.length === 0) {
-    // The configuration of a cluster's first members is in no log entry: a newcomer needs a snapshot first. It says so
-    // by rejecting even the empty log.
+    // The configuration of a cluster's first members is in no log entry: a newcomer needs a
+    // snapshot first. It asks for one by rejecting even the empty log.
     reject(r, m.from, 0, 0, 0);
     return;
   }
@@ -59,7 +59,8 @@ function contradicts(r: Raft, m: Message, index: Index, term: Term): boolean {
 
 export function handleHeartbeat(r: Raft, m: Message): void {
   requireFollower(r, m);
-  // A leader never tells more than this member acknowledged; a commit beyond the log is damage or an attack (C29).
+  // A leader never sends more than this member acknowledged; a commit beyond the log is damage or
+  // an attack (C29).
   if (m.commit <= r.log.lastIndex) r.log.commitTo(m.commit);
   if (m.context === 0) return;
   const answer = r.compose(MessageType.heartbeatResponse, m.from);

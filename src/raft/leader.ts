@@ -10,8 +10,9 @@ import type { Entry, Index, MemberId, Message, ProposeResult } from './types.js'
 /*
  * A leader's rules: it takes proposals, replicates, commits, confirms reads, hands leadership over.
  *
- * Nothing is sent at once. Events only mark what has become possible, and `flush()`, called when a Ready is taken,
- * builds the messages; whatever arrived since the last Ready thus travels in one append and one heartbeat per peer.
+ * Nothing is sent at once. Events only mark what has become possible. `flush()`, called when a
+ * Ready is taken, builds the messages. All input since the last Ready thus travels in one append
+ * and one heartbeat per peer.
  */
 
 const NO_ENTRIES: readonly Entry[] = [];
@@ -100,7 +101,7 @@ export function handleAppendResponse(r: Raft, p: Progress, m: Message): void {
   const advanced = p.maybeUpdate(m.index);
   switch (p.state) {
     case ProgressState.probe:
-      // An old acknowledgement says nothing about the present probe.
+      // An old acknowledgement does not concern the present probe.
       if (advanced || m.index === p.match) p.becomeReplicate();
       break;
     case ProgressState.snapshot:
@@ -129,7 +130,8 @@ export function handleHeartbeatResponse(r: Raft, p: Progress, m: Message): void 
       p.probeSent = false;
       p.forceAppend = true;
     } else if (p.beatStuck && p.match === p.beatMatch) {
-      // A whole beat without progress: what was sent may be lost, and only a rejection would tell (C6).
+      // A whole beat without progress: the append may be lost, and only a rejection would show it
+      // (C6).
       p.forceAppend = true;
     }
   }
@@ -256,8 +258,9 @@ function maybeHandOver(r: Raft, p: Progress): void {
 }
 
 /**
- * Sends a heartbeat of `round`; round 0 wants no answer and only tells the commit index, because followers serve
- * reads and watches from it and the next append may be far off (C28). Never beyond what the peer holds (R31).
+ * Sends a heartbeat of `round`. Round 0 wants no answer and only carries the commit index:
+ * followers serve reads and watches from it, and the next append may be far off (C28). The commit
+ * index never exceeds the entries the peer holds (R31).
  */
 function sendHeartbeat(r: Raft, p: Progress, round: number): void {
   const m = r.compose(MessageType.heartbeat, p.id);

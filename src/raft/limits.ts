@@ -16,10 +16,10 @@ export const HOT_ENTRIES = 512;
 /**
  * Asserts what the rules need of a configuration.
  *
- * The bounds in bytes are soft, so that no entry is too large to be replicated: an entry that exceeds
- * `maxAppendBytes` travels alone in its append, an append that exceeds `maxInflightBytes` is sent when nothing is
- * under way, a proposal that exceeds `maxUncommittedBytes` is taken when nothing is uncommitted, and an entry that
- * exceeds `maxCommittedBytesPerReady` is handed out alone.
+ * The bounds in bytes are soft, so that no entry is too large to be replicated. An entry above
+ * `maxAppendBytes` travels alone in its append. An append above `maxInflightBytes` is sent when
+ * nothing is under way. A proposal above `maxUncommittedBytes` is taken when nothing is
+ * uncommitted. An entry above `maxCommittedBytesPerReady` is handed out alone.
  */
 export function assertConfig(config: RaftConfig): void {
   const { heartbeatTicks, electionTicks } = config;

@@ -32,7 +32,7 @@ export class Progress {
   pendingSnapshot: Index = 0;
   /** Send an append at the next opportunity even when it is empty or the window is full. */
   forceAppend = false;
-  /** Highest commit index the member was told. */
+  /** Highest commit index sent to the member. */
   sentCommit: Index = 0;
   /** Highest read round the member acknowledged in this term. */
   ackedRound = 0;
@@ -98,7 +98,7 @@ export class Progress {
     this.next = index + 1;
   }
 
-  /** The snapshot did not arrive: start over from what the member is known to hold. */
+  /** The snapshot did not arrive: start over from the last index known to match. */
   snapshotFailed(): void {
     this.pendingSnapshot = 0;
     this.becomeProbe();
@@ -128,7 +128,7 @@ export class Progress {
 
   /**
    * Handles the rejection of an append after `rejected`; `hint` is where the logs may meet at most.
-   * Returns false for one that says nothing about the present state (R20, R21).
+   * Returns false for one that does not concern the present state (R20, R21).
    */
   maybeDecreaseTo(rejected: Index, hint: Index): boolean {
     switch (this.state) {

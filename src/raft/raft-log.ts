@@ -22,8 +22,9 @@ export function entryBytes(entry: Entry): number {
  * applying:  given out as committed.      applied:   in the state machine.
  *
  * Writes in flight never overlap: when entries are replaced whose write is under way, nothing more is handed out
- * until that write is reported. A completion therefore names its write unambiguously by (index, term), and a late
- * one for replaced entries cannot vouch for entries of a later write, even if those are equal again (C10).
+ * until that write is reported. A completion therefore names its write unambiguously by (index,
+ * term). A late one for replaced entries cannot vouch for entries of a later write, even if those
+ * are equal again (C10).
  */
 export class RaftLog {
   /** The first entries; all of them are applied. */
@@ -91,7 +92,7 @@ export class RaftLog {
     this.cool();
   }
 
-  /** Term at `index`; undefined when it is not known (any more, or yet), never a made-up 0 (C3). */
+  /** Term at `index`; undefined outside the log, never a made-up 0 (C3). */
   termAt(index: Index): Term | undefined {
     if (index === this.compactedIndex) return this.compactedTerm;
     if (index < this.compactedIndex || index > this.lastIndex) return undefined;
@@ -128,7 +129,7 @@ export class RaftLog {
     return agrees ? null : { index: at, term: own };
   }
 
-  /** Whether this log has an entry of `term` at `index`, as far as the entries in memory tell. */
+  /** True if this log has an entry of `term` at `index`, as far as the entries in memory go. */
   holds(index: Index, term: Term): boolean {
     if (index < this.compactedIndex) return term <= this.compactedTerm;
     return this.termAt(index) === term;
@@ -161,8 +162,8 @@ export class RaftLog {
   }
 
   /**
-   * Adds a leader's entries; only a real conflict removes anything, so that a late message with a prefix of what is
-   * already there changes nothing (§5.3).
+   * Adds a leader's entries. Only a real conflict removes any, so a late message with a prefix of
+   * the present entries changes nothing (§5.3).
    *
    * Requires: entries are contiguous, the one before the first is in the log or committed, and none of them contradicts
    * a committed entry.
@@ -278,7 +279,8 @@ export class RaftLog {
       this.applied,
       this.applying,
     );
-    // Entries given out before a snapshot replaced the log may still be reported; nothing is known of them any more.
+    // Entries given out before a snapshot replaced the log may still be reported; the log no longer
+    // holds them.
     const from = Math.max(this.applied, this.compactedIndex) + 1;
     for (let i = from; i <= index; i++) this.applyingBytes -= entryBytes(this.at(i));
     this.applied = index;

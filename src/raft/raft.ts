@@ -21,12 +21,13 @@ import type {
 const NO_DATA = new Uint8Array(0);
 
 /**
- * State of one consensus participant and the transitions between its roles. The rules that use it are functions in
- * election.ts (timers, votes), follower.ts (what a leader sends), leader.ts (proposals, replication, reads) and
- * step.ts (which message goes where); raw-node.ts turns the outcome into Readies.
+ * State of one consensus participant and the transitions between its roles. The rules that use it
+ * are functions: election.ts (timers, votes), follower.ts (a leader's messages), leader.ts
+ * (proposals, replication, reads) and step.ts (dispatch of messages). raw-node.ts turns the outcome
+ * into Readies.
  *
- * Messages are collected in two lists: `messages` rest on nothing but the current term and vote, `afterSync` also on
- * everything written before them (R2, R3).
+ * Messages are collected in two lists (R2, R3). `messages` rest on nothing but the current term and
+ * vote, `afterSync` also on everything written before them.
  */
 export class Raft {
   readonly config: RaftConfig;
@@ -81,7 +82,7 @@ export class Raft {
     this.resetVolatile();
   }
 
-  /** A configuration is known and this member is not part of it. */
+  /** There is a configuration and this member is not part of it. */
   isRemoved(): boolean {
     return this.tracker.self === undefined && this.tracker.conf.voters.length > 0;
   }
@@ -170,8 +171,9 @@ export class Raft {
     invariant(term > this.term, 'term {} after term {}', term, this.term);
     this.term = term;
     this.vote = NONE;
-    // A promise to an earlier term's leader or candidate rests on writes that were not handed out or whose
-    // entries may have been replaced since; sent now, it would be a promise that was never kept.
+    // A promise to an earlier term's leader or candidate rests on writes that were not handed out,
+    // or whose entries may have been replaced since. Sent now, it would be a promise that was never
+    // kept.
     if (this.afterSync.length > 0) this.afterSync = [];
   }
 

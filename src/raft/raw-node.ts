@@ -44,15 +44,17 @@ const NO_READS: readonly ReadState[] = [];
 const STATE_NAMES = { 0: 'probe', 1: 'replicate', 2: 'snapshot' } as const;
 
 /**
- * The consensus core of one member: a pure state machine (R1). `tick`, `step`, `propose`, ... change it; `ready()`
- * takes out what has to be written, sent and applied; `synced`, `applied`, `snapshotInstalled` report that it was done.
+ * The consensus core of one member: a pure state machine (R1). `tick`, `step`, `propose`, ...
+ * change it. `ready()` takes out what has to be written, sent and applied. `synced`, `applied`,
+ * `snapshotInstalled` report that it was done.
  *
- * It promises election safety, log matching, leader completeness and state machine safety (Raft §5, §8 of the thesis'
- * summary) provided its driver keeps the order described at `Ready`. It has no clock, no randomness but
- * `config.random`, does no I/O and imports nothing but this folder, so a simulator can replay any history.
+ * It promises election safety, log matching, leader completeness and state machine safety (Raft,
+ * figure 3), provided its driver keeps the order described at `Ready`. It has no clock, no
+ * randomness but `config.random`, and does no I/O, so a simulator can replay any history.
  *
- * It does not know what entries mean, does not detect stalls of its process (the driver does, with `campaignIfDue`),
- * does not move snapshots' contents and does not retry reads or proposals: a dropped one simply gets no answer.
+ * It does not interpret entries, detect stalls of its process (the driver does, with
+ * `campaignIfDue`) or move the contents of snapshots. It does not retry reads or proposals: a
+ * dropped one gets no answer.
  *
  * Called by the member's raft loop (src/server) and by the simulator; by nothing else.
  */

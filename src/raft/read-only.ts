@@ -18,9 +18,10 @@ export interface PendingRead {
 /**
  * The leader's linearizable reads (R12, thesis §6.4).
  *
- * Heartbeats carry a round number that only ever grows on this member. A read belongs to the next round to be sent,
- * so an acknowledgement of round c was sent by a member that still followed this leader after every read with
- * round <= c had arrived, and says nothing about later ones. Everything is forgotten when the term changes.
+ * Heartbeats carry a round number that only ever grows on this member. A read belongs to the next
+ * round to be sent. The sender of an acknowledgement of round c thus still followed this leader
+ * after every read with round <= c had arrived. It proves nothing for later reads. Everything is
+ * dropped when the term changes.
  */
 export class ReadOnly {
   /** The last round sent. Starts above 0, which marks heartbeats that want no answer. */

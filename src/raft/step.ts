@@ -19,8 +19,9 @@ import type { Message } from './types.js';
 import { isWellFormed } from './well-formed.js';
 
 /**
- * Takes a message from another member: drops what is not for this member or could not have been sent by a correct
- * one, settles the term (§5.1), then passes the message to the rule for it. Never throws on account of the message.
+ * Takes a message from another member. Drops one that is not for this member or that no correct
+ * member sends, settles the term (§5.1), then passes the message to its rule. Never throws on
+ * account of the message.
  */
 export function step(r: Raft, m: Message): void {
   if (r.contradiction !== null) return;
@@ -47,7 +48,7 @@ export function step(r: Raft, m: Message): void {
 function enterHigherTerm(r: Raft, m: Message): boolean {
   switch (m.type) {
     case MessageType.preVote:
-      // Asks about a term nobody has entered yet.
+      // Asks about a term no member has entered yet.
       return !isSticky(r, m);
     case MessageType.preVoteResponse:
       if (m.reject) r.becomeFollower(m.term, NONE);
@@ -68,8 +69,9 @@ function enterHigherTerm(r: Raft, m: Message): boolean {
 }
 
 /**
- * Tells the sender about the newer term where silence could leave it stuck: an old leader that nobody follows, or a
- * candidate that pre-vote keeps from catching up (R9, R10). Everything else of an old term is dropped.
+ * Sends the newer term where silence could leave the sender stuck: an old leader without followers,
+ * or a candidate that pre-vote keeps from catching up (R9, R10). Everything else of an old term is
+ * dropped.
  */
 function answerStale(r: Raft, m: Message): void {
   switch (m.type) {

@@ -88,7 +88,7 @@ export class Tracker {
     return quorumValue(scratch, voters.length);
   }
 
-  /** True if a majority of the voters was heard from since the last call; begins a new period. */
+  /** True if messages of a majority of the voters came since the last call; begins a new period. */
   takeQuorumActive(): boolean {
     let active = 0;
     for (const p of this.voters) if (p === this.self || p.recentActive) active++;

@@ -1,9 +1,9 @@
 /**
  * The vocabulary of the consensus core and the contract between it and the member that drives it.
  *
- * The core is a pure state machine: `tick`, `step`, `propose`, ... change it, `ready()` hands out what
- * must now be persisted, sent and applied. It owns the in-memory log (from the last compaction to the
- * last entry) and knows which prefix of it is durable on this member, because the member says so.
+ * The core is a pure state machine: `tick`, `step`, `propose`, ... change it, `ready()` hands out
+ * what must now be persisted, sent and applied. It owns the in-memory log, from the last compaction
+ * to the last entry. The member reports which prefix of it is durable.
  */
 
 export type Term = number;
@@ -143,8 +143,8 @@ export interface Position {
 }
 
 /**
- * Two facts that no correct history of a cluster contains together: a member, this one or another, runs on a copy of
- * its data that is older than what it once acknowledged, or two processes run with one member's identity.
+ * Two facts that no correct history of a cluster contains together. Either a member runs on a copy
+ * of its data older than its acknowledgements, or two processes run with one member's identity.
  *
  * committed-entry: `own` is committed here (Raft §5.4.3, leader completeness); the log of `leader`, which leads
  * `term`, holds `theirs`, and no log holds both.
@@ -223,10 +223,11 @@ export interface RaftInitialState {
  *  4. answer `readStates` once applied reaches their index.
  * Steps of consecutive Readies may overlap, but each kind of work keeps its order.
  *
- * While a write of a term or vote is under way, and while a snapshot is being installed, nothing is handed out that
- * would need another write. A Ready with `snapshot` carries nothing else; until `snapshotInstalled()` only answers to
- * heartbeats follow it. `messagesAfterSync` of a Ready without `mustSync` may be sent at once: the core keeps them
- * back while an earlier write is under way.
+ * While a write of a term or vote is under way, or a snapshot is being installed, nothing that
+ * needs another write is handed out. A Ready with `snapshot` carries nothing else; until
+ * `snapshotInstalled()` only answers to heartbeats follow it. `messagesAfterSync` of a Ready
+ * without `mustSync` may be sent at once: the core keeps them back while an earlier write is under
+ * way.
  */
 export interface Ready {
   readonly softState: SoftState | null;
@@ -243,8 +244,8 @@ export interface Ready {
   readonly committed: readonly Entry[];
   readonly readStates: readonly ReadState[];
   /**
-   * The member must stop and tell its operator. Such a Ready carries nothing else and is the last one: the core sends,
-   * acknowledges and applies nothing any more.
+   * The member must stop and log the finding. Such a Ready carries nothing else and is the last
+   * one: the core sends, acknowledges and applies nothing any more.
    */
   readonly contradiction: Contradiction | null;
 }
@@ -279,8 +280,8 @@ export interface RaftStatus {
 /** The core as the member sees it. Everything is synchronous; nothing here performs I/O. */
 export interface RaftNode {
   /**
-   * Advances the timers by one. An expired election timer only marks an election as due: it is held by the next
-   * tick or by `campaignIfDue()`, unless a message from a leader is stepped in between (R27).
+   * Advances the timers by one. An expired election timer only marks an election as due. The next
+   * tick or `campaignIfDue()` holds it, unless a message from a leader is stepped in between (R27).
    */
   tick(): void;
   /** Holds the election that is due, if any. For callers that have read all waiting input since the tick. */
@@ -297,7 +298,7 @@ export interface RaftNode {
   /** Asks for a read index; the answer is a ReadState with `context`, unique per call over this boot. */
   readIndex(context: number): boolean;
   transferLeader(to: MemberId): void;
-  /** Forgets a leader whose process is known to be gone (R35); the next tick may campaign. */
+  /** Forgets a leader whose process has ended (R35); the next tick may campaign. */
   forgetLeader(): void;
   /** The transport lost its connection to the member. */
   reportUnreachable(id: MemberId): void;
@@ -313,7 +314,7 @@ export interface RaftNode {
   snapshotInstalled(meta: SnapshotMeta): void;
   /** Drops entries <= index from memory; index must be applied. */
   compactLog(index: Index): void;
-  /** Term of a log position still known, else undefined. */
+  /** Term of a log position the log still holds, else undefined. */
   termAt(index: Index): Term | undefined;
   status(): RaftStatus;
   // Cheap accessors for the hot path.

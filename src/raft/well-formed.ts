@@ -4,8 +4,8 @@ import { EntryType, MessageType } from './types.js';
 import type { Entry, Message, SnapshotMeta } from './types.js';
 
 /**
- * True if every field of a message from the network is within its bounds and the fields agree with each other, so
- * that no rule has to check again (R26).
+ * True if every field of a message is within its bounds and the fields agree with each other. No
+ * rule has to check again (R26).
  */
 export function isWellFormed(m: Message): boolean {
   return (

@@ -1,10 +1,11 @@
 /**
- * The handler table mounted on @grpc/grpc-js: the reference that the transport of our own (`http2/`) is tested
- * against, and a way out if that one should ever misbehave in the field.
+ * The handler table mounted on @grpc/grpc-js. It is the reference that the transport of our own
+ * (`http2/`) is tested against, and a way out if that one should ever misbehave.
  *
- * Promises the same calls, statuses and texts as `http2/`, except where the library answers before a handler is
- * asked: the text for an unknown path, and no enforcement of a minimum interval between client pings. Large replies
- * given in parts are gathered before they are sent. Slower than `http2/` by an order of magnitude.
+ * Promises the same calls, statuses and texts as `http2/`, except where the library answers before
+ * a handler is called. It has its own text for an unknown path, and enforces no minimum interval
+ * between client pings. Large replies given in parts are gathered before they are sent. Slower than
+ * `http2/` by an order of magnitude.
  */
 import {
   Server,
@@ -33,7 +34,10 @@ import {
 } from './transport.js';
 import type { TransportEnv, TransportSetup } from './transport.js';
 
-/** How far above the limit the library still assembles a message, so that the refusal carries our text. */
+/**
+ * Bytes above the limit up to which the library assembles a message, so that the refusal carries
+ * our text.
+ */
 const OVERSIZE_SLACK_BYTES = 16 * 1024 * 1024;
 const NO_LIMIT = -1;
 
@@ -179,7 +183,7 @@ class GrpcJsContext {
     });
   }
 
-  /** Ends the call before the handler did, which is told. */
+  /** Ends the call before the handler did, which is notified. */
   cancel(code: Status): void {
     this.cancelled = true;
     this.finish(code);

@@ -1,9 +1,10 @@
 /**
- * Lets a node:http server answer plain requests that came over HTTP/2, so that the HTTP side is written once, for
- * HTTP/1.1: each request is replayed on a connection in memory.
+ * Lets a node:http server answer plain requests that came over HTTP/2: each request is replayed on
+ * a connection in memory. So the HTTP side is written once, for HTTP/1.1.
  *
- * Promises: bodies are streamed with back-pressure in the direction of the client; a client that goes away closes the
- * connection in memory. Used for TLS ports, where clients such as curl negotiate HTTP/2 for everything.
+ * Promises: Bodies are streamed with back-pressure in the direction of the client. A client that
+ * goes away closes the connection in memory. Used for TLS ports, where clients such as curl
+ * negotiate HTTP/2 for everything.
  */
 import * as http from 'node:http';
 import { Duplex } from 'node:stream';
@@ -125,7 +126,7 @@ function relay(response: http.IncomingMessage, request: HttpRequest): void {
   response.on('data', (chunk: Buffer) => {
     if (!request.write(chunk)) response.pause();
   });
-  // A response cut short ends the stream all the same: its content-length tells the client.
+  // A response cut short ends the stream all the same: its content-length shows the client.
   response.on('close', () => request.end());
 }
 

@@ -1,10 +1,11 @@
 /**
- * The HTTP/1.1 server behind the ports, with the rules of the server etcd uses (Go's net/http): idle connections stay
- * open for as long as the client wants, and a request must name its host once, in characters a host may have.
+ * The HTTP/1.1 server behind the ports, with the rules of Go's net/http, which etcd uses. Idle
+ * connections stay open for as long as the client wants. A request must name its host once, in
+ * characters a host may have.
  */
 import * as http from 'node:http';
 
-/** How long a request's headers may take, as in etcd (`ReadHeaderTimeout` in server/embed/serve.go). */
+/** Time for a request's headers, as in etcd (`ReadHeaderTimeout` in server/embed/serve.go). */
 const HEADERS_TIMEOUT_MS = 5 * 60 * 1000;
 const BAD_REQUEST = 400;
 /** Letters, digits, and what addresses, ports and percent-encoding are made of (Go's httpguts.ValidHostHeader). */

@@ -1,11 +1,12 @@
 /**
- * Calls on a table of services inside the process, for those that would otherwise need a connection to themselves: the
- * JSON gateway, services built on other services, the simulator, tests.
+ * Calls on a table of services inside the process, for callers that would otherwise need a
+ * connection to their own process: the JSON gateway, services built on other services, the
+ * simulator, tests.
  *
  * Promises the handler the calls a transport would give it: limits, deadlines, cancellation and back-pressure included.
- * Everything happens within the caller's turn of the event loop, as far as neither side pauses: `done` may run before
- * the call that was given it returns. Refusals are values. Bytes are passed on as they are; a handler that keeps request
- * bytes copies them, as with any transport.
+ * Everything happens within the caller's turn of the event loop, as far as neither side pauses.
+ * `done` may run before the call that takes it returns. Refusals are values. Bytes are passed on as
+ * they are; a handler that keeps request bytes copies them, as with any transport.
  */
 import { invariant } from '../base/invariant.js';
 import type { LocalCallOptions, LocalSetup } from './local/context.js';

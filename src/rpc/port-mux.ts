@@ -1,11 +1,11 @@
 /**
- * One listening port for gRPC and HTTP/1.1: a connection that opens with the HTTP/2 preface goes to the RPC
- * transport, one that opens with the request line of HTTP/1.x to the HTTP handler, any other is closed, as by etcd's
- * port (cmux); on TLS the negotiated protocol decides where there is one.
+ * One listening port for gRPC and HTTP/1.1. A connection that opens with the HTTP/2 preface goes to
+ * the RPC transport, one with the request line of HTTP/1.x to the HTTP handler. Any other is
+ * closed, as by etcd's port (cmux). On TLS the negotiated protocol decides where there is one.
  *
- * Promises: no byte is lost or reordered at the hand-over; a connection that has not said enough within
- * `SNIFF_TIMEOUT_MS` is closed; closing the listener closes connections still undecided, and only those.
- * Does not serve anything itself. Called by the member for each of its client URLs.
+ * Promises: No byte is lost or reordered at the hand-over. A connection that has not sent enough
+ * within `SNIFF_TIMEOUT_MS` is closed. Closing the listener closes connections still undecided, and
+ * only those. Does not serve anything itself. Called by the member for each of its client URLs.
  */
 import type * as net from 'node:net';
 import * as tls from 'node:tls';
@@ -14,7 +14,7 @@ import type { ConnectionBudget } from '../base/net/descriptors.js';
 import type { RpcTransport } from './service.js';
 import type { TransportEnv } from './transport.js';
 
-/** How long a fresh connection may take to show which protocol it speaks (on TLS: after the handshake). */
+/** Time for a fresh connection to show its protocol (on TLS: after the handshake). */
 const SNIFF_TIMEOUT_MS = 10_000;
 const TLS_HANDSHAKE_TIMEOUT_MS = 10_000;
 /** No HTTP/1.1 method starts with these bytes, so the rest of the preface need not be awaited. */
@@ -30,8 +30,9 @@ export interface MuxParts {
   readonly env: TransportEnv;
   readonly transport: RpcTransport;
   /**
-   * Receives a socket that speaks HTTP/1.1 and must listen for its data before it returns, as the 'connection'
-   * event of a node:http server does; what was read already follows as data. Without it such sockets are closed.
+   * Receives a socket that speaks HTTP/1.1 and must listen for its data before it returns, as the
+   * 'connection' event of a node:http server does. Bytes read already follow as data. Without it
+   * such sockets are closed.
    */
   readonly onHttp?: (socket: net.Socket) => void;
   /** Makes the port a TLS port; protocols for ALPN are added unless given. */
@@ -48,7 +49,10 @@ export interface MuxOptions extends MuxParts {
 export interface MuxListener {
   /** The bound port; 0 for a unix socket. */
   readonly port: number;
-  /** Stops listening and closes connections whose protocol is not known yet; `done` runs when the port is free. */
+  /**
+   * Stops listening and closes connections whose protocol is still undecided; `done` runs when the
+   * port is free.
+   */
   close(done: () => void): void;
 }
 
@@ -98,7 +102,7 @@ function secured(options: tls.TlsOptions, onSocket: (socket: tls.TLSSocket) => v
 const Protocol = { unknown: 0, http2: 1, http1: 2, other: 3 } as const;
 type Protocol = (typeof Protocol)[keyof typeof Protocol];
 
-/** The protocol a connection opens with, as far as its first bytes say. */
+/** The protocol a connection opens with, as far as its first bytes show. */
 function protocolOf(head: Buffer): Protocol {
   const compared = Math.min(head.length, PREFACE_START.length);
   if (head.compare(PREFACE_START, 0, compared, 0, compared) === 0) {

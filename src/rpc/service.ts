@@ -1,9 +1,10 @@
 /**
  * The seam between transports and services: a table of handlers over bytes.
  *
- * A handler knows nothing of HTTP/2 or grpc-js. It receives one message's bytes, and answers on the call
- * object, at once or later; a unary call that completes synchronously costs no promise. The same table is
- * mounted on grpc-js (`grpc-js-server.ts`) and on the transport of our own (`http2/`).
+ * A handler is independent of HTTP/2 and grpc-js. It receives one message's bytes, and answers on
+ * the call object, at once or later. A unary call that completes synchronously costs no promise.
+ * The same table is mounted on grpc-js (`grpc-js-server.ts`) and on the transport of our own
+ * (`http2/`).
  */
 
 /** gRPC status codes by their canonical names. */
@@ -55,9 +56,10 @@ export interface CallContext {
 export interface UnaryCall extends CallContext {
   reply(message: Uint8Array): void;
   /**
-   * A reply too large to hold in memory at once: `totalBytes` is the exact encoded size, `next` yields its parts in
-   * order, is called only when the transport has room, and may return null to say "later": the handler then calls
-   * the `resume` it was given. `abort` runs if the client goes away first.
+   * A reply too large to hold in memory at once. `totalBytes` is the exact encoded size. `next`
+   * yields its parts in order and is called only when the transport has room. It may return null
+   * for "later": the handler then calls the `resume` it was given. `abort` runs if the client goes
+   * away first.
    */
   replyParts(totalBytes: number, source: PartSource): void;
   fail(error: RpcError): void;

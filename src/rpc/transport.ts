@@ -26,7 +26,10 @@ export function messageTooLarge(sizeBytes: number, maxBytes: number): RpcError {
   );
 }
 
-/** Longest message this side sends, as etcd: its clients refuse what a signed 32-bit length cannot say. */
+/**
+ * Longest message this side sends, as etcd: its clients refuse lengths above a signed 32-bit
+ * integer.
+ */
 export const MAX_SEND_BYTES = 2 ** 31 - 1;
 
 /** The refusal that takes the place of a unary reply longer than MAX_SEND_BYTES, as grpc-go words it. */
@@ -43,7 +46,7 @@ function sendTooLarge(sizeBytes: number): string {
   return `trying to send message larger than max (${sizeBytes} vs. ${MAX_SEND_BYTES})`;
 }
 
-/** The services of a table, to tell an unknown method from an unknown service. */
+/** The services of a table, to distinguish an unknown method from an unknown service. */
 export function serviceNames(table: ServiceTable): ReadonlySet<string> {
   const names = new Set<string>();
   for (const path of table.keys()) names.add(path.slice(1, path.lastIndexOf('/')));

@@ -29,7 +29,7 @@ export interface RunningServer {
   readonly ready: Promise<void>;
   /** Stops gracefully: no new calls, leadership handed over, everything flushed and closed. */
   stop(): Promise<void>;
-  /** Settles when the server has stopped, whoever asked for it. */
+  /** Settles when the server has stopped, for any cause. */
   readonly closed: Promise<void>;
 }
 
@@ -182,7 +182,7 @@ class Server implements RunningServer {
   }
 }
 
-/** What runs between start and stop. */
+/** Parts that run between start and stop. */
 interface Serving {
   readonly member: Member;
   readonly ports: BoundPorts;

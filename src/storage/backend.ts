@@ -23,8 +23,8 @@ export type { PlainBucket } from './buckets.js';
  * - Every row carries a CRC32C over bucket, key and payload, checked at every read; a mismatch stops the process.
  * - Every batch carries a witness of all rows (witness.ts). `verify` compares the rows with it after opening.
  * - Changes collect in an open batch that reads see at once. `flush` seals it together with the applied index, and
- *   sealed changes reach the engine as one atomic batch, one batch in flight at a time. So the engine always holds
- *   the effect of a whole prefix of the log and knows which.
+ *   sealed changes reach the engine as one atomic batch, one batch in flight at a time. So the
+ *   engine always holds the effect of a whole prefix of the log, and its index.
  * - Any engine error stops the process: the engine may drop what it acknowledged after a failed write.
  * - `sync` makes everything flushed durable; only then may the log release it.
  *
@@ -122,7 +122,7 @@ export class Backend {
     return this.confStateBytes;
   }
 
-  /** The applied index that is known to survive a power loss. */
+  /** The applied index that survives a power loss for certain. */
   get durableIndex(): number {
     return this.queue.durableIndex;
   }
@@ -184,7 +184,7 @@ export class Backend {
     return stored === undefined ? undefined : this.verified(full, stored);
   }
 
-  /** What the engine holds under a key, not verified. */
+  /** Value that the engine holds under a key, not verified. */
   readStored(full: Uint8Array): Uint8Array | undefined {
     try {
       return this.engine.get(full);
@@ -242,9 +242,9 @@ export class Backend {
 
   /**
    * Replaces and removes blocks of the key bucket and sets `meta`, apart from the open batch: for work that is not
-   * the effect of a log entry. `changes` sums up what it does to the rows.
+   * the effect of a log entry. `changes` sums up the rows added and removed.
    *
-   * Requires: the blocks were written, and nobody reads the rows taken out.
+   * Requires: the blocks were written, and no read needs the rows taken out.
    */
   maintain(
     puts: readonly PutRow[],

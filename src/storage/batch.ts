@@ -20,7 +20,7 @@ export class Batch {
   readonly deletes: Uint8Array[] = [];
   /** By the key as text; what is here is read before the engine is asked. */
   readonly overlay = new Map<string, Overlaid>();
-  /** What `rows` and `deletes` change in the key bucket. */
+  /** Changes of `rows` and `deletes` to the key bucket. */
   readonly changes = new RowSum();
   bytes = 0;
   /** Applied index whose effects the batch completes. */

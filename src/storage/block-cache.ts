@@ -1,8 +1,8 @@
 import { LARGE_BLOCK_PART, SLAB_BYTES_MAX, SLABS_MIN } from './limits.js';
 
 /**
- * Blocks of the key bucket that were read lately, by their number: rows that are neighbours by key lie in blocks all
- * over the bucket, so that a list comes back to each block several times.
+ * Blocks of the key bucket that were read lately, by their number. Rows that are neighbours by key
+ * lie in blocks all over the bucket, so that a list comes back to each block several times.
  *
  * Bytes are copied into large slabs, so that thousands of blocks cost the garbage collector a few objects. Over the
  * budget the oldest slab is written again: new ones all the time would make the collector run for them. Called by

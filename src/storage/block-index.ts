@@ -1,8 +1,9 @@
 import { invariant } from '../base/invariant.js';
 
 /**
- * Where each block of the key bucket begins, in revision order: tells which block holds a row, and which blocks
- * compaction has to look at. Twelve bytes and a mark per block. Called by backend.ts and compaction.ts.
+ * First row of each block of the key bucket, in revision order. It gives the block that holds a
+ * row, and the blocks that compaction has to look at. Twelve bytes and a mark per block. Called by
+ * backend.ts and compaction.ts.
  */
 
 const FIRST_BLOCKS = 1024;

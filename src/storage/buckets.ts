@@ -24,9 +24,9 @@ export const MetaKey = {
   confState: 'confState',
   scheduledCompact: 'scheduledCompactRev',
   finishedCompact: 'finishedCompactRev',
-  /** Which format the image has (format.ts). */
+  /** Format of the image (format.ts). */
   format: 'format',
-  /** What the image must hold (witness.ts). */
+  /** Rows that the image must hold (witness.ts). */
   witness: 'witness',
 } as const;
 

@@ -1,6 +1,6 @@
-/** What an image says about itself when it cannot be trusted, and what the operator can do about it. */
+/** Errors of an image that cannot be trusted, with the operator's next step. */
 
-/** The next step after damage of the image, where it is not known whether the member is alone. */
+/** The next step after damage of the image, where the size of the cluster is unknown. */
 export const IMAGE_DAMAGE_ADVICE =
   'Keep this member stopped, leave its directory as it is and check the disk; then restore the whole data directory ' +
   'of this member from a backup. Other members of its cluster hold the data and serve while a majority of them runs.';

@@ -1,7 +1,7 @@
 /**
  * The format of an image, named by its meta row `format`:
  *
- *   format := number u32be, version        (the oldest mainstay that can read it, ASCII)
+ *   format := number u32be, version        (oldest mainstay that reads it, ASCII)
  *
  * Format 1 is that of mainstay 0.1.0: no such row and no witness. It becomes format 2 at the first start.
  */

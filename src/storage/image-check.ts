@@ -7,22 +7,23 @@ import { verifiedPayload } from './stored-row.js';
 import { Witness, type RowSum } from './witness.js';
 
 /**
- * Takes the rows of a whole image one by one, in any order, and tells at the end whether they are the ones that the
- * image's witness speaks of. Called by backend.ts after opening and by image.ts for images sent and received.
+ * Takes the rows of a whole image one by one, in any order, and compares them with the image's
+ * witness at the end. Called by backend.ts after opening and by image.ts for images sent and
+ * received.
  *
- * What is found is one sentence without a full stop, or null for nothing.
+ * A finding is one sentence without a full stop, or null for nothing.
  */
 
 const CONSISTENT_INDEX = nameOf(metaKey(MetaKey.consistentIndex));
 const TERM = nameOf(metaKey(MetaKey.term));
 const WITNESS = nameOf(metaKey(MetaKey.witness));
 const FORMAT = nameOf(metaKey(MetaKey.format));
-/** Rows that every batch replaces; the witness repeats what they say and does not count them. */
+/** Rows that every batch replaces; the witness repeats their content and does not count them. */
 export const RENEWED: ReadonlySet<string> = new Set([CONSISTENT_INDEX, TERM, WITNESS]);
 const NUMBER_BYTES = 8;
 
 export class ImageCheck {
-  /** What the rows taken so far come to. */
+  /** Counts and sums of the rows taken so far. */
   readonly found = new Witness();
   private witness: Witness | null = null;
   private hasFormat = false;

@@ -39,8 +39,8 @@ export class ImageWitness {
   }
 
   /**
-   * Adds what `batch` changes to the witness, and the witness to the batch. `before` tells a row as it is once the
-   * engine took everything sealed earlier.
+   * Adds the changes of `batch` to the witness, and the witness to the batch. `before` returns a
+   * row as it is once the engine took everything sealed earlier.
    */
   join(
     batch: Batch,

@@ -32,7 +32,7 @@ import type {
 
 /** Version 2 holds a witness, which a receiver that does not keep it up to date must not take. */
 const MAGIC = Buffer.from('mstydb02', 'latin1');
-/** What mainstay 0.1.0 sends: the same without format and witness. */
+/** Magic of a stream from mainstay 0.1.0: the same without format and witness. */
 const MAGIC_FIRST = Buffer.from('mstydb01', 'latin1');
 const END_MARK = 0xffffffff;
 const END_BYTES = 4 + 8 + 4;
@@ -151,7 +151,7 @@ class RowStream implements SnapshotSource {
     return at;
   }
 
-  /** The checksum covers the end mark, so it is known only once that went out. */
+  /** The checksum covers the end mark, so it is complete only once that went out. */
   private drainSeal(chunk: Buffer, at: number): number {
     this.isSealed = true;
     const seal = Buffer.allocUnsafe(4);

@@ -14,12 +14,12 @@ import type { Engine, EngineBatch, EngineFactory, EngineIterator } from './engin
 /**
  * The engine on LevelDB. The only importer of classic-level.
  *
- * LevelDB syncs the log file it is writing, not the one it wrote before, so a synced write says nothing about
- * rows in an earlier log whose table is not built yet; after a power loss such a log may miss its end while a later
- * one is complete. Here a synced write therefore turns the memory table into a synced table file and waits for
- * it, and that also happens by itself before LevelDB would change logs on its own. As the caller has one batch
- * in flight at a time, no row reaches a new log before everything older is durable: what a power loss takes away is
- * always a suffix.
+ * LevelDB syncs the log file it is writing, not the one it wrote before. So a synced write proves
+ * nothing for rows in an earlier log whose table is not built yet. After a power loss such a log
+ * may miss its end while a later one is complete. Here a synced write therefore turns the memory
+ * table into a synced table file and waits for it. That also happens by itself before LevelDB would
+ * change logs on its own. As the caller has one batch in flight at a time, no row reaches a new log
+ * before everything older is durable. A power loss always takes away a suffix.
  */
 
 type Level = ClassicLevel<Uint8Array, Uint8Array>;
@@ -35,8 +35,8 @@ export interface LevelEngineOptions {
 /**
  * Opens LevelDBs whose files have been verified before LevelDB reads them; creates what is absent.
  *
- * `onVerified` is told what was found, before `done`. Errors: ImageDamaged, those of the disk and those
- * of LevelDB.
+ * `onVerified` receives the findings, before `done`. Errors: ImageDamaged, those of the disk and
+ * those of LevelDB.
  */
 export function verifiedLevelEngine(
   env: Env,
@@ -120,8 +120,8 @@ class LevelEngine implements Engine {
   }
 
   /**
-   * Makes everything written durable. `probe` is the last batch written, or null when nobody relies on this before the
-   * next write.
+   * Makes everything written durable. `probe` is the last batch written, or null when nothing
+   * relies on this before the next write.
    */
   private rotate(probe: EngineBatch | null, done: Done): void {
     settle(this.level.compactRange(NOTHING_FROM, NOTHING_TO), (error) => {
@@ -131,8 +131,8 @@ class LevelEngine implements Engine {
       }
       this.tableBytes = 0;
       this.measure();
-      // compactRange does not report a failed table; the next write does. A row written only to learn that would make
-      // the next table overlap this one, and both would be merged.
+      // compactRange does not report a failed table; the next write does. A row written only to
+      // find that out would make the next table overlap this one, and both would be merged.
       if (probe === null) {
         done(null);
         return;

@@ -6,13 +6,14 @@ import { TableCheck } from './level-table.js';
 import { CHECK_SLICE_BYTES } from './limits.js';
 
 /**
- * Verifies every file that LevelDB would believe, before LevelDB opens the directory: it checks no block of a table,
- * skips what it cannot read of its log, creates a new database where CURRENT is missing, and ends the process when
- * damaged bytes contradict each other.
+ * Verifies every file that LevelDB would trust, before LevelDB opens the directory. LevelDB checks
+ * no block of a table and skips unreadable parts of its log. It creates a new database where
+ * CURRENT is missing, and ends the process when damaged bytes contradict each other.
  *
- * Tables, MANIFEST and CURRENT must be what was written. A log is believed up to its first record that is not whole: a
- * power loss takes the end of it, because it is not synced, and the member's own log replays what was in it. What
- * remains behind is cut off, so that LevelDB does not read on there.
+ * Tables, MANIFEST and CURRENT must be as they were written. A log is trusted up to its first
+ * record that is not whole. A power loss takes the end of it, because it is not synced, and the
+ * member's own log replays its content. The remainder is cut off, so that LevelDB does not read on
+ * there.
  */
 
 export interface LevelFiles {
@@ -20,13 +21,13 @@ export interface LevelFiles {
   readonly exists: boolean;
   readonly tables: number;
   readonly bytes: number;
-  /** What was cut off a log, for the operator; null for nothing. */
+  /** Description of the part cut off a log, for the operator; null for nothing. */
   readonly cut: LogCut | null;
 }
 
 export interface LogCut {
   readonly path: string;
-  /** Bytes from the start of the file; nothing behind it is believed. */
+  /** Bytes from the start of the file; nothing behind it is trusted. */
   readonly offset: number;
   readonly bytes: number;
 }
@@ -131,7 +132,7 @@ class LevelCheck {
       this.waiting.push({ name, size });
     }
     this.waiting.reverse();
-    // One byte more than any table has tells of bytes that were added.
+    // One byte more than any table has shows that bytes were added.
     this.buffer = new Uint8Array(1 + Math.max(0, ...this.waiting.map(({ size }) => size)));
   }
 

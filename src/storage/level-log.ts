@@ -2,14 +2,14 @@ import { crc32c } from '../base/bytes/crc32c.js';
 import { maskCrc, readU32le } from './level-crc.js';
 
 /**
- * Reads a log of LevelDB, which its MANIFEST is too, with every checksum.
+ * Reads a log of LevelDB, or its MANIFEST, which has the same form, with every checksum.
  *
  *   log    := { block of 32 KiB }
  *   block  := { record }, zeros where no header fits
  *   record := crc u32le, length u16le, type u8, data       (crc masked, over type and data)
  *
- * LevelDB itself goes on behind a record that it cannot read. Here reading ends at the first one: what follows could
- * be applied without what it builds on.
+ * LevelDB itself goes on behind a record that it cannot read. Here reading ends at the first one:
+ * later records could be applied without those they build on.
  * Ref: leveldb doc/log_format.md.
  */
 
@@ -20,7 +20,7 @@ const FIRST = 2;
 const MIDDLE = 3;
 const LAST = 4;
 
-/** How the records of a log end. */
+/** End of the records of a log. */
 export interface LogEnd {
   /** Where the first record that is not whole begins, in bytes from the start of the file; the file's size for none. */
   readonly offset: number;

@@ -1,7 +1,7 @@
 import { ByteReader } from './byte-reader.js';
 
 /**
- * Which files make up a LevelDB: the outcome of the version edits in its MANIFEST.
+ * The files that make up a LevelDB: the outcome of the version edits in its MANIFEST.
  *
  *   edit := { tag varint, content }
  *

@@ -4,9 +4,9 @@ import { maskCrc, readU32le } from './level-crc.js';
 import { uncompressSnappy } from './snappy.js';
 
 /**
- * Verifies a table file of LevelDB: that checksummed blocks fill it from its first byte to its footer, and that each
- * matches its checksum. LevelDB checks none of them when it reads, and ends the process when what it finds there
- * contradicts what it expects.
+ * Verifies a table file of LevelDB: checksummed blocks fill it from its first byte to its footer,
+ * and each matches its checksum. LevelDB checks none of them when it reads, and ends the process on
+ * content that it does not expect.
  *
  *   table  := { data block }, [ filter block ], metaindex block, index block, footer
  *   block  := content, compression u8, crc u32le        (crc masked, over content and compression)

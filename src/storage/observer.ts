@@ -1,4 +1,4 @@
-/** Told of what a backend does, for metrics. Durations are seconds. */
+/** Receives the work of a backend, for metrics. Durations are seconds. */
 export interface BackendObserver {
   /** The engine took a batch. */
   committed(seconds: number): void;

@@ -1,7 +1,7 @@
 import { readU64, writeU64 } from '../base/bytes/big-endian.js';
 
 /**
- * The backend's key of one change: the revision that made it.
+ * Key of one change in the backend: the revision that made it.
  *
  *   revision key := main:i64be '_' sub:i64be        (17 bytes)
  *                 | main:i64be '_' sub:i64be 't'    (18 bytes, a tombstone)

@@ -4,8 +4,8 @@ import { invariant } from '../base/invariant.js';
 import type { RowSum } from './witness.js';
 
 /**
- * How rows of the key bucket are stored: several changes in revision order per engine row, because a row of its own for
- * each would cost the engine more than the change itself.
+ * Rows of the key bucket as they are stored: several changes in revision order per engine row. A
+ * row of its own for each would cost the engine more than the change itself.
  *
  *   block := rows:u32be bytes:u32be headCrc:u32be row{rows}     (headCrc over the engine key and the two numbers;
  *                                                                bytes = size of all rows)
@@ -76,7 +76,7 @@ export class BlockReader {
   sub = 0;
   tombstone = false;
 
-  /** Begins a block; false when its head is damaged or its length is not what the head says. */
+  /** Begins a block; false when its head is damaged or its length differs from the head's. */
   open(key: Uint8Array, bytes: Uint8Array): boolean {
     if (bytes.length < BLOCK_HEAD_BYTES) return false;
     if (readU32(bytes, 8) !== crc32c(bytes, crc32c(key), 0, 8)) return false;

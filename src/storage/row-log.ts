@@ -24,7 +24,7 @@ export type OnRow = (main: number, sub: number, tombstone: boolean, payload: Uin
 export interface Rewrite {
   readonly puts: { readonly key: Uint8Array; readonly value: Uint8Array }[];
   readonly deletes: Uint8Array[];
-  /** What that changes in the sum of all rows. */
+  /** Changes to the sum of all rows. */
   readonly changes: RowSum;
   /** Block to continue at, -1 when all are done. */
   nextBlock: number;

@@ -1,7 +1,8 @@
 import { crc32c } from '../base/bytes/crc32c.js';
 
 /**
- * How rows outside the key bucket are stored: `payload, crc u32be`, the checksum over the engine key and the payload.
+ * Rows outside the key bucket as they are stored: `payload, crc u32be`, the checksum over the
+ * engine key and the payload.
  */
 
 const CRC_BYTES = 4;

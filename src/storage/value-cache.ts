@@ -10,12 +10,13 @@ import {
 import { ROW_BLOCK_BYTES, SLAB_BYTES_MAX, SLABS_MIN } from './limits.js';
 
 /**
- * Recent rows in large slabs, indexed by revision without an object per row. Rows are laid out as the blocks that
- * go to the engine, so that the bytes of a row are written once and serve the engine, reads and watchers.
+ * Recent rows in large slabs, indexed by revision without an object per row. Rows are laid out as
+ * the blocks that go to the engine. So the bytes of a row are written once and serve the engine,
+ * reads and watchers.
  *
- * Rows are appended in revision order; a full slab is closed and the oldest slab is dropped as a whole once the
- * budget is exceeded and everything in it has reached the engine. A slab's bytes are never written twice, so a
- * view handed out stays valid for as long as somebody holds it.
+ * Rows are appended in revision order, and a full slab is closed. The oldest slab is dropped as a
+ * whole once the budget is exceeded and everything in it has reached the engine. A slab's bytes are
+ * never written twice, so a view handed out stays valid for as long as it is held.
  *
  * Called by store.ts and write-txn.ts.
  */

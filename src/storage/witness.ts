@@ -5,9 +5,10 @@ import { readU64, writeU64 } from '../base/bytes/big-endian.js';
 import { checksumOf } from './stored-row.js';
 
 /**
- * The witness of an image's content: how many rows each bucket holds, and a sum over them that does not depend on
- * their order. Checksums of rows prove the rows that are returned; the witness proves that none is missing, stale or
- * left over. Every batch carries it, so it holds for exactly the rows of that batch and all before.
+ * The witness of an image's content: the number of rows in each bucket, and a sum over them that
+ * does not depend on their order. Checksums of rows prove the rows that are returned; the witness
+ * proves that none is missing, stale or left over. Every batch carries it, so it holds for exactly
+ * the rows of that batch and all before.
  *
  *   witness := appliedIndex u64be, term u64be, newest revision u64be, { bucket }
  *   bucket  := prefix u8, rows u64be, sum u32be u32be       (buckets without rows are left out; prefixes ascend)
@@ -86,7 +87,7 @@ export class RowSum {
   }
 }
 
-/** What an image holds, or must hold. */
+/** Content that an image has, or must have. */
 export class Witness {
   appliedIndex = 0;
   term = 0;
@@ -146,7 +147,10 @@ export class Witness {
     return witness;
   }
 
-  /** What contradicts this witness in an image that holds `found`: one sentence without a full stop, or null. */
+  /**
+   * Contradiction between this witness and an image that holds `found`: one sentence without a full
+   * stop, or null.
+   */
   contradiction(found: Witness): string | null {
     if (found.appliedIndex !== this.appliedIndex || found.term !== this.term) {
       return (

@@ -33,7 +33,10 @@ export class WriteQueue {
   private closing: Done | null = null;
   /** Applied index of the last batch the engine took. */
   writtenIndex: number;
-  /** The applied index that is known to survive a power loss: of what the engine recovered at opening nothing is. */
+  /**
+   * The applied index that survives a power loss for certain; at opening none does, as recovered
+   * rows may be unsynced.
+   */
   durableIndex = 0;
   /** Rows of the key bucket up to this revision are in the engine, as far as this process wrote them. */
   writtenMain = 0;

@@ -115,7 +115,7 @@ function isPossibleLength(type: number, length: number): boolean {
   }
 }
 
-/** Whether the record at `at` is the `end` that says that another segment follows. */
+/** True if the record at `at` is the `end` that announces another segment. */
 export function isEnd(segment: Segment, at: number, link: number, batch: number): boolean {
   const { bytes, view, header } = segment;
   return (

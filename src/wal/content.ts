@@ -20,7 +20,7 @@ export class LogContent {
   /** Number and link of the last batch. */
   batch = 0;
   link = 0;
-  /** Entries up to here are covered by a marker already known, so their payloads are not kept. */
+  /** Entries up to here are covered by a marker read before, so their payloads are not kept. */
   keepAfter = 0;
   /** Where the log last began anew; no entry at or below it can follow. */
   private restartIndex = 0;
@@ -38,7 +38,7 @@ export class LogContent {
     this.snapshotSeq = header.seq;
   }
 
-  /** Whether the header of the next segment names exactly this point. */
+  /** True if the header of the next segment names exactly this point. */
   isContinuedBy(segment: Segment): boolean {
     const { header } = segment;
     return (
@@ -49,7 +49,9 @@ export class LogContent {
     );
   }
 
-  /** Takes the batch over, or says how it contradicts the log; nothing may be taken after that. */
+  /**
+   * Takes the batch over, or returns how it contradicts the log; nothing may be taken after that.
+   */
   take(segment: Segment, batch: ReadBatch): string | null {
     const lastBefore = this.lastIndex;
     const problem = this.takeRecords(segment, batch);

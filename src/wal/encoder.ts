@@ -113,7 +113,10 @@ export class BatchEncoder {
     this.finishRecord(at, RecordType.seal, SEAL_PAYLOAD_BYTES, fields.lastIndex, 0, crc);
   }
 
-  /** The record that says a following segment exists. It links to the last batch but no batch links to it. */
+  /**
+   * The record that announces the following segment. It links to the last batch but no batch links
+   * to it.
+   */
   end(lastIndex: number): void {
     const at = this.startRecord();
     this.finishRecord(at, RecordType.end, 0, lastIndex, 0, 0);

@@ -14,7 +14,8 @@ export interface DamageDetails {
 
 /**
  * Acknowledged content of the log is missing or unreadable. The log was left as it is.
- * `found`, `path`, `offset` and `firstLostIndex` say where; `damageAdvice` says what to do.
+ * `found`, `path`, `offset` and `firstLostIndex` name the place; `damageAdvice` gives the next
+ * step.
  */
 export class WalDamaged extends Error implements DamageDetails {
   override name = 'WalDamaged';

@@ -15,22 +15,27 @@
  *    32  u32  batch number, low 32 bits
  *    36  u32  header CRC: CRC32C of bytes 0..36, seeded with the segment's salt
  *
- *   Types: an entry replaces every entry with its index or a higher one; a marker says that the state machine stands at
- *   this point; a restart is a marker that also discards every entry (a snapshot from the leader replaced the log).
+ *   Types: An entry replaces every entry with its index or a higher one. A marker records that the
+ *   state machine stands at this point. A restart is a marker that also discards every entry (a
+ *   snapshot from the leader replaced the log).
  *
  *   seal payload    := u64 batch, u64 first entry's index or 0, u64 last index, u64 term, u64 vote, u64 commit,
  *                      u32 records before the seal, u32 link before the batch, 8 bytes trailer
  *   marker, restart := u64 index, u64 term, u32 voters, u32 learners, { u64 id }
  *
- * Why it is so:
- *  - A length is believed only under a header CRC of its own, so damage to it is never taken for the end of the log.
- *  - A header CRC covers the link and the payload's CRC; the chain of links therefore is the hash of everything
- *    before it, and a seal, which names the link before its batch, seals the batch's whole content.
- *  - A batch begins on a sector boundary and a header never crosses one. A disk that writes sectors whole cannot
- *    harm an acknowledged batch while it writes the next, and leaves a header either complete or all zero.
+ * Reasons:
+ *  - A length counts only under a header CRC of its own, so damage to it is never taken for the end
+ *    of the log.
+ *  - A header CRC covers the link and the payload's CRC, so the chain of links is the hash of
+ *    everything before it. A seal names the link before its batch, and thereby seals the batch's
+ *    whole content.
+ *  - A batch begins on a sector boundary and a header never crosses one. A disk that writes sectors
+ *    whole does not harm an acknowledged batch while it writes the next. It leaves a header either
+ *    complete or all zero.
  *  - The salt and the trailer are random per segment, so that bytes a client chose can be mistaken for neither.
- *  - A seal ends with the trailer, none of whose bytes is zero: a batch whose last bytes are the trailer was written to
- *    its end. If it is unreadable and no sector of it is missing, that is damage and not a torn write.
+ *  - A seal ends with the trailer, none of whose bytes is zero. A batch whose last bytes are the
+ *    trailer was written to its end. If it is unreadable and no sector of it is missing, that is
+ *    damage and not a torn write.
  *  - An `end` is written once the following segment exists, so that a missing newest segment is noticed.
  */
 import { getU64, putU64 } from '../base/bytes/little-endian.js';

@@ -6,8 +6,8 @@ import { HEADER_READ_BYTES } from './limits.js';
 import type { WalIdentity } from './types.js';
 
 /**
- * Whose log a directory holds, by the newest segment whose header can be read; undefined when there is none.
- * Lets a member with data know who it is without trusting its flags.
+ * Owner of the log in a directory, by the newest segment with a readable header; undefined when
+ * there is none. A member with data takes its identity from here, not from its flags.
  *
  * Throws: WalNewer when a newer program wrote the newest of these, or the operating system's error.
  */

@@ -1,8 +1,8 @@
-/** Sizes and counts of the write-ahead log, in bytes unless a name says otherwise. */
+/** Sizes and counts of the write-ahead log, in bytes unless a name differs. */
 
 /**
- * Longest entry payload, for writers and readers. It bounds what the bytes of a log may say and nothing else: the
- * limits for new requests are set by the operator, who may lower them between two starts.
+ * Longest entry payload, for writers and readers. It bounds the length in a record and nothing
+ * else: operators set the limits for new requests, and may lower them between two starts.
  */
 export const MAX_ENTRY_BYTES = 512 * 1024 * 1024;
 /** A log begins with a small segment and doubles up to the configured size, so that small deployments stay small. */
@@ -12,7 +12,7 @@ export const GROUP_BYTES = 4 * 1024 * 1024;
 /** Segments that a release always leaves. */
 export const KEPT_SEGMENTS = 2;
 
-/** Read of a segment to learn whose it is. */
+/** Read of a segment to identify its owner. */
 export const HEADER_READ_BYTES = 4096;
 /** The encoder's buffer at first, and again after a large batch. */
 export const ENCODER_BYTES = 64 * 1024;

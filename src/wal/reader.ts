@@ -1,12 +1,12 @@
 /**
- * Reads a log and decides what its end means: clean, torn by a crash, or damaged.
+ * Reads a log and judges its end: clean, torn by a crash, or damaged.
  *
  * Judgement at the first place that cannot be read, which lies in batch n:
- *  - it is followed by another segment, or anywhere later by an intact record header of a batch after n: batch n was
- *    durable before batch n+1 was written, so this is damage;
- *  - batch n was written to its end (its trailer stands last) and the unreadable record has no missing (all-zero)
- *    sector: a torn write cannot look like this, so this is damage;
- *  - a witness, or the log's own commit index, knows of an entry beyond the last intact batch: damage;
+ *  - another segment follows, or anywhere later an intact record header of a batch after n. Batch n
+ *    was durable before batch n+1 was written, so this is damage;
+ *  - batch n was written to its end (its trailer stands last) and the unreadable record has no
+ *    missing (all-zero) sector. No torn write looks like this, so it is damage;
+ *  - a witness, or the log's own commit index, names an entry beyond the last intact batch: damage;
  *  - anything else is the write that was under way in a crash, never acknowledged: torn.
  * Not detectable: an acknowledged last batch which lost whole sectors after it was synced, with no witness.
  *
@@ -234,7 +234,7 @@ class Scanner {
       );
       return null;
     }
-    // A file of the wrong size is damage, reported once what it still holds is known.
+    // A file of the wrong size is damage, reported once its readable part has been read.
     let bytes = raw;
     if (raw.length !== header.sizeBytes) {
       bytes = new Uint8Array(Math.min(header.sizeBytes, alignSector(raw.length)));
@@ -249,7 +249,7 @@ class Scanner {
       const stop = this.takeBatch(segment, start);
       if (stop === null) continue;
       if (!isLast) {
-        // The next header says whether this was the end of the segment.
+        // The next header shows whether this was the end of the segment.
         this.lastStop = stop;
         return;
       }
@@ -263,7 +263,10 @@ class Scanner {
     }
   }
 
-  /** Reads one batch at `start` and takes its content over; otherwise says what could not be read. */
+  /**
+   * Reads one batch at `start` and takes its content over; otherwise returns the part that could
+   * not be read.
+   */
   private takeBatch(segment: Segment, start: number): Unreadable | null {
     const { content } = this;
     const read = readBatch(segment, start, content.link, content.batch);

@@ -1,9 +1,11 @@
 /**
- * Makes a damaged log usable again at the price of what cannot be read. Only for a member that is alone: one that
- * has peers must be replaced instead, because it may have acknowledged or voted for what is cut here.
+ * Makes a damaged log usable again at the price of its unreadable part. Only for a member that is
+ * alone: one that has peers must be replaced instead, because its acknowledgements and votes may
+ * rest on the part cut here.
  *
- * Promises: nothing is deleted, every file that is changed or taken out of the log is kept under `damaged-<n>` first;
- * interrupted at any point, it can be run again. Called by the command line while the member is stopped.
+ * Promises: Nothing is deleted: every file that is changed or taken out of the log is kept under
+ * `damaged-<n>` first. Interrupted at any point, it can be run again. Called by the command line
+ * while the member is stopped.
  */
 import type { Env } from '../base/env/env.js';
 import type { SnapshotMeta } from '../raft/types.js';
@@ -20,8 +22,9 @@ export interface RepairReport {
   /** Last entry the log vouches for now. */
   readonly lastIndex: number;
   /**
-   * First entry the log cannot give back, and the last one known to have been in it; 0 and 0 when nothing was damaged.
-   * `lostThrough` is 0 when nothing tells how far the log reached. The effect of lost entries may be in the image.
+   * First entry the log cannot give back, and the last one proved to have been in it; 0 and 0 when
+   * nothing was damaged. `lostThrough` is 0 when nothing shows how far the log reached. The effect
+   * of lost entries may be in the image.
    */
   readonly lostFrom: number;
   readonly lostThrough: number;

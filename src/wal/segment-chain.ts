@@ -1,9 +1,9 @@
 /**
  * The segment files of an open log: the one being written, those before it, and the spare that comes next.
  *
- * Promises: the next segment is prepared in the background, so that a full one costs a few synced writes and not the
- * writing of a whole file of zeros; at any crash the files form a chain that the reader accepts.
- * Does not: know batches. Every disk error but a failed removal goes to `fail`.
+ * Promises: The next segment is prepared in the background. So a full one costs a few synced writes
+ * and not the writing of a whole file of zeros. At any crash the files form a chain that the reader
+ * accepts. Does not: interpret batches. Every disk error but a failed removal goes to `fail`.
  */
 import type { DiskFile, Done, Env } from '../base/env/env.js';
 import { invariant } from '../base/invariant.js';
@@ -28,10 +28,10 @@ export interface KnownSegment {
   readonly sizeBytes: number;
 }
 
-/** What the header of a segment says about the log before it. */
+/** Facts in the header of a segment about the log before it. */
 export type LogPoint = Omit<SegmentFields, 'seq' | 'sizeBytes'>;
 
-/** How a segment ends and the next one begins. */
+/** The end of a segment and the beginning of the next one. */
 export interface Rotation {
   /** Bytes that the next segment must take after its header, rounded up to sectors. */
   readonly batchBytes: number;
@@ -93,7 +93,7 @@ export class SegmentChain {
     return this.isMakingSpare || this.isReleasing;
   }
 
-  /** Whether a batch of `bytes` fits behind `position` with room left for an end. */
+  /** True if a batch of `bytes` fits behind `position` with room left for an end. */
   fits(position: number, bytes: number): boolean {
     return position + alignSector(bytes) + END_RESERVE_BYTES <= this.current.header.sizeBytes;
   }
@@ -106,8 +106,9 @@ export class SegmentChain {
   /**
    * Begins the next segment; `done` runs when it may be written to.
    *
-   * Order matters for a crash at any point: the header is durable before the file gets its name, the name is durable
-   * before the old segment says that another follows, and both before anything is acknowledged from the new one.
+   * Order matters for a crash at any point. The header is durable before the file gets its name,
+   * and the name before the old segment announces it. Both are durable before anything is
+   * acknowledged from the new one.
    */
   rotate(rotation: Rotation, done: () => void): void {
     const needed =

@@ -29,8 +29,8 @@ export function endOfContent(bytes: Uint8Array, start: number): number {
 /**
  * True if the content that ends at `end` ends with the trailer.
  *
- * A few wrong bits still count: they are what damage to the trailer itself looks like, whereas a batch cut short
- * ends with something else altogether.
+ * A few wrong bits still count: damage to the trailer itself looks like that, whereas a batch cut
+ * short ends with something else altogether.
  */
 export function endsWithTrailer(bytes: Uint8Array, end: number, trailer: Uint8Array): boolean {
   if (end % 8 !== 0 || end < TRAILER_BYTES) return false;

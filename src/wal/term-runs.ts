@@ -29,7 +29,9 @@ export class TermRuns {
     terms.push(term);
   }
 
-  /** Requires: `index` not above the last entry. Undefined when the entry precedes what is known. */
+  /**
+   * Requires: `index` not above the last entry. Undefined when the entry precedes the first run.
+   */
   termAt(index: number): number | undefined {
     invariant(index <= this.last, 'the term of an entry beyond the last one is asked for');
     for (let i = this.firsts.length - 1; i >= 0; i--) {

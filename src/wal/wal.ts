@@ -1,15 +1,16 @@
 /**
  * The member's own log: every entry, vote and snapshot marker it has acknowledged, on disk.
  *
- * Promises: once `done` of a synced batch ran, a crash or power loss cannot lose the batch; a log that lost or changed
- * anything acknowledged is refused at open (`WalDamaged`), and only a write that was under way in a crash is cut off;
- * batches become durable in the order they were appended.
- * Does not: compact, read entries back while running, or survive a failed write. Any disk error stops the process,
- * because the kernel may have dropped the pages and a repeated fsync would lie.
+ * Promises: Once `done` of a synced batch ran, a crash or power loss cannot lose the batch. A log
+ * that lost or changed anything acknowledged is refused at open (`WalDamaged`); only a write that
+ * was under way in a crash is cut off. Batches become durable in the order they were appended.
+ * Does not: compact, read entries back while running, or survive a failed write. Any disk error
+ * stops the process: the kernel may have dropped the pages, and a repeated fsync may then succeed
+ * wrongly.
  *
  * Everything queued while a write and its fdatasync are under way goes out together in the next group commit: one
- * buffer, one write, one fdatasync. The next segment is prepared in the background, so that filling one up costs a
- * few synced writes and not the writing of a whole file of zeros.
+ * buffer, one write, one fdatasync. The next segment is prepared in the background. So a full one
+ * costs a few synced writes and not the writing of a whole file of zeros.
  *
  * Called by the member's raft loop; `format.ts` describes the bytes, `reader.ts` the judgement at open.
  */
@@ -84,8 +85,8 @@ export class Wal implements WalWriter {
   }
 
   /**
-   * Reads the log, cuts off a torn tail (a copy of it is kept in torn-tail.bin) and continues behind the last intact
-   * batch; a log of an older format goes on in a segment of the current one.
+   * Reads the log, cuts off a torn tail (a copy of it is kept in torn-tail.bin) and continues
+   * behind the last intact batch. A log of an older format goes on in a segment of the current one.
    *
    * Throws: WalDamaged, WalForeign, WalNewer, or the operating system's error; the log is unchanged then.
    */
@@ -125,8 +126,9 @@ export class Wal implements WalWriter {
   }
 
   /**
-   * Queues `batch`; see WalWriter. A batch that carries nothing but a newer commit index needs no write of its own:
-   * without `sync` its `done` runs before this returns and the commit index goes out with the next seal.
+   * Queues `batch`; see WalWriter. A batch that carries nothing but a newer commit index needs no
+   * write of its own. Without `sync` its `done` runs before this returns and the commit index goes
+   * out with the next seal.
    */
   append(batch: WalBatch, sync: boolean, done: Done): void {
     invariant(this.closeDone === null, 'append to a write-ahead log that is being closed');

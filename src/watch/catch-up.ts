@@ -8,13 +8,13 @@ import type { Watcher, WatchGroup } from './group.js';
 import { WatcherList } from './group.js';
 import type { BatchBounds, RecentEvents } from './recent.js';
 
-/** How much of the history one read brings. */
+/** Amount of history that one read brings. */
 const READ_BYTES = 128 * 1024;
 /** Watchers served from one slice of history before others get their turn. */
 const WATCHERS_PER_SLICE = 512;
 /** Revisions in one response. */
 const REVISIONS_PER_RESPONSE = 1000;
-/** How often a loop looks at the clock. */
+/** Steps of a loop between two looks at the clock. */
 const CLOCK_EVERY = 16;
 
 /** The hub as its catch-up sees it. */
@@ -48,8 +48,9 @@ interface Slice {
 /**
  * Brings watchers that are behind up to the present.
  *
- * One slice of history at a time, starting where the watcher waiting longest is, serves every watcher that is
- * inside it; then each goes to the back of the queue or becomes synced. Watchers that meet stay together from then on.
+ * One slice of history at a time, starting where the watcher waiting longest is, serves every
+ * watcher that is inside it. Then each goes to the back of the queue or becomes synced. Watchers
+ * that meet stay together from then on.
  */
 export class CatchUp {
   readonly behind = new WatcherList();
@@ -60,7 +61,7 @@ export class CatchUp {
   private readonly host: CatchUpHost;
   private slice: Slice | undefined = undefined;
   private reading = false;
-  /** Tells the answer to an abandoned read from a current one. */
+  /** Distinguishes the answer to an abandoned read from a current one. */
   private epoch = 0;
 
   constructor(options: {
@@ -95,7 +96,10 @@ export class CatchUp {
     return !this.reading && this.behind.size > 0;
   }
 
-  /** Gets the next slice. False when none is at hand: it is being read, nobody is behind, or time is up. */
+  /**
+   * Gets the next slice. False when none is at hand: it is being read, no watcher is behind, or
+   * time is up.
+   */
   private begin(deadlineMs: number): boolean {
     let looked = 0;
     while (!this.reading) {
@@ -239,7 +243,7 @@ export class CatchUp {
       }
       part.push(event);
     }
-    // A client may resume after the header's revision, so it says no more than this message makes true.
+    // A client may resume after the header's revision, so it never exceeds the events sent.
     if (part.length > 0) flush(slice.next - 1);
     slice.byGroup.set(group, deliveries);
     return deliveries;

@@ -13,8 +13,9 @@ import {
 /**
  * The content of one watch response, shared by every watcher that gets it.
  *
- * Events are encoded once, when the first watcher needs them. Each watcher gets those very bytes behind a front of its
- * own with header and id, and where even these are equal (the usual id is 0) the front is shared too.
+ * Events are encoded once, when the first watcher needs them. Each watcher gets those very bytes
+ * behind a front of its own with header and id. Where even these are equal (the usual id is 0) the
+ * front is shared too.
  */
 export class Delivery {
   readonly events: readonly WatchEvent[];

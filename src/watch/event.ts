@@ -7,9 +7,9 @@ export interface WatchSource {
   /** History before this revision is gone; 0 when nothing was compacted. */
   readonly compactRevision: number;
   /**
-   * Events of the revisions `fromMain` to at most `toMain` inclusive, in order, about `maxBytes` of them but at least
-   * one revision and never part of one. They are complete below `nextMain`. 'compacted' when
-   * `fromMain` < compactRevision.
+   * Events of the revisions `fromMain` to at most `toMain` inclusive, in order. About `maxBytes` of
+   * them, but at least one revision and never part of one. They are complete below `nextMain`.
+   * 'compacted' when `fromMain` < compactRevision.
    */
   history(
     fromMain: number,

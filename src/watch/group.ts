@@ -9,7 +9,7 @@ import type { WatchStream } from './stream.js';
 export const WatchOption = { none: 0, noPut: 1, noDelete: 2, prevKv: 4 } as const;
 
 /**
- * Where a watcher stands; WatchHub.setState alone changes it.
+ * State of a watcher; WatchHub.setState alone changes it.
  *
  * synced: it was sent everything dispatched, and gets what comes next from the dispatch.
  * behind: it waits for events of the past, which CatchUp brings.
@@ -62,8 +62,8 @@ export class Watcher {
 }
 
 /**
- * A doubly linked list through the watchers themselves: a watcher is in at most one list, leaves it in O(1), and
- * one traversal at a time survives any change to the list by way of `cursor`.
+ * A doubly linked list through the watchers themselves: a watcher is in at most one list and leaves
+ * it in O(1). One traversal at a time survives any change to the list by way of `cursor`.
  */
 export class WatcherList {
   head: Watcher | undefined = undefined;

@@ -17,23 +17,25 @@ import { WatchStream } from './stream.js';
 /**
  * The watch hub: turns committed changes into the event streams of watchers.
  *
- * Apply tells it of each revision (`notify`), which only remembers the events. Once per turn it dispatches what
- * accumulated: each event finds the groups of watchers it concerns, each group's events are encoded once, and every
- * watcher of the group gets one message, also if several revisions came together. A watcher that starts in the past, or whose
- * client reads too slowly, is "behind" and is served from recent events or from the store's history (CatchUp).
+ * Apply reports each revision (`notify`), which only stores the events. Once per turn the hub
+ * dispatches the stored events: each finds the groups of watchers it concerns, and each group's
+ * events are encoded once. Every watcher of the group gets one message, also if several revisions
+ * came together. A watcher that starts in the past, or whose client reads too slowly, is "behind".
+ * It is served from recent events or from the store's history (CatchUp).
  *
- * Promises, per watcher: events in (main, sub) order, each once, none missing, all of one revision in one response (or
- * its fragments); memory bounded whatever clients do; a progress answer of revision r is sent only after all
- * events up to r. No step runs much longer than SLICE_MS.
+ * Promises, per watcher: Events come in (main, sub) order, each once, none missing, all of one
+ * revision in one response (or its fragments). Memory is bounded against any client. A progress
+ * answer of revision r is sent only after all events up to r. No step runs much longer than
+ * SLICE_MS.
  *
  * Called by: apply (notify, restore), the watch service (openStream and what it returns), metrics (getters).
  */
 
 /** Time the hub works before it lets other work run. */
 const SLICE_MS = 3;
-/** How often a loop looks at the clock. */
+/** Steps of a loop between two looks at the clock. */
 const CLOCK_EVERY = 32;
-/** Memory for revisions that watchers who are behind may still need. */
+/** Memory for revisions that watchers behind may still need. */
 const RECENT_BYTES = 4 * 1024 * 1024;
 /** Revisions that may wait for dispatch before `notify` dispatches at once, which slows the writers down. */
 const UNDISPATCHED_BYTES = 16 * 1024 * 1024;
@@ -59,7 +61,7 @@ export class WatchHub implements CatchUpHost {
   private readonly streams = new Set<WatchStream>();
   private readonly recent: RecentEvents;
   private readonly catchUp: CatchUp;
-  /** Newest revision told by apply. */
+  /** Newest revision reported by apply. */
   private revision: number;
   /** Synced watchers were sent everything up to here. dispatched <= dispatchRevision <= revision. */
   private dispatched: number;
@@ -95,7 +97,7 @@ export class WatchHub implements CatchUpHost {
     });
   }
 
-  /** Newest revision the hub knows. */
+  /** Newest revision reported to the hub. */
   get currentRevision(): number {
     return this.revision;
   }
@@ -115,7 +117,7 @@ export class WatchHub implements CatchUpHost {
     return this.streams.size;
   }
 
-  /** Watchers that are behind, for whatever reason. */
+  /** Watchers that are behind, for any reason. */
   get slowWatcherCount(): number {
     return this.count.behind + this.count.parked;
   }
@@ -460,7 +462,7 @@ export class WatchHub implements CatchUpHost {
     this.dispatch = undefined;
   }
 
-  /** Moves on to `revision` while nobody watches. */
+  /** Moves on to `revision` while there are no watchers. */
   private skipTo(revision: number): void {
     if (this.dispatch !== undefined) this.abandonDispatch();
     this.revision = revision;

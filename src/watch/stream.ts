@@ -113,7 +113,7 @@ export class WatchStream {
     this.control(NO_WATCH_ID, { created: true, canceled: true, cancelReason: reason });
   }
 
-  /** Ends a watcher and says so; no effect for an unknown id. */
+  /** Ends a watcher and sends its cancellation; no effect for an unknown id. */
   cancel(id: bigint): void {
     const watcher = this.watchers.get(id);
     if (this.closed || watcher === undefined) return;
@@ -192,7 +192,9 @@ export class WatchStream {
     this.write(encodeControl(header, watcher.id, { canceled: true, compactRevision }));
   }
 
-  /** For the hub: answers what was asked, given that every event up to `revision` was dispatched. */
+  /**
+   * For the hub: answers progress requests, given that every event up to `revision` was dispatched.
+   */
   writeProgress(revision: number): void {
     const asked = this.progressAsked;
     const due = this.progressDue;

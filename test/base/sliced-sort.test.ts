@@ -17,7 +17,7 @@ function rowsOf(ranks: readonly number[]): Row[] {
 }
 
 describe('sortInSlices', () => {
-  it('sorts as Array.sort does, equal rows in their order, whatever the slices', () => {
+  it('sorts as Array.sort does, equal rows in their order, with any slices', () => {
     const ranks = fc.oneof(
       fc.array(fc.nat(20), { maxLength: 3000, size: 'max' }),
       fc.array(fc.nat(1_000_000), { maxLength: 3000, size: 'max' }),
@@ -52,7 +52,7 @@ describe('sortInSlices', () => {
     }
   });
 
-  it('ends without an answer when nobody waits any more', () => {
+  it('ends without an answer when its job is over', () => {
     const env = new FakeEnv();
     env.msPerLook = 10;
     let isOver = false;

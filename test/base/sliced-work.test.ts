@@ -66,7 +66,7 @@ describe('sliced work', () => {
     );
   });
 
-  it('that is short does not wait for the end of what is long', () => {
+  it('that is short does not wait for the end of long work', () => {
     const pieces = new Pieces();
     pieces.start('long', 1000);
     pieces.start('short', 10);
@@ -75,7 +75,7 @@ describe('sliced work', () => {
     expect(pieces.ended).deep.equal(['short']);
   });
 
-  it('begun by other work goes on in its place, before what has not begun', () => {
+  it('begun by other work goes on in its place, before work that has not begun', () => {
     const pieces = new Pieces();
     pieces.start('long', 1000);
     for (const name of ['a', 'b', 'c']) {
@@ -106,7 +106,7 @@ describe('sliced work', () => {
     expect(pieces.ended).deep.equal(['outer', 'inner']);
   });
 
-  it('ends without an answer when nobody waits any more', () => {
+  it('ends without an answer when its job is over', () => {
     const pieces = new Pieces();
     let isOver = false;
     pieces.start(

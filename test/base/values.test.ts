@@ -146,7 +146,7 @@ describe('feature gates', () => {
     expect(gates.has('TxnModeWriteWithSharedBuffer')).equal(false);
   });
 
-  it('refuses what it does not know', () => {
+  it('refuses unknown spellings', () => {
     expect(() => parseFeatureGates('Foo=true')).throw('unrecognized feature gate: Foo');
     expect(() => parseFeatureGates('LeaseCheckpoint')).throw('missing bool value');
     expect(() => parseFeatureGates('LeaseCheckpoint=maybe')).throw('invalid value');

@@ -45,13 +45,13 @@ describe('the mainstay command', () => {
     expect(mainstay('help', 'up').stdout).contain('--nodes');
   });
 
-  it('tells its version', () => {
+  it('prints its version', () => {
     expect(mainstay('--version').stdout).match(
       /^mainstay \d+\.\d+\.\d+ \(etcd API 3\.\d+\.\d+\)\n$/,
     );
   });
 
-  it('refuses what it does not know', () => {
+  it('refuses unknown commands', () => {
     const unknown = mainstay('frobnicate');
     expect(unknown.code).equal(1);
     expect(unknown.stderr).contain('frobnicate');
@@ -104,13 +104,13 @@ describe('the mainstay command', () => {
     return { code: result.status, stdout: result.stdout, stderr: result.stderr };
   }
 
-  it('says how to build a checkout that is not built', () => {
+  it('prints how to build a checkout that is not built', () => {
     const { code, stderr } = runWithoutDist(true);
     expect(code).equal(1);
     expect(stderr).contain('npm run build');
   });
 
-  it('sends nobody who has no checkout to its build', () => {
+  it('names no build to users without a checkout', () => {
     const { code, stderr } = runWithoutDist(false);
     expect(code).equal(1);
     expect(stderr).contain('install the package again');

@@ -180,7 +180,7 @@ describe('mainstay up', () => {
     expect(await get(ports[2] ?? 0)).equal('again');
   });
 
-  it('removes a temporary directory when it ends, and says where it was', async () => {
+  it('removes a temporary directory when it ends, and prints its place', async () => {
     up = new Up(['--nodes', '1']);
     await up.says('its data is then removed');
     const path = /Starting 1 member in (.*) \.\.\./.exec(up.text)?.[1] ?? '';
@@ -190,7 +190,7 @@ describe('mainstay up', () => {
     expect(existsSync(path)).equal(false);
   });
 
-  it('says why a member does not start, and stops', async () => {
+  it('prints why a member does not start, and stops', async () => {
     const data = join(dir, 'data');
     mkdirSync(data);
     writeFileSync(join(data, 'n1'), 'not a directory');

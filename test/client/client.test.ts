@@ -165,7 +165,7 @@ describe('client', () => {
     expect(counts).to.deep.equal([1, 2, 3]);
   });
 
-  it('carries typed messages both ways on a stream, and tells its end once', async () => {
+  it('carries typed messages both ways on a stream, and reports its end once', async () => {
     const watch: Method = {
       kind: 'stream',
       streamType: 'bidi_stream',

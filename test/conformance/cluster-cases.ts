@@ -106,7 +106,7 @@ function sortedMembers(text: string): string {
   return JSON.stringify(list);
 }
 
-/** Which member leads is chance. */
+/** The choice of the leader is chance. */
 function withoutLeader(text: string): string {
   return text
     .replace(/^([^"\n]*?) (?:true|false)\b/gm, '$1 <leads>')

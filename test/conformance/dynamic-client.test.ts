@@ -5,7 +5,7 @@ import { expect } from 'chai';
 import { startCluster, type TestCluster } from '../support/servers.js';
 import { SETUPS } from './setups.js';
 
-/** A client that has only the .proto files and somebody else's codec: the wire contract without ours. */
+/** A client that has only the .proto files and a foreign codec: the wire contract without ours. */
 
 const PROTO = join(import.meta.dirname, '../../proto');
 const MAX_INT64 = '9223372036854775807';

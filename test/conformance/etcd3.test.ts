@@ -4,7 +4,7 @@ import { Etcd3, EtcdLockFailedError, Range, type IKeyValue, type Watcher } from 
 import { startCluster, until, type TestCluster } from '../support/servers.js';
 import { SETUPS } from './setups.js';
 
-/** The npm package etcd3, a client nobody here wrote, does its work against mainstay. */
+/** The npm package etcd3, a foreign client, does its work against mainstay. */
 
 for (const { name, size, flags } of SETUPS) {
   describe(`npm etcd3 against ${name}`, () => {

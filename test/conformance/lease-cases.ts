@@ -133,7 +133,7 @@ export const LEASE_CASES: readonly Case[] = [
   },
 ];
 
-/** How often it was kept alive depends on time. */
+/** The number of keepalives depends on time. */
 function distinctLines(text: string): string {
   return [...new Set(text.split('\n'))].join('\n');
 }

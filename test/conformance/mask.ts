@@ -28,7 +28,10 @@ const MASKED = new Set([
   'took',
 ]);
 
-/** Not compared at all: what only newer releases say, and a size that may be zero, which JSON leaves out. */
+/**
+ * Not compared at all: fields of newer releases, and a size that may be zero, which JSON leaves
+ * out.
+ */
 const DROPPED = new Set([
   'storageVersion',
   'dbSizeQuota',

@@ -31,13 +31,13 @@ const ACTIONS = { suspend: 'SIGSTOP', 'go on': 'SIGCONT', stop: 'SIGTERM' } as c
 
 interface Line {
   readonly cases?: readonly string[];
-  /** What is to happen to the server before the case goes on. */
+  /** Action on the server before the case goes on. */
   readonly do?: keyof typeof ACTIONS;
   readonly ok?: boolean;
   readonly error?: string;
 }
 
-/** The Python process: is told what to do in lines, and answers in lines. */
+/** The Python process: receives commands in lines, and answers in lines. */
 class PythonClient {
   private readonly child: ChildProcess;
   private readonly lines: Interface;

@@ -19,7 +19,7 @@ describeForAll('cluster', (target: Target) => {
       ),
     ).status;
 
-  it('tells its status', async () => {
+  it('reports its status', async () => {
     const status = await target.client.maintenance.status();
     expect(status.version).to.match(/^3[.]\d+[.]\d+/);
     expect(status.leader).to.equal(status.header?.memberId);
@@ -34,7 +34,7 @@ describeForAll('cluster', (target: Target) => {
   });
 
   if (target.isSince(6)) {
-    it('tells what only a 3.6 knows (row 146)', async () => {
+    it('reports the fields that only 3.6 has', async () => {
       const status = await target.client.maintenance.status();
       const [, minor] = status.version.split('.').map(Number);
       expect(minor).to.be.at.least(6);
@@ -43,7 +43,7 @@ describeForAll('cluster', (target: Target) => {
     });
   }
 
-  it('lists its members, with a header without revision (row 70)', async () => {
+  it('lists its members, with a header without revision', async () => {
     for (const linearizable of [true, false]) {
       const list = await target.client.cluster.memberList({ linearizable });
       expect(list.members).to.have.length(1);
@@ -77,7 +77,7 @@ describeForAll('cluster', (target: Target) => {
     }
   });
 
-  itSince35('says that authentication is off', async () => {
+  itSince35('reports that authentication is off', async () => {
     const reply = decodeAuthStatusResponse(
       await target.client.unary('/etcdserverpb.Auth/AuthStatus', new Uint8Array(0)),
     );
@@ -92,12 +92,12 @@ describeForAll('cluster', (target: Target) => {
     expect(await refusal(call)).to.equal('9 etcdserver: authentication is not enabled');
   });
 
-  it('is healthy, and knows no service by name', async () => {
+  it('is healthy, and has no service by name', async () => {
     expect(await healthOf('')).to.equal(1);
     expect(await refusal(healthOf('other'))).to.equal('5 unknown service');
   });
 
-  it('serves those who insist on a leader', async () => {
+  it('serves clients that require a leader', async () => {
     const metadata = { hasleader: 'true' };
     await target.client.kv.range({ key: bytes('a') }, { metadata });
     await target.client.kv.put({ key: bytes(freshPrefix()) }, { metadata });

@@ -4,7 +4,7 @@ import { parseExposition } from '../support/exposition.js';
 import { httpAnswer, type HttpAnswer, type HttpQuestion } from './support/http.js';
 import { bytes, describeForAll, freshPrefix, prefixEnd, type Target } from './support/targets.js';
 
-/** What is served over HTTP/1.1 on the client, metrics and peer ports besides the gateway. */
+/** Pages served over HTTP/1.1 on the client, metrics and peer ports besides the gateway. */
 
 type Port = 'client' | 'metrics' | 'peer';
 
@@ -27,7 +27,7 @@ describeForAll('http', (target: Target) => {
     return httpAnswer({ port: number, method, path, ...more });
   }
 
-  /** What of an answer is part of the contract. */
+  /** Parts of an answer that the contract fixes. */
   function gist({ status, headers, body }: HttpAnswer): Record<string, unknown> {
     const nosniff = headers['x-content-type-options'] === 'nosniff';
     return { status, type: headers['content-type'], body, nosniff };
@@ -42,7 +42,7 @@ describeForAll('http', (target: Target) => {
     expect((await ask('POST /health')).status).to.equal(405);
   });
 
-  itSince35('says no reason when healthy', async () => {
+  itSince35('gives no reason when healthy', async () => {
     for (const port of ['client', 'metrics'] as const) {
       expect(gist(await ask('GET /health?exclude=', port)), port).to.deep.equal({
         status: 200,
@@ -81,7 +81,7 @@ describeForAll('http', (target: Target) => {
     expect(gist(await ask('POST /livez/nonsense'))).to.deep.equal(NOT_FOUND);
   });
 
-  it('tells its version', async () => {
+  it('reports its version', async () => {
     for (const port of ['client', 'peer'] as const) {
       const { status, headers, body } = await ask('GET /version', port);
       expect(status).to.equal(200);
@@ -121,7 +121,7 @@ describeForAll('http', (target: Target) => {
     }
   });
 
-  itSince36('packs the metrics only for who prefers it', async () => {
+  itSince36('packs the metrics only for clients that prefer it', async () => {
     const type = 'text/plain; version=0.0.4; charset=utf-8; escaping=underscores';
     for (const [accepted, encoding] of [
       ['gzip;q=0', undefined],

@@ -237,7 +237,7 @@ describeForAll('KV', (target: Target) => {
 
     // Older releases crash.
     const itSince36 = target.isSince(6) ? it : (): void => undefined;
-    itSince36('of an unknown sort target or order (row 34)', async () => {
+    itSince36('of an unknown sort target or order', async () => {
       for (const request of [{ sortTarget: 99 }, { sortOrder: 3 }, { sortTarget: -1 }]) {
         expect(await refusal(target.client.kv.range({ key, ...request }))).to.equal(
           '3 etcdserver: invalid sort option',
@@ -245,7 +245,7 @@ describeForAll('KV', (target: Target) => {
       }
     });
 
-    it('of requests over the limits of size (rows 32, 149)', async () => {
+    it('of requests over the limits of size', async () => {
       const prefix = freshPrefix();
       const value = (size: number): Uint8Array => Buffer.alloc(size, 'v');
       await target.client.kv.put({ key: bytes(prefix), value: value(1_400_000) });
@@ -297,7 +297,7 @@ describeForAll('KV', (target: Target) => {
       expect(everything.count).to.equal(fromHere.kvs.length);
     });
 
-    it('sorts only the first keys when no order is asked for (row 33)', async () => {
+    it('sorts only the first keys when no order is asked for', async () => {
       const prefix = freshPrefix();
       for (const name of ['c', 'b', 'a']) await put(prefix + name, name);
       const range = { key: bytes(prefix), rangeEnd: prefixEnd(prefix), sortTarget: 3 };
@@ -324,7 +324,7 @@ describeForAll('KV', (target: Target) => {
       expect(reply.more).to.equal(false);
     });
 
-    it('pages through a pinned revision while others write (row 138)', async () => {
+    it('pages through a pinned revision while others write', async () => {
       const prefix = freshPrefix();
       const name = (i: number): string => `${prefix}${String(i).padStart(5, '0')}`;
       const count = 600;
@@ -359,7 +359,7 @@ describeForAll('KV', (target: Target) => {
       expect(seen).to.deep.equal(Array.from({ length: count }, (_, i) => name(i)));
     });
 
-    it('refuses the next page after a compaction (row 139)', async () => {
+    it('refuses the next page after a compaction', async () => {
       const prefix = freshPrefix();
       const revision = await put(`${prefix}a`, '1');
       await put(`${prefix}a`, '2');
@@ -375,7 +375,7 @@ describeForAll('KV', (target: Target) => {
   });
 
   describe('txn', () => {
-    it('shows nested operations what came before, and compares what was there at first (row 25)', async () => {
+    it('shows nested operations the earlier changes, and compares the state before all', async () => {
       const key = bytes(freshPrefix());
       const reply = await target.client.kv.txn({
         success: [
@@ -396,7 +396,7 @@ describeForAll('KV', (target: Target) => {
       expect(range?.kvs[0]?.modRevision).to.equal(reply.header?.revision);
     });
 
-    it('compares the value of an absent key to false (row 26)', async () => {
+    it('compares the value of an absent key to false', async () => {
       for (const result of Object.values(CompareResult)) {
         const reply = await target.client.kv.txn({
           compare: [{ key: bytes('absent'), target: CompareTarget.VALUE, result, value: ALL }],
@@ -405,7 +405,7 @@ describeForAll('KV', (target: Target) => {
       }
     });
 
-    it('compares an empty interval like one absent key (row 27)', async () => {
+    it('compares an empty interval like one absent key', async () => {
       const prefix = freshPrefix();
       const compare = { key: bytes(prefix), rangeEnd: prefixEnd(prefix) };
       const isTrue = async (rest: object): Promise<boolean> =>
@@ -466,7 +466,7 @@ describeForAll('KV', (target: Target) => {
       expect(kv?.createRevision).to.equal((before.header?.revision ?? 0) + 1);
     });
 
-    it('says in each part which revision it saw', async () => {
+    it('names in each part the revision it saw', async () => {
       const key = bytes(freshPrefix());
       const before = await revisionNow();
       const reply = await target.client.kv.txn({
@@ -490,7 +490,7 @@ describeForAll('KV', (target: Target) => {
       expect(put1?.responsePut?.header?.raftTerm).to.equal(0);
     });
 
-    it('is what Kubernetes creates, updates and deletes with (rows 136, 137, 144)', async () => {
+    it('is what Kubernetes creates, updates and deletes with', async () => {
       const key = bytes(freshPrefix());
       const write = (modRevision: number, value: string): ReturnType<typeof target.client.kv.txn> =>
         target.client.kv.txn({

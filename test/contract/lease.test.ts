@@ -37,7 +37,7 @@ describeForAll('lease', (target: Target) => {
   const attach = (key: string, lease: bigint): Promise<unknown> =>
     target.client.kv.put({ key: bytes(key), value: bytes('v'), lease });
 
-  it('grants what is asked for, with bounds on the time (rows 56 to 58)', async () => {
+  it('grants the time asked for, within bounds', async () => {
     for (const [ttl, granted] of [
       [60, 60],
       [1, 2],
@@ -58,7 +58,7 @@ describeForAll('lease', (target: Target) => {
     }
   });
 
-  it('takes any id, once (row 68)', async () => {
+  it('takes any id, once', async () => {
     for (const ID of [1n, 2n ** 62n + 1n, 2n ** 63n - 1n, -1n, -(2n ** 63n)]) {
       expect((await target.client.lease.grant({ ID, TTL: 60 })).ID).to.equal(ID);
       expect(await refusal(target.client.lease.grant({ ID, TTL: 60 }))).to.equal(
@@ -71,14 +71,14 @@ describeForAll('lease', (target: Target) => {
     }
   });
 
-  it('does not know one that is not there (rows 59, 60, 62)', async () => {
+  it('refuses an id that is not there', async () => {
     const ID = freshId();
     expect(await refusal(revoke(ID))).to.equal(NOT_FOUND);
     expect(await refusal(attach('k', ID))).to.equal(NOT_FOUND);
     expect(await timeToLive(ID, true)).to.include({ ID, TTL: -1, grantedTTL: 0 });
   });
 
-  it('tells time left and keys (row 64)', async () => {
+  it('reports time left and keys', async () => {
     const prefix = freshPrefix();
     const { ID } = await target.client.lease.grant({ ID: freshId(), TTL: 500 });
     for (const name of ['a', 'b', 'c']) await attach(prefix + name, ID);
@@ -92,7 +92,7 @@ describeForAll('lease', (target: Target) => {
     await revoke(ID);
   });
 
-  it('revoke deletes all keys in one revision, in their order (row 65)', async () => {
+  it('revoke deletes all keys in one revision, in their order', async () => {
     const prefix = freshPrefix();
     const { ID } = await target.client.lease.grant({ ID: freshId(), TTL: 500 });
     for (const name of ['c', 'a', 'b']) await attach(prefix + name, ID);
@@ -119,7 +119,7 @@ describeForAll('lease', (target: Target) => {
     expect(after.header?.revision).to.equal(before.header?.revision);
   });
 
-  it('expires with all its keys at once (rows 66, 145)', async () => {
+  it('expires with all its keys at once', async () => {
     const prefix = freshPrefix();
     const { ID } = await target.client.lease.grant({ ID: freshId(), TTL: 2 });
     const count = 300;
@@ -169,7 +169,7 @@ describeForAll('lease', (target: Target) => {
       return answers;
     }
 
-    it('answers each request in order, unknown ones with time 0 (row 61)', async () => {
+    it('answers each request in order, unknown ones with time 0', async () => {
       const { ID } = await target.client.lease.grant({ ID: freshId(), TTL: 100 });
       for (const id of [ID, 77777n, ID, 77778n]) ask(id);
       expect((await answered(4)).map((a) => [a.ID, a.TTL])).to.deep.equal([

@@ -57,7 +57,7 @@ for (const kind of kinds) {
         .filter((name) => !['level', 'ts', 'caller', 'msg', 'others-not-logged'].includes(name))
         .sort();
 
-    it('tells where clients are served', async () => {
+    it('logs where clients are served', async () => {
       const line = await found('serving client traffic insecurely; this is strongly discouraged!');
       expect(line).to.include({
         level: 'info',
@@ -67,7 +67,7 @@ for (const kind of kinds) {
       expect(lines('ready to serve client requests')).to.have.length(1);
     });
 
-    it('tells of slow calls, with their fields and without their values', async () => {
+    it('logs slow calls, with their fields and without their values', async () => {
       const key = bytes('k');
       // One line in 100 ms is written here, so that each call is made until it has one.
       const asked = async (path: string, call: () => Promise<unknown>): Promise<Line> =>
@@ -123,7 +123,7 @@ for (const kind of kinds) {
       expect(cluster.member(0).log).to.not.contain('secret');
     });
 
-    it('tells when a compaction has finished', async () => {
+    it('logs the end of a compaction', async () => {
       const key = bytes('c');
       await client.kv.put({ key, value: bytes('1') });
       const { header } = await client.kv.put({ key, value: bytes('2') });
@@ -143,7 +143,7 @@ for (const kind of kinds) {
       expect(line['current-db-size']).to.match(/^[\d.]+ [kM]?B$/);
     });
 
-    it('tells why the member is not healthy', async () => {
+    it('logs why the member is not healthy', async () => {
       const asked = await fetch(`http://${cluster.member(0).endpoint}/health`, { method: 'POST' });
       expect(asked.status).to.equal(405);
       expect(await found('/health error')).to.include({ level: 'warn', 'status-code': 405 });

@@ -33,7 +33,7 @@ describe('a member started again', () => {
   after(() => Promise.all(clusters.map((cluster) => cluster.stop(failed))));
 
   for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
-    it(`knows everything after ${signal}`, async () => {
+    it(`has everything after ${signal}`, async () => {
       await Promise.all(clusters.map((cluster) => restart(cluster, signal)));
     });
   }

@@ -40,7 +40,7 @@ describeForAll('watch', (target: Target) => {
     rangeEnd: prefixEnd(prefix),
   });
 
-  it('numbers watchers from 0 on each stream (row 39)', async () => {
+  it('numbers watchers from 0 on each stream', async () => {
     const s = stream();
     expect((await s.create({ key: bytes('a') })).watchId).to.equal(0n);
     expect((await s.create({ key: bytes('a') })).watchId).to.equal(1n);
@@ -53,7 +53,7 @@ describeForAll('watch', (target: Target) => {
     expect(other.header?.revision).to.be.greaterThan(0);
   });
 
-  it('refuses an id in use (row 40)', async () => {
+  it('refuses an id in use', async () => {
     const s = stream();
     expect((await s.create({ key: bytes('a'), watchId: 7n })).watchId).to.equal(7n);
     const refused = await s.create({ key: bytes('a'), watchId: 7n });
@@ -62,25 +62,25 @@ describeForAll('watch', (target: Target) => {
     expect(refused.cancelReason).to.equal('mvcc: duplicate watch ID provided on the WatchStream');
   });
 
-  it('refuses an empty interval (row 41)', async () => {
+  it('refuses an empty interval', async () => {
     for (const rangeEnd of ['a', 'b']) {
       const refused = await stream().create({ key: bytes('b'), rangeEnd: bytes(rangeEnd) });
       expect(refused.canceled).to.equal(true);
       expect(refused.watchId).to.equal(-1n);
-      // Older releases say nothing here.
+      // Older releases send nothing here.
       if (target.isSince(5)) expect(refused.cancelReason).to.equal('mvcc: watcher range is empty');
     }
   });
 
   const itSince35 = target.isSince(5) ? it : (): void => undefined;
-  itSince35('refuses a negative start (row 42)', async () => {
+  itSince35('refuses a negative start', async () => {
     const refused = await stream().create({ key: bytes('a'), startRevision: -1 });
     expect(refused.canceled).to.equal(true);
     expect(refused.watchId).to.equal(-1n);
     expect(refused.cancelReason).to.equal(COMPACTED);
   });
 
-  it('cancels a watcher that starts below the compaction (row 43)', async () => {
+  it('cancels a watcher that starts below the compaction', async () => {
     const prefix = freshPrefix();
     const first = await put(prefix, '1');
     const second = await put(prefix, '2');
@@ -104,7 +104,7 @@ describeForAll('watch', (target: Target) => {
     expect(await at.events(1)).to.deep.equal([`PUT ${prefix}=2`]);
   });
 
-  it('waits for a start to come (row 44)', async () => {
+  it('waits for a start to come', async () => {
     const prefix = freshPrefix();
     const now = await put(prefix, '0');
     const s = stream();
@@ -114,7 +114,7 @@ describeForAll('watch', (target: Target) => {
     expect(await s.events(1)).to.deep.equal([`PUT ${prefix}=2`]);
   });
 
-  it('delivers a transaction as one (row 45)', async () => {
+  it('delivers a transaction as one', async () => {
     const prefix = freshPrefix();
     const s = stream();
     await s.create(range(prefix));
@@ -135,7 +135,7 @@ describeForAll('watch', (target: Target) => {
     }
   });
 
-  it('drops what filters exclude (row 46)', async () => {
+  it('drops the events that filters exclude', async () => {
     const prefix = freshPrefix();
     const s = stream();
     const all = stream();
@@ -157,7 +157,7 @@ describeForAll('watch', (target: Target) => {
     expect(seen['5']).to.deep.equal([`PUT ${prefix}=1`, `PUT ${prefix}=2`]);
   });
 
-  it('answers a progress request once all watchers are up to date (row 47)', async () => {
+  it('answers a progress request once all watchers are up to date', async () => {
     const prefix = freshPrefix();
     const s = stream();
     await s.create(range(prefix));
@@ -173,7 +173,7 @@ describeForAll('watch', (target: Target) => {
     expect(progress).to.include({ created: false, canceled: false });
   });
 
-  itSince35('is silent on a progress request it cannot satisfy (row 48)', async () => {
+  itSince35('is silent on a progress request it cannot satisfy', async () => {
     const s = stream();
     s.sendProgress();
     const now = (await s.create({ key: bytes('a') })).header?.revision ?? 0;
@@ -186,7 +186,7 @@ describeForAll('watch', (target: Target) => {
   });
 
   // The interval cannot be set in older releases.
-  itSince35('tells idle watchers of progress by and by (rows 49, 143)', async () => {
+  itSince35('sends idle watchers progress by and by', async () => {
     const prefix = freshPrefix();
     const s = stream();
     const created = await s.create({ ...range(prefix), watchId: 3n, progressNotify: true });
@@ -201,7 +201,7 @@ describeForAll('watch', (target: Target) => {
     expect(latest.header?.revision).to.equal(elsewhere);
   });
 
-  it('answers a cancel once, and not one of an unknown id (row 50)', async () => {
+  it('answers a cancel once, and not one of an unknown id', async () => {
     const s = stream();
     await s.create({ key: bytes('a') });
     s.sendCancel(0n);
@@ -214,7 +214,7 @@ describeForAll('watch', (target: Target) => {
     expect((await s.create({ key: bytes('a') })).watchId).to.equal(1n);
   });
 
-  it('splits a large revision for those who ask, and only for them (row 51)', async () => {
+  it('splits a large revision only for watchers that ask for it', async () => {
     const prefix = freshPrefix();
     const value = 'v'.repeat(300_000);
     for (let i = 0; i < 12; i++) await put(`${prefix}${i}`, value);
@@ -242,7 +242,7 @@ describeForAll('watch', (target: Target) => {
     expect(one.fragment).to.equal(false);
   });
 
-  it('goes on after the client said it will send no more (row 52)', async () => {
+  it('goes on after the client closed its side', async () => {
     const prefix = freshPrefix();
     const s = stream();
     await s.create(range(prefix));
@@ -253,7 +253,7 @@ describeForAll('watch', (target: Target) => {
     expect(await s.events(1)).to.deep.equal([`DELETE ${prefix}`]);
   });
 
-  it('loses nothing when the client stops reading for a while (row 53)', async () => {
+  it('loses nothing when the client stops reading for a while', async () => {
     const prefix = freshPrefix();
     const s = stream();
     await s.create({ ...range(prefix), prevKv: true });
@@ -278,7 +278,7 @@ describeForAll('watch', (target: Target) => {
     expect(revisions).to.deep.equal(Array.from({ length: count }, (_, i) => first + i));
   });
 
-  itSince35('delivers the tombstone at a compaction without what was there (row 54)', async () => {
+  itSince35('delivers the tombstone at a compaction without the previous pair', async () => {
     const prefix = freshPrefix();
     await put(prefix, '1');
     const removed = await remove(prefix);
@@ -292,7 +292,7 @@ describeForAll('watch', (target: Target) => {
     expect(response.events[0]?.kv?.modRevision).to.equal(removed);
   });
 
-  it('gives previous pairs in history and live (row 140)', async () => {
+  it('gives previous pairs in history and live', async () => {
     const prefix = freshPrefix();
     const s = stream();
     const first = await put(prefix, '1');
@@ -326,7 +326,7 @@ describeForAll('watch', (target: Target) => {
     expect(await s.events(1)).to.deep.equal([`PUT ${prefix}=x`]);
   });
 
-  it('never reports progress before the events it covers (rows 141, 142)', async function () {
+  it('never reports progress before the events it covers', async function () {
     // Fixed in 3.4.25.
     if (!target.isSince(5)) return;
     const prefix = freshPrefix();

@@ -49,7 +49,7 @@ describe('generated codecs against an independent codec', () => {
     });
   });
 
-  it('read back what they wrote, and the other codec reads it too', () => {
+  it('read back their own bytes, and the other codec reads them too', () => {
     const random = new Random(testSeed('decode'));
     each(codecs, (c) => {
       const plain = randomPlain(random, c.model);
@@ -194,7 +194,7 @@ describe('decoding', () => {
     expect(() => decodePutRequest(crossed)).to.throw(DecodeError, 'another number');
   });
 
-  it('refuses what is not the wire format', () => {
+  it('refuses malformed bytes', () => {
     const cases: Record<string, number[]> = {
       'field number 0': [0x00, 0x00],
       'field number 0, padded': [0x82, 0x80, 0x00, 0x00],
@@ -217,7 +217,7 @@ describe('decoding', () => {
     }
   });
 
-  it('passes over a known field of another wire type', () => {
+  it('passes over a field with another wire type', () => {
     const bytes = Buffer.concat([
       tag(1, 0),
       varint(7n),
@@ -306,7 +306,7 @@ describe('hostile bytes', () => {
   });
 });
 
-/** Decodes; whatever is accepted must also be encodable. */
+/** Decodes; every accepted message must also be encodable. */
 function tolerates(c: Codec, bytes: Uint8Array): void {
   try {
     c.encode(c.decode(bytes));

@@ -36,7 +36,7 @@ describe('JSON', () => {
     }
   });
 
-  it('shows what a gateway shows', () => {
+  it('writes the forms of a gateway', () => {
     const reply = emptyRangeResponse();
     reply.header = { clusterId: 2n ** 64n - 1n, memberId: 7n, revision: 2, raftTerm: 3 };
     reply.kvs.push({
@@ -75,7 +75,7 @@ describe('JSON', () => {
     expect(txnRequestFromJson(json)).to.deep.equal(txn);
   });
 
-  it('takes what a gateway takes', () => {
+  it('reads the forms of a gateway', () => {
     const range = (fields: object): unknown => {
       const m = rangeRequestFromJson(fields);
       return [Buffer.from(m.key).toString('hex'), m.limit, m.sortOrder, m.serializable];
@@ -108,7 +108,7 @@ describe('JSON', () => {
     expect(filters).to.deep.equal([1, 0]);
   });
 
-  it('refuses what a gateway refuses', () => {
+  it('refuses the forms that a gateway refuses', () => {
     const cases: unknown[] = [
       null,
       [],
@@ -148,7 +148,7 @@ describe('JSON', () => {
     }
   });
 
-  it('bounds the depth of what it takes', () => {
+  it('bounds the depth of its input', () => {
     let json: object = {};
     for (let n = 0; n < 20000; n++) json = { success: [{ request_txn: json }] };
     expect(() => txnRequestFromJson(json)).to.throw(DecodeError, 'too deeply');
@@ -205,7 +205,7 @@ describe('tables of RPCs', () => {
     }
   });
 
-  it('tell streams from unary calls', () => {
+  it('distinguish streams from unary calls', () => {
     const streams = allMethods.filter((m) => m.type !== 'unary');
     expect(streams.map((m) => `${m.type} ${m.path}`).sort()).to.deep.equal([
       'bidi_stream /etcdserverpb.Lease/LeaseKeepAlive',

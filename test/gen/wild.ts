@@ -109,7 +109,7 @@ function nested(random: Random, f: FieldModel, v: Plain): Uint8Array {
   ]);
 }
 
-/** The second half must not write zeros over what the first half said. */
+/** The second half must not write zeros over values of the first half. */
 function canonicalZeros(random: Random, m: MessageModel, plain: Plain): Uint8Array {
   const parts: Uint8Array[] = [];
   for (const f of m.fields) {

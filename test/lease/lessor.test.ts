@@ -140,7 +140,7 @@ describe('Lessor against a model', () => {
               expect(granted).equals(ttlSec);
               const dueMs = primary ? nowMs + ttlSec * 1000 : Infinity;
               model.set(id, { ttlSec, keys: new Set(), dueMs, revoking: false });
-              // The model's time starts now, the lessor's when it next hears the time.
+              // The model's time starts now, the lessor's at the next call with the time.
               lessor.timeToLive(id, nowMs);
             }
             break;
@@ -280,7 +280,7 @@ describe('Lessor, expiry on the leader', () => {
     expect(lessor.renew(1n, 2_002)).equals(0);
   });
 
-  it('F15: renews a lease past its time as long as nobody took it up', () => {
+  it('F15: renews a lease past its time as long as it was not taken up', () => {
     const lessor = leader();
     lessor.grant(1n, 2);
     lessor.hasExpired(0);
@@ -382,11 +382,14 @@ interface PlannedLease {
   /** Undefined while the lease has no place. */
   dueMs: number | undefined;
   isRevoking: boolean;
-  /** Granted, and nobody named the time since. */
+  /** Granted, and no call with the time since. */
   isFresh: boolean;
 }
 
-/** Promotion as its rule says: one lease after the other takes the first of 1000 places a second that is free. */
+/**
+ * The rule of promotion: one lease after the other takes the first of 1000 places a second that is
+ * free.
+ */
 class PromotionModel {
   readonly leases: PlannedLease[] = [];
   private startMs = 0;
@@ -456,7 +459,7 @@ describe('Lessor, promotion under way', () => {
     expect(lessor.placeSome(1e9, 60)).equals(true);
   });
 
-  it(`ends as if it had been done at once, whatever is asked meanwhile (SEED=${seed})`, () => {
+  it(`ends as if it had been done at once, beside any calls (SEED=${seed})`, () => {
     const random = randomOf(seed);
     const below = (n: number): number => Math.floor(random() * n);
     for (let run = 0; run < 12; run++) {
@@ -585,7 +588,7 @@ describe('Lessor, promotion under way', () => {
 describe('LeaseQueue', () => {
   const due = fc.oneof(fc.nat(50), fc.constantFrom(2 ** 33 + 7, MAX_LEASE_TTL_SEC * 1000));
 
-  it('is ordered whatever is put, moved and removed', () => {
+  it('is ordered after any puts, moves and removals', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.nat(15), due, fc.boolean())), (steps) => {
         const items = Array.from({ length: 16 }, () => ({ dueMs: 0, queueIndex: -1 }));

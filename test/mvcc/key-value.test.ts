@@ -13,7 +13,7 @@ const lease = fc.oneof(fc.constant(0n), fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n))
 const bytes = fc.uint8Array({ maxLength: 300 });
 
 describe('the KeyValue codec', () => {
-  it('writes what the generated codec writes and reads every field back', () => {
+  it('writes the same bytes as the generated codec and reads every field back', () => {
     fc.assert(
       fc.property(
         bytes,

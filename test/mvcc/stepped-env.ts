@@ -9,7 +9,9 @@ interface Entry {
   readonly callback: () => void;
 }
 
-/** An environment without real time: callbacks run one by one when the test says so, in a fixed order. */
+/**
+ * An environment without real time: callbacks run one by one at the test's call, in a fixed order.
+ */
 export class SteppedEnv implements Env {
   private nowMs = 0;
   private order = 0;

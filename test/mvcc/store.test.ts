@@ -55,7 +55,7 @@ function read(store: Store, revision: number): string | undefined {
 }
 
 describe('Store', () => {
-  it('ends a hash that is under way when a snapshot replaces what it reads', () => {
+  it('ends a hash that is under way when a snapshot replaces its rows', () => {
     const fixture = open();
     fill(fixture, 40);
     const { env, store } = fixture;

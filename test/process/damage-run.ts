@@ -9,8 +9,8 @@ import { makeSamples } from './damage/sample.js';
  *
  * With --binary the program itself is started, on directories of a single member.
  *
- * Prints how many cases ended how, by kind of file. Ends with status 1 when one was neither refused with a finding nor
- * equal to the truth. `--seed S --from N --cases N+1` runs case N again.
+ * Prints the outcomes of the cases, by kind of file. Ends with status 1 when one was neither
+ * refused with a finding nor equal to the truth. `--seed S --from N --cases N+1` runs case N again.
  */
 
 const { values } = parseArgs({

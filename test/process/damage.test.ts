@@ -41,7 +41,7 @@ describe('damage to the files of a stopped member', function () {
       },
     });
     expect(bad, `SEED=${SEED}`).to.deep.equal([]);
-    // Damage that nobody looks at would make every case equal.
+    // Damage of bytes that are never read would make every case equal.
     expect([...kinds.keys()], `SEED=${SEED}`).to.include('refused');
   }
 

@@ -5,9 +5,9 @@ import { decodeWatchResponse, encodeWatchRequest } from '../../src/gen/rpc.js';
 import { startCluster, until, type TestCluster, type TestServer } from '../support/servers.js';
 
 /**
- * Real processes: three members under writes, killed with kill -9 at random moments and paused with SIGSTOP. Everything
- * that was acknowledged must be on every member afterwards, and a watch must have told each change once, in order.
- * SEED chooses the order of faults, KILLS how many.
+ * Real processes: three members under writes, killed with kill -9 at random moments and paused with
+ * SIGSTOP. Every acknowledged write must be on every member afterwards, and a watch must have
+ * delivered each change once, in order. SEED chooses the order of faults, KILLS how many.
  */
 const KILLS = Number(process.env['KILLS'] ?? 30);
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e9));
@@ -151,7 +151,7 @@ describe('three members killed at random', function () {
     await cluster.stop(this.currentTest?.state === 'failed');
   });
 
-  /** The member that leads, by its own word; null while nobody does. */
+  /** The member that leads, by its own status; null while none does. */
   async function leaderIndex(): Promise<number | null> {
     for (const [i, member] of cluster.members.entries()) {
       const client = new EtcdClient(member.endpoint);
@@ -187,7 +187,7 @@ describe('three members killed at random', function () {
         leader !== null && next() < 0.5 ? leader : Math.floor(next() * 3),
       );
       if (kill % 5 === 4) {
-        // A paused member wakes up with its timers due and must not believe it still leads.
+        // A paused member wakes up with its timers due and must not act as leader.
         await signal(victim, 'SIGSTOP');
         await new Promise((resolve) => setTimeout(resolve, 500 + next() * 2500));
         await signal(victim, 'SIGCONT');

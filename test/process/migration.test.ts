@@ -9,9 +9,10 @@ import { ServerProcesses, flagsOf, freePort, type Running } from '../support/ser
 import { until } from '../support/until.js';
 
 /**
- * A data directory as mainstay 0.1.0 (commit ecb897f) left it when its process was killed and the machine lost what was
- * not synced: several segments, a compaction asked for and done, leases, and 16 entries that the image does not hold.
- * content.json is what 0.1.0 itself serves from it.
+ * A data directory as mainstay 0.1.0 (commit ecb897f) left it when its process was killed and the
+ * machine lost all unsynced bytes. It has several segments, a compaction asked for and done,
+ * leases, and 16 entries that the image does not hold. content.json is the content that 0.1.0
+ * itself serves from it.
  */
 const FIXTURE = fileURLToPath(new URL('../fixtures/v0.1.0/', import.meta.url));
 const FORMAT_AT = 8;

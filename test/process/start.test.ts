@@ -86,7 +86,7 @@ describe('a start', function () {
       expect(readdirSync(wal)).deep.equal(['spare.tmp']);
     });
 
-    it('says the reason last, in two lines', async () => {
+    it('prints the reason last, in two lines', async () => {
       const { port, server } = await occupy();
       const flags = flagsOf('a', port, await freePort(), `--data-dir=${data}`);
       const lines = (await servers.refusal(flags)).trimEnd().split('\n');
@@ -259,7 +259,7 @@ describe('a start', function () {
   });
 });
 
-/** The status of /health; 0 when nobody answers. */
+/** The status of /health; 0 without an answer. */
 async function statusOf(port: number): Promise<number> {
   try {
     return (await fetch(`http://127.0.0.1:${port}/health`)).status;

@@ -63,7 +63,7 @@ describe('elections', () => {
     expect(l.syncs).to.equal(0);
   });
 
-  it('answer a pre-vote of an old term with the own one, so that nobody is stuck behind (C21)', () => {
+  it('answer a pre-vote of an old term with the own one, so that no candidate is stuck behind (C21)', () => {
     const l = new Lone({ term: 9 });
     expect(l.step(T.preVote, 2n, { term: 4 })[0]).to.include({ term: 9, reject: true });
   });
@@ -195,7 +195,7 @@ describe('replication', () => {
     ]);
   });
 
-  it('sends what several proposals of one turn added in one message per follower', () => {
+  it('sends the entries of several proposals of one turn in one message per follower', () => {
     const l = settledLeader();
     for (let i = 0; i < 5; i++) l.node.propose([bytes(1), bytes(1)]);
     expect(l.pump().map((m) => [m.to, m.type, m.entries.length])).to.deep.equal([
@@ -234,7 +234,7 @@ describe('replication', () => {
     expect(l.node.status().progress.get(2n)).to.include({ state: 'replicate', match: 2 });
   });
 
-  it('tells followers the commit index in the turn it advances, without asking for an answer (C28)', () => {
+  it('sends followers the commit index in the turn it advances, without asking for an answer (C28)', () => {
     const l = settledLeader();
     l.node.propose([bytes(1)]);
     l.pump();
@@ -398,7 +398,7 @@ describe('the bounds in bytes', () => {
     }
   });
 
-  it('let a large entry pass to a member that is behind, and what follows it', () => {
+  it('let a large entry and those after it pass to a member that is behind', () => {
     const l = settledLeader({ config: tiny });
     for (const data of [large, bytes(1), large]) {
       l.node.propose([data]);

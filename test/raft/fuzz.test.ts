@@ -85,7 +85,7 @@ function partition(sim: Sim): void {
   }
 }
 
-/** Some member, or one that believes to lead: those are where stale reads come from. */
+/** Some member, or one in the role of leader: stale reads come from those. */
 function anyOrLeader(sim: Sim, node: SimNode): SimNode {
   if (sim.random.chance(500)) return node;
   return sim.random.pick(sim.live().filter((n) => n.core?.role === Role.leader)) ?? node;

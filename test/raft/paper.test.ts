@@ -82,7 +82,7 @@ describe('the Raft paper', () => {
   });
 
   for (const name of ['follower', 'candidate']) {
-    it(`§5.2 a ${name} that hears nothing starts an election: next term, a vote for itself, requests to all`, () => {
+    it(`§5.2 a ${name} without messages starts an election: next term, a vote for itself, requests to all`, () => {
       const l = roles[name]?.() ?? new Lone();
       const before = l.node.term;
       const requests = ofType(l.tick(11), T.vote);
@@ -133,7 +133,7 @@ describe('the Raft paper', () => {
     expect(again.step(T.vote, 3n, { term: 1 })[0]?.reject).to.equal(true);
   });
 
-  it('§5.2 a candidate that hears from the leader of its term follows it', () => {
+  it('§5.2 a candidate that gets an append of its term follows its leader', () => {
     const l = roles['candidate']?.() ?? new Lone();
     l.step(T.append, 3n, { term: l.node.term });
     expect(l.node.role).to.equal(Role.follower);
@@ -155,7 +155,7 @@ describe('the Raft paper', () => {
     expect([...seen].sort((a, b) => a - b)).to.deep.equal([10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
   });
 
-  it('§5.3 a leader appends what is proposed and sends it to all', () => {
+  it('§5.3 a leader appends a proposal and sends it to all', () => {
     const l = settledLeader();
     const index = l.node.lastIndex;
     expect(l.node.propose([bytes(3)])).to.equal('ok');
@@ -191,7 +191,7 @@ describe('the Raft paper', () => {
     expect(l.appliedEntries.map((e) => e.term)).to.deep.equal([1, 2, 2, 3]);
   });
 
-  it('§5.3 a follower applies in order what it learns to be committed', () => {
+  it('§5.3 a follower applies committed entries in order', () => {
     const l = new Lone();
     l.step(T.append, 2n, { term: 1, entries: entriesOf([1, 1]), commit: 1 });
     expect(l.appliedEntries.map((e) => e.index)).to.deep.equal([1]);
@@ -253,7 +253,7 @@ describe('the Raft paper', () => {
       while (inbox.length > 0) {
         const answers: Message[] = [];
         for (const m of inbox) {
-          // Follower 2 is played by a member that believes to be 1; only the addresses differ.
+          // A member with id 1 plays follower 2; only the addresses differ.
           follower.node.step({ ...m, to: 1n, from: 2n });
           answers.push(...follower.pump().filter((a) => a.type === T.appendResponse));
         }

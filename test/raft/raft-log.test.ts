@@ -28,7 +28,7 @@ describe('RaftLog', () => {
     expect(() => new RaftLog(gap)).to.throw('gap');
   });
 
-  it('never hands out again what the state machine holds (R32)', () => {
+  it('never hands out applied entries again (R32)', () => {
     const log = logOf({ log: [1, 1, 1, 1], commit: 2, applied: 3 });
     expect(log.committed, 'the state machine proves the commit').to.equal(3);
     log.commitTo(4);
@@ -36,7 +36,7 @@ describe('RaftLog', () => {
     expect(log.takeCommitted(1e9)).to.have.length(0);
   });
 
-  it('knows the term of its compaction point and of nothing before it (C3)', () => {
+  it('holds the term of its compaction point and of nothing before it (C3)', () => {
     const log = logOf({ compacted: { index: 5, term: 3 }, log: [3, 4], applied: 5 });
     expect([4, 5, 6, 7, 8].map((i) => log.termAt(i))).to.deep.equal([
       undefined,
@@ -68,7 +68,7 @@ describe('RaftLog', () => {
     }
   });
 
-  it('hands out only what is durable here (C27)', () => {
+  it('hands out only entries that are durable here (C27)', () => {
     const log = logOf({});
     log.push(entry(1, 1));
     log.push(entry(2, 1));

@@ -30,7 +30,7 @@ class Rollback {
   readonly witness: SimNode;
   readonly rolledBack: SimNode;
   readonly other: SimNode;
-  /** What the witness returns with as committed: a commit index that it did not write down is no witness. */
+  /** Commit index with which the witness returns: one that it did not write down is no witness. */
   witnessed = new Map<number, number>();
   /** The witness took a snapshot: the leader no longer has the entries by which the histories could be compared. */
   isReplaced = false;

@@ -63,7 +63,7 @@ describe('Progress', () => {
     }
   });
 
-  it('keeps match below next whatever is reported (R20)', () => {
+  it('keeps match below next after any reports (R20)', () => {
     for (const seed of seeds(1, 100)) {
       const random = new Random(seed);
       const p = progress();
@@ -96,7 +96,7 @@ describe('Progress', () => {
     }
   });
 
-  it('ignores rejections that say nothing about the present state (R21)', () => {
+  it('ignores rejections that do not concern the present state (R21)', () => {
     const p = progress();
     p.maybeUpdate(5);
     p.becomeReplicate();
@@ -110,7 +110,7 @@ describe('Progress', () => {
     expect(p.maybeDecreaseTo(20, 0), 'a snapshot is on its way').to.equal(false);
   });
 
-  it('never probes below what is known to match, nor above the hint (C24)', () => {
+  it('never probes below the index known to match, nor above the hint (C24)', () => {
     const p = progress();
     p.maybeUpdate(3);
     p.next = 10;
@@ -120,7 +120,7 @@ describe('Progress', () => {
     expect(p.next).to.equal(4);
   });
 
-  it('tells the answers of a restarted member from those of its earlier life (R34, C19)', () => {
+  it('distinguishes the answers of a restarted member from those of its earlier life (R34, C19)', () => {
     const p = progress();
     expect(p.admit(10, 0), 'the first one seen').to.equal(true);
     p.maybeUpdate(7);

@@ -210,7 +210,7 @@ for (const [name, make] of TRANSPORTS) {
           });
         }),
       });
-      // The connection must exist, or the time passes before the server hears of the call.
+      // The connection must exist, or the time passes before the call reaches the server.
       await unary(client, '/test.Svc/None', Buffer.alloc(1));
       const { error } = await unary(client, '/test.Svc/Wait', Buffer.alloc(1), { deadlineMs: 300 });
       expect(error?.code).to.equal(Status.deadlineExceeded);
@@ -491,7 +491,7 @@ for (const [name, make] of TRANSPORTS) {
       expect([status.code, status.details]).to.eql([Status.outOfRange, 'compacted']);
     });
 
-    it('tells a handler to stop writing when the client does not read, and to go on when it does', async () => {
+    it('stops the writes of a handler while the client does not read', async () => {
       const message = pattern(30_000);
       let written = 0;
       let mostBuffered = 0;

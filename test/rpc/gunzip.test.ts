@@ -78,7 +78,7 @@ describe('Inbox: compressed messages', () => {
     expect(inbox.bufferedBytes).to.equal(0);
   });
 
-  it('does not trust the length a message says it has', async () => {
+  it('does not trust the announced length of a message', async () => {
     const inbox = inboxOf();
     // Two members: the trailer is that of the second, which is short.
     const packed = Buffer.concat([gzipSync(LONG), gzipSync(Buffer.from('!'))]);
@@ -112,7 +112,7 @@ describe('Inbox: compressed messages', () => {
     });
   }
 
-  it('refuses at once what is seen at once', () => {
+  it('refuses at once a fault that shows at once', () => {
     expect(push(inboxOf(), Buffer.from('not gzip at all\0\0\0\0'), 1)?.code).to.equal(13);
     expect(push(inboxOf(99), gzipSync(Buffer.alloc(100)), 1)?.message).to.equal(
       'grpc: received message after decompression larger than max 99',
@@ -183,7 +183,7 @@ describe('Http2Transport: compressed requests', () => {
     );
   });
 
-  it('tells of the half-close after the messages, and counts none for what is gone', async () => {
+  it('reports the half-close after the messages, and counts none for streams that are gone', async () => {
     open(1, STREAM);
     for (let n = 0; n < 3; n++) client.send(dataFrame(1, message(gzipSync(LONG), 1), false));
     client.send(dataFrame(1, message(Buffer.from('last')), true));

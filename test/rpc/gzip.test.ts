@@ -28,7 +28,7 @@ type Fields = readonly (readonly [string, string])[];
 
 interface Message {
   readonly flag: number;
-  /** Unpacked if the flag says so. */
+  /** Unpacked if the flag is set. */
   readonly body: Buffer;
   readonly wireBytes: number;
 }
@@ -94,7 +94,7 @@ describe('Http2Transport: gzip', () => {
     });
   }
 
-  it('leaves alone what does not get shorter', async () => {
+  it('leaves alone messages that do not get shorter', async () => {
     for (const [n, body] of [NOTHING, textOf(GZIP_MIN_BYTES - 1, 1), randomBytes(2000)].entries()) {
       send(n * 2 + 1, ECHO, message(body));
       const reply = await client.reply(n * 2 + 1);
@@ -151,7 +151,7 @@ describe('Http2Transport: gzip', () => {
     expect([headers.get('grpc-encoding'), headers.get('grpc-status')]).to.eql(['gzip', '0']);
   });
 
-  it('says how a stream ended after the message that is being compressed', async () => {
+  it('sends the status after the message that is being compressed', async () => {
     const call = await openStream(1);
     call.write(textOf(2 * MIB, 1));
     call.fail(new RpcError(Status.outOfRange, 'compacted'));
@@ -181,7 +181,7 @@ describe('Http2Transport: gzip', () => {
     expect(messagesIn(body).map((each) => [each.flag, each.wireBytes])).to.eql([[0, 110_000]]);
   });
 
-  it('forgets what a call that is gone had to compress', async () => {
+  it('drops the work of a call that is gone', async () => {
     const call = await openStream(1);
     for (let n = 0; n < 4; n++) call.write(textOf(MIB, n));
     expect(call.bufferedBytes).to.be.within(4 * MIB, 5 * MIB);
@@ -205,7 +205,7 @@ describe('Http2Transport: gzip', () => {
     expect(headers.get('grpc-status')).to.equal(String(Status.deadlineExceeded));
   });
 
-  it('tells a handler to stop while much is being compressed, and to go on', async () => {
+  it('stops the writes of a handler while much is being compressed', async () => {
     const call = await openStream(1);
     let drained = 0;
     call.onDrain(() => drained++);
@@ -237,7 +237,7 @@ describe('Http2Transport: gzip', () => {
     ['unary call', WAIT],
     ['stream', STREAM],
   ] as const) {
-    it(`refuses a ${what} with an encoding it does not know, compressed or not`, async () => {
+    it(`refuses a ${what} with an unknown encoding, compressed or not`, async () => {
       for (const [n, flag] of [0, 1].entries()) {
         send(n * 2 + 1, path, message(textOf(100, 1), flag), [['grpc-encoding', 'snappy']]);
         const { headers } = await client.reply(n * 2 + 1);
@@ -287,7 +287,7 @@ describe('GzipWorkers', () => {
     expect(workers.mayPackNow(GZIP_NOW_MAX_BYTES + 1)).to.equal(false);
   });
 
-  it('passes on in order what one turn has no time for', async () => {
+  it('passes on in order the messages that one turn has no time for', async () => {
     const { workers } = make();
     const got: string[] = [];
     const queue = new GzipQueue(workers, (body, compressed) => {

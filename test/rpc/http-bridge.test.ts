@@ -64,7 +64,7 @@ describe('bridgeToHttp1', () => {
     expect((await send({ ':path': '/health' })).body.toString()).to.equal('GET /health 0');
   });
 
-  it('leaves out what concerns the connection or would confuse it', async () => {
+  it('leaves out fields that concern the connection or would confuse it', async () => {
     handle = (request, response) => response.end(JSON.stringify(request.headers));
     const { headers, body } = await send({
       ':path': '/',
@@ -125,7 +125,7 @@ describe('bridgeToHttp1', () => {
     await until(() => closed, 'the HTTP side hears that the client left');
   });
 
-  it('answers 400 to what HTTP/1.1 cannot carry, and 502 when the server hangs up', async () => {
+  it('answers 400 to requests that HTTP/1.1 cannot carry, and 502 when the server hangs up', async () => {
     handle = (request) => request.socket.destroy();
     const space = await send({ ':path': '/with space' });
     expect(space.headers[':status']).to.equal(400);

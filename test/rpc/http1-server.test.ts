@@ -18,7 +18,9 @@ describe('createHttp1Server', () => {
     server.closeAllConnections();
   });
 
-  /** Everything the server says to `request` until it closes, or has answered `answers` requests. */
+  /**
+   * All bytes of the server after `request` until it closes, or has answered `answers` requests.
+   */
   function exchange(request: string, answers = 1): Promise<string> {
     const socket = net.connect(port, '127.0.0.1');
     let text = '';

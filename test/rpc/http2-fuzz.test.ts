@@ -1,4 +1,4 @@
-/** Random damage to valid sessions: whatever arrives, other clients are served and nothing is left behind. */
+/** Random damage to valid sessions: other clients are served and nothing is left behind. */
 import { expect } from 'chai';
 import { Flag, FrameType, PREFACE, Setting } from '../../src/rpc/http2/frames.js';
 import type { Method, StreamCall } from '../../src/rpc/service.js';

@@ -21,7 +21,7 @@ import { until } from './support/transports.js';
 const HOLD = '/test.Svc/Hold';
 const FLOOD = '/test.Svc/Flood';
 const OTHER = '/test.Svc/Other';
-/** What a handler costs by the clock of these tests. */
+/** Cost of a handler by the clock of these tests. */
 const HANDLER_MS = 0.125;
 /** SlicedWork gives all of its work 2 ms of a turn, in shares of 0.25 ms. */
 const CANCEL_TURN_MS = 2.25;

@@ -95,7 +95,7 @@ describe('Http2Transport: protocol', () => {
       }
     });
 
-    it('wants SETTINGS first', async () => {
+    it('requires SETTINGS first', async () => {
       server = await startRawServer(calls.table);
       client = await RawClient.connect(server.port);
       open.push(client);
@@ -257,7 +257,7 @@ describe('Http2Transport: protocol', () => {
       await expectEcho(client, 7);
     });
 
-    it('ignores what was under way to a stream it has answered early', async () => {
+    it('ignores frames under way to a stream it has answered early', async () => {
       await start();
       client.send(headersFrame(1, '/no.Such/Method'));
       const { headers, reset } = await client.reply(1);
@@ -417,7 +417,7 @@ describe('Http2Transport: protocol', () => {
       return [headers.get(':status'), headers.get('grpc-status'), headers.get('grpc-message')];
     }
 
-    it('answers what is no gRPC call with HTTP statuses', async () => {
+    it('answers requests that are no gRPC call with HTTP statuses', async () => {
       await start();
       const fields = (method: string, type: string): Buffer =>
         encodeFields([
@@ -620,7 +620,7 @@ describe('Http2Transport: protocol', () => {
       expect(openings(1).length).to.be.within(16, 64);
     });
 
-    it('tells of the half-close after the messages held back', async () => {
+    it('reports the half-close after the messages held back', async () => {
       await start();
       client.send(headersFrame(1, STREAM));
       await until(() => calls.streams.length === 1, 'the stream starts');
@@ -636,7 +636,7 @@ describe('Http2Transport: protocol', () => {
       expect(calls.received.map(String)).to.eql(['a', 'b', 'c']);
     });
 
-    it('keeps what a slow reader has yet to receive apart from what others are sent', async () => {
+    it('keeps data queued for a slow reader apart from that of others', async () => {
       await start({}, [Setting.initialWindowSize, MAX_WINDOW]);
       client.send(frame(FrameType.windowUpdate, 0, 0, u32(MAX_WINDOW - DEFAULT_WINDOW)));
       client.send(request(1, WAIT, NOTHING));
@@ -827,7 +827,7 @@ describe('Http2Transport: protocol', () => {
       await expectEcho(client, 5);
     });
 
-    it('bounds what it queues for a client that reads nothing, and ends the connection in the end', async () => {
+    it('bounds the queue for a client that reads nothing, and ends the connection in the end', async () => {
       await start({}, [Setting.initialWindowSize, MAX_WINDOW]);
       client.send(frame(FrameType.windowUpdate, 0, 0, u32(MAX_WINDOW - DEFAULT_WINDOW)));
       client.send(headersFrame(1, STREAM));
@@ -872,7 +872,7 @@ describe('Http2Transport: protocol', () => {
   });
 
   describe('stop', () => {
-    it('announces the end, serves what crosses it, then closes', async () => {
+    it('announces the end, serves calls that cross it, then closes', async () => {
       await start();
       client.send(request(1, WAIT, NOTHING));
       await until(() => calls.unary.length === 1, 'the call starts');

@@ -152,7 +152,7 @@ describe('Http2Transport: rules of HTTP/2', () => {
     await expectAlive(3);
   });
 
-  it('ends the connection for an increment of zero on a stream nobody opened', async () => {
+  it('ends the connection for an increment of zero on an idle stream', async () => {
     await start();
     client.send(windowUpdate(7, 0));
     expect((await client.goaway()).code).to.equal(ErrorCode.protocolError);
@@ -249,7 +249,7 @@ describe('Http2Transport: rules of HTTP/2', () => {
       expect(client.count(FrameType.rstStream)).to.equal(1);
     });
 
-    it('are as many as the operator says, also above the default', async () => {
+    it('are as many as the operator sets, also above the default', async () => {
       await start({ maxConcurrentStreams: DEFAULT_MAX_STREAMS + 1 });
       await until(() => client.find(FrameType.settings) !== undefined, 'the greeting');
       expect(announced()).to.equal(DEFAULT_MAX_STREAMS + 1);

@@ -221,7 +221,7 @@ describe('Http2Transport: on the wire', () => {
       expect((await client.reply(1001)).headers.get('grpc-status')).to.equal('0');
     });
 
-    it('takes empty frames among others for what they are', async () => {
+    it('takes empty frames among others', async () => {
       await start();
       client.send(headersFrame(1, ECHO));
       for (let n = 0; n < 50; n++) client.send(dataFrame(1, NOTHING, false));

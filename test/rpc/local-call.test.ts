@@ -154,7 +154,7 @@ describe('LocalCaller', () => {
       expect(outcomes).to.have.length(1);
     });
 
-    it('ends a call whose deadline has passed before the handler is asked', () => {
+    it('ends a call whose deadline has passed before the handler runs', () => {
       const deadlineMs = env.clock.monoMs();
       caller().unary(UNARY, bytes(''), { deadlineMs }, (outcome) => outcomes.push(outcome));
       expect(refusal()).to.equal('4 context deadline exceeded');
@@ -168,7 +168,7 @@ describe('LocalCaller', () => {
       expect(observed.filter((each) => each.startsWith('handled'))).to.have.length(1);
     });
 
-    it('tells the handler that the caller cancelled', () => {
+    it('reports a cancellation to the handler', () => {
       const near = caller().unary(UNARY, bytes(''), {}, (outcome) => outcomes.push(outcome));
       let told = 0;
       calls[0]?.onCancel(() => told++);
@@ -202,7 +202,7 @@ describe('LocalCaller', () => {
       });
     }
 
-    it('tells the source of the parts that the caller is gone', () => {
+    it('aborts the source of the parts when the caller is gone', () => {
       const near = caller().unary(UNARY, bytes(''), {}, (outcome) => outcomes.push(outcome));
       const parts = new Parts('one', null);
       calls[0]?.replyParts(6, parts);
@@ -256,7 +256,7 @@ describe('LocalCaller', () => {
       expect(observed).to.include.members([`sent ${STREAM} 2`, `handled ${STREAM} 0`]);
     });
 
-    it('keeps messages and the half-close until the handler says where they go', () => {
+    it('keeps messages and the half-close until the handler listens', () => {
       const { near, far } = stream();
       near.send(bytes('early'));
       near.halfClose();
@@ -276,7 +276,7 @@ describe('LocalCaller', () => {
       expect(seen).to.eql(['first', 'second']);
     });
 
-    it('tells the handler to wait while the caller takes nothing, and to go on', () => {
+    it('holds the handler back while the caller takes nothing', () => {
       const { near, far } = stream({ highWaterBytes: 8 });
       let drained = 0;
       far.onDrain(() => drained++);
@@ -292,7 +292,7 @@ describe('LocalCaller', () => {
       expect(seen).to.eql(['12345678', '9', 'end']);
     });
 
-    it('tells the caller to wait while the handler takes nothing, and to go on', () => {
+    it('holds the caller back while the handler takes nothing', () => {
       const { near, far } = stream({ highWaterBytes: 8 });
       const got: string[] = [];
       far.onMessage((message) => got.push(Buffer.from(message).toString()));
@@ -308,7 +308,7 @@ describe('LocalCaller', () => {
       expect(seen).to.eql(['drain']);
     });
 
-    it('delivers what was written before a refusal, then the refusal', () => {
+    it('delivers messages written before a refusal, then the refusal', () => {
       const { near, far } = stream();
       near.pause();
       far.write(bytes('last words'));
@@ -318,7 +318,7 @@ describe('LocalCaller', () => {
       expect(seen).to.eql(['last words', '14 gone']);
     });
 
-    it('drops what is under way when the caller cancels', () => {
+    it('drops messages under way when the caller cancels', () => {
       const { near, far } = stream();
       let told = 0;
       far.onCancel(() => told++);
@@ -355,7 +355,7 @@ describe('LocalCaller', () => {
       expect(seen).to.eql(['4 context deadline exceeded']);
     });
 
-    it('refuses a message of 2^31 bytes and tells the handler', () => {
+    it('refuses a message of 2^31 bytes and notifies the handler', () => {
       const { far } = stream();
       let told = 0;
       far.onCancel(() => told++);

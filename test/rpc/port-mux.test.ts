@@ -85,7 +85,7 @@ describe('listenMux', () => {
     await running.stop();
   });
 
-  it('passes a WebSocket upgrade through, and what follows it both ways', async () => {
+  it('passes a WebSocket upgrade through, and later bytes both ways', async () => {
     const running = await startTransport(makeHttp2, { table: TABLE, onHttp });
     httpServer.once(
       'upgrade',

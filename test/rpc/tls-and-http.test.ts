@@ -102,7 +102,8 @@ for (const [name, make] of [
         const received: Buffer[] = [];
         socket.on('data', (chunk: Buffer) => received.push(chunk));
         socket.on('error', () => {});
-        // Queued until the handshake is done: it leaves before the server has said anything in HTTP/2.
+        // Queued until the handshake is done: it leaves before the server has sent anything in
+        // HTTP/2.
         socket.write(
           Buffer.concat([
             PREFACE,
@@ -252,7 +253,7 @@ describe('Http2Transport: requests that are not gRPC', () => {
     expect([body[0], body.at(-1)]).to.eql([99, 0]);
   });
 
-  it('tells the handler when the client goes away', async () => {
+  it('notifies the handler when the client goes away', async () => {
     let gone = false;
     handle = (request) => {
       request.begin(200, []);

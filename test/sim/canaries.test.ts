@@ -13,7 +13,7 @@ import { simulate, type RunOptions } from './simulation.js';
 
 const MAX_RUNS = 150;
 
-/** Runs seeds until one violates an invariant; returns what it said. */
+/** Runs seeds until one violates an invariant; returns the message. */
 function firstViolation(
   options: Omit<RunOptions, 'seed' | 'simulatedMs'> & { simulatedMs?: number },
 ): string {
@@ -24,7 +24,7 @@ function firstViolation(
   return `none in ${MAX_RUNS} runs`;
 }
 
-/** Says that a write is durable before it is. */
+/** Reports a write as durable before it is. */
 function replyBeforeFsync(member: Member): void {
   const { wal } = member;
   const append = wal.append.bind(wal);

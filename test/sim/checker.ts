@@ -39,10 +39,8 @@ export interface ModelChange {
 const PLATTER_SAMPLE = 40;
 
 /**
- * Watches a whole run from outside the members: what they hand to apply, what they send, what they answer. Numbers name
- * the invariants of docs/decisions on the simulator: I1 one leader a term, I2/I3 committed entries never change, I4 leaders
- * hold all committed entries, I5 nothing promised before it is durable, I6 all apply the same sequence, I7 term, commit
- * and applied never go back, I9 equal states, I10 revisions never go back across restarts.
+ * Watches a whole run from outside the members: the entries they apply, their messages, their
+ * answers. Checks the invariants I1 to I7, I9 and I10 of docs/SIMULATOR.md.
  */
 export class Checker {
   violation: Violation | null = null;
@@ -58,7 +56,9 @@ export class Checker {
   private maxCommitted = 0;
   /** State fingerprints at batch ends, by applied index. */
   private readonly states = new Map<number, string>();
-  /** The history all members must share: changes by revision, first told by whoever applied first. */
+  /**
+   * The history all members must share: changes by revision, set by the first member to apply each.
+   */
   readonly history = new Map<number, readonly ModelChange[]>();
   private readonly historyPrints = new Map<number, number>();
   maxRevision = 1;
@@ -299,7 +299,7 @@ export class Checker {
   /** I5: an acknowledgement must be covered by what would survive a power cut at this moment. */
   onSend(host: Host, m: Message): void {
     this.fold((m.type << 24) ^ m.term ^ (m.index << 4));
-    // A pre-vote asks about a term nobody has entered yet, and its answer echoes it.
+    // A pre-vote asks about a term no member has entered yet, and its answer echoes it.
     if (m.type !== MessageType.preVote && m.type !== MessageType.preVoteResponse) {
       this.saidTerms.set(host.id, Math.max(m.term, this.saidTerms.get(host.id) ?? 0));
     }

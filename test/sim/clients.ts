@@ -27,9 +27,10 @@ import type { Host } from './host.js';
 import type { Random, Scheduler } from './scheduler.js';
 
 /**
- * Simulated clients. They talk to the service handlers with encoded messages, as a transport would, and judge every
- * answer against the shared history: I11 reads are not older than what was acknowledged before, I13 answers fit one
- * order of revisions, I15/I16 watches are ordered, complete and without repeats, I20 leases do not expire early.
+ * Simulated clients. They call the service handlers with encoded messages, as a transport would,
+ * and judge every answer against the shared history. I11: reads are not older than earlier
+ * acknowledgements. I13: answers fit one order of revisions. I15, I16: watches are ordered,
+ * complete and without repeats. I20: leases do not expire early.
  */
 
 const CLIENT_TIMEOUT_MS = 12_000;
@@ -194,7 +195,7 @@ export class Writer {
     });
   }
 
-  /** Compare-and-swap on the version the client believes in, with a read in the other branch. */
+  /** Compare-and-swap on the version the client read last, with a read in the other branch. */
   private txn(host: Host): void {
     const { random, checker } = this.load;
     const key = keyName(random);
@@ -518,7 +519,7 @@ export class Watcher {
 
 interface LeaseRecord {
   readonly ttlSec: number;
-  /** Start of the last request known to have granted or renewed it. */
+  /** Start of the last request that granted or renewed it for certain. */
   renewedAt: number;
   mayGo: boolean;
 }

@@ -149,7 +149,7 @@ export class Host {
     };
   }
 
-  /** Boots a process on whatever the disks hold. */
+  /** Boots a process on the present content of the disks. */
   start(): void {
     if (this.member !== null) return;
     this.epoch++;

@@ -48,7 +48,7 @@ export class Network {
     this.endpoints.set(endpoint.id, endpoint);
   }
 
-  /** The process is gone: its peers notice a reset connection that nobody answers any more. */
+  /** The process is gone: its peers see a reset connection, and its address refuses. */
   detach(id: MemberId): void {
     this.endpoints.delete(id);
     for (const other of this.endpoints.values()) {
@@ -102,7 +102,7 @@ export class SimTransport implements PeerTransport {
   private readonly id: MemberId;
   private readonly network: Network;
   private readonly runInHost: (callback: () => void) => void;
-  /** Sees every message before it leaves; for invariants about what may be said. */
+  /** Sees every message before it leaves; for invariants about messages. */
   private readonly onSend: (message: Message) => void;
   private handler: PeerHandler | null = null;
 

@@ -3,7 +3,7 @@
  *
  *   npm run sim -- [--seed N] [--runs N] [--ms SIMULATED_MS] [--workers N]
  *
- * A violation prints the seed, what was violated, and the one command that replays it.
+ * A violation prints the seed, the invariant, and the one command that replays it.
  */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';

@@ -84,7 +84,7 @@ describe('Backend', () => {
     expect(setup(disk).backend.appliedIndex).to.equal(1);
   });
 
-  it('knows what is durable only after a sync, and counts only what was flushed', () => {
+  it('counts rows as durable only after a sync, and only those flushed', () => {
     const { env, backend, disk } = setup();
     backend.setApplied(4, 1);
     backend.flush();
@@ -220,7 +220,7 @@ describe('a snapshot of the backend', () => {
     env.wait<undefined>((done) => sink.finish((error) => done(error, undefined)));
   }
 
-  it('holds one applied state, whatever is written while it streams, and arrives complete and durable', () => {
+  it('holds one applied state beside any writes, and arrives complete and durable', () => {
     const { env, backend } = fill();
     const snapshot = open(env, backend);
     expect([snapshot.appliedIndex, snapshot.term]).to.deep.equal([700, 4]);

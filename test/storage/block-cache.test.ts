@@ -11,7 +11,7 @@ function blockOf(size: number, fill: number): Buffer {
 }
 
 describe('BlockCache', () => {
-  it('gives back a copy of what was added, also above the numbers it has seen', () => {
+  it('gives back a copy of each added block, also above the numbers it has seen', () => {
     const cache = new BlockCache(BUDGET_BYTES);
     const bytes = blockOf(100, 1);
     cache.add(5000, bytes);

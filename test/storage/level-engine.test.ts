@@ -139,7 +139,7 @@ describe('openLevelEngine', () => {
     rmSync(dir, { recursive: true, force: true });
   });
 
-  it('unmaps the files it read when it is told to forget', async () => {
+  it('unmaps the files it read on forget', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'mainstay-engine-'));
     const engine = await open(openLevelEngine, dir);
     const mapped = (): string[] =>

@@ -155,7 +155,7 @@ describe('the files of a LevelDB', function () {
     }
   });
 
-  it('are believed in the log up to the first record that is not whole', async () => {
+  it('are accepted in the log up to the first record that is not whole', async () => {
     const log = names.find((n) => n.endsWith('.log')) as string;
     const bytes = readFileSync(join(sample, log));
     expect(bytes.length).to.be.greaterThan(20_000);
@@ -190,7 +190,7 @@ describe('uncompressSnappy', () => {
     expect(Buffer.from(uncompressSnappy(bytes)).toString()).to.equal('abcabcabcabcabca');
   });
 
-  it('refuses what reaches outside', () => {
+  it('refuses handles that reach outside', () => {
     for (const bytes of [[], [4], [4, 0], [200, 1, 0, 0x61], [4, 1, 1], [4, 0, 0x61, 1, 9]]) {
       expect(() => uncompressSnappy(Uint8Array.from(bytes)), String(bytes)).to.throw(RangeError);
     }

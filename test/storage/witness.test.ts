@@ -91,7 +91,7 @@ function copyOf(disk: MemoryDisk): MemoryDisk {
 const nameOf = (key: Uint8Array): string => Buffer.from(key).toString('latin1');
 
 describe('the witness of an image', () => {
-  it('tells when any row is missing or is one that was there before', () => {
+  it('differs when any row is missing or is one that was there before', () => {
     const versions = new Map<string, Map<string, { key: Uint8Array; value: Uint8Array }>>();
     const disk = history(({ puts }) => {
       for (const row of puts) {
@@ -127,7 +127,7 @@ describe('the witness of an image', () => {
     expect(stale).to.be.greaterThan(150);
   });
 
-  it('holds after every batch, whatever is lost of those that follow', () => {
+  it('holds after every batch, after any loss of later ones', () => {
     const batches: EngineBatch[] = [];
     history((batch) => void batches.push(batch));
     const disk = new MemoryDisk();

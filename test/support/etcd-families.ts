@@ -1,7 +1,8 @@
 /**
- * Every family of metrics on the page of an etcd 3.6.16, but those of the Go runtime (`go_*`): name, type, and names of labels
- * besides `le`. Read from a member alone and from three members after puts, watches, leases, a compaction, a
- * defragmentation, a snapshot and a restart; those that appear only after a failure, from its sources.
+ * Every family of metrics on the page of an etcd 3.6.16, but those of the Go runtime (`go_*`):
+ * name, type, and names of labels besides `le`. They were read from a member alone and from three
+ * members, after puts, watches, leases, a compaction, a defragmentation, a snapshot and a restart.
+ * Those that appear only after a failure come from its sources.
  */
 export const ETCD_FAMILIES: readonly (readonly [name: string, type: string, labels: string])[] = [
   ['etcd_cluster_version', 'gauge', 'cluster_version'],

@@ -79,14 +79,14 @@ function familyOf(sample: ParsedSample, type: string): string {
   return sample.name.replace(suffixes[type] ?? /$^/, '');
 }
 
-/** Names etcd chose against the rules; dashboards know them. */
+/** Names etcd chose against the rules; dashboards use them. */
 export interface Exceptions {
   readonly gauges: ReadonlySet<string>;
   readonly counters: ReadonlySet<string>;
   readonly histograms: ReadonlySet<string>;
 }
 
-/** What `promtool check metrics` and a scraper would object to. */
+/** Objections of `promtool check metrics` and of a scraper. */
 export function lint(families: ReadonlyMap<string, ParsedFamily>, known: Exceptions): string[] {
   const problems: string[] = [];
   for (const family of families.values()) {

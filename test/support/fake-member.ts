@@ -28,7 +28,7 @@ export interface Asked {
   readonly done: PeerAnswer;
 }
 
-/** A member whose consensus does what the test says. */
+/** A member whose consensus is driven by the test. */
 export class FakeMember {
   readonly env = new FakeEnv();
   readonly source = new FakeSource();

@@ -1,6 +1,6 @@
 import type { MemberSample } from '../../src/server/metrics/sample.js';
 
-/** A follower's state with numbers that can be told apart. */
+/** A follower's state with distinct numbers. */
 export function memberSample(): MemberSample {
   return {
     memberId: 0xffn,

@@ -65,7 +65,10 @@ export class MemoryDisk implements Disk {
     this.schedule = options.schedule ?? ((_operation, _bytes, run) => setImmediate(run));
   }
 
-  /** Loses what was not synced, except where `keep` says otherwise. Open files and running operations are dead. */
+  /**
+   * Loses unsynced bytes, except those that `keep` selects. Open files and running operations are
+   * dead.
+   */
   crash(keep: Keep): void {
     this.epoch++;
     for (const directory of this.directories.values()) {
@@ -108,7 +111,7 @@ export class MemoryDisk implements Disk {
     return copy;
   }
 
-  /** Replaces content behind the back of whoever owns the file, durably: rot, or a meddling hand. */
+  /** Replaces content unseen by the file's owner, durably: rot, or a meddling hand. */
   tamper(path: string, bytes: Uint8Array): void {
     const inode = this.inode(path);
     // A Buffer's slice would share memory with the caller.
@@ -322,7 +325,7 @@ export class MemoryDisk implements Disk {
     const write = (bytes: Uint8Array, position: number, done: Done): void => {
       alive();
       const fault = this.faultOf('write', path);
-      // The bytes may reach the disk at any time from now on, whatever becomes of the callback.
+      // The bytes may reach the disk at any time from now on, with or without the callback.
       if (fault === null) writeInto(inode, bytes, position);
       this.schedule('write', bytes.length, () => {
         if (epoch === this.epoch) done(fault);

@@ -7,8 +7,9 @@ import type {
 } from '../../src/storage/engine.js';
 
 /**
- * An engine in memory that behaves like one on a disk: a disk keeps what was synced, and a crash takes away any
- * suffix of the batches written since. Deterministic: callbacks run when the given scheduler decides.
+ * An engine in memory that behaves like one on a disk: it keeps synced batches, and a crash takes
+ * away any suffix of the batches written since. Deterministic: callbacks run when the given
+ * scheduler decides.
  */
 
 export interface Scheduler {

@@ -43,7 +43,7 @@ export class RecordedCall {
     }
     this.stream = caller.stream(
       path,
-      // The handler is told to wait for room as soon as the client pauses.
+      // `write` returns false as soon as the client pauses.
       { metadata, highWaterBytes: 0 },
       {
         onMessage: (message) => void this.written.push(Uint8Array.from(message)),

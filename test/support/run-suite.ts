@@ -18,7 +18,8 @@ const settings = JSON.parse(readFileSync(resolve(root, '.mocharc.json'), 'utf8')
 /** For hooks, and for tests that set no limit of their own. */
 const commonTimeout = settings.timeout * slowness();
 const mocha = new Mocha({ timeout: commonTimeout, forbidOnly: settings.forbidOnly });
-// Tests with a limit of their own know no machine, and the machine may have become busier since.
+// Tests with a limit of their own do not scale with the machine, which may have become busier
+// since.
 mocha.suite.beforeEach(function () {
   const test = this.currentTest;
   if (test === undefined) return;

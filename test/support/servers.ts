@@ -1,7 +1,8 @@
 /**
  * Real servers for tests: one or more members of mainstay or of a real etcd, each a process of its own on free ports and
- * a temporary directory. Promises: `startCluster` returns only when every member is healthy; nothing it started outlives
- * `stop` (or the test process); logs of a failed start are part of the error.
+ * a temporary directory. Promises: `startCluster` returns only when every member is healthy.
+ * Nothing it started outlives `stop` (or the test process). Logs of a failed start are part of the
+ * error.
  *
  * Used by the suites that talk to servers from outside: test/conformance and test/contract.
  */
@@ -111,7 +112,7 @@ export class TestServer {
   private readonly dir: string;
   private readonly args: readonly string[];
   private child: ChildProcess | undefined;
-  /** How the process ended, null while it runs or before it was started. */
+  /** End of the process, null while it runs or before it was started. */
   ended: { readonly code: number | null; readonly signal: NodeJS.Signals | null } | null = null;
 
   constructor(kind: ServerKind, dir: string, ports: Ports, args: readonly string[]) {
@@ -173,7 +174,7 @@ export class TestServer {
   }
 
   /**
-   * Waits until the member answers linearizable reads and knows where clients reach all members.
+   * Waits until the member answers linearizable reads and has the client URLs of all members.
    *
    * Throws: with the end of the log, when the process is gone or does not become healthy in time.
    */

@@ -109,7 +109,7 @@ requests: 51773 total, 52773 started, 51773 done, ${String(51773 - failed)} succ
     expect(parseH2load(output(0))).to.deep.equal({ perSecond: 25886.5, succeeded: 51773 });
   });
 
-  it('is refused when a request failed, or when it says something else', () => {
+  it('is refused when a request failed, or when its output differs', () => {
     expect(() => parseH2load(output(1))).to.throw('1 failed');
     expect(() => parseH2load('no')).to.throw('h2load said');
   });
@@ -142,7 +142,7 @@ describe('bench results', () => {
     expect(row === undefined ? undefined : targetMet(row)).to.equal(true);
   });
 
-  it('keeps how busy the load generator was at most, and says where it may have been the limit', () => {
+  it('keeps the highest load of the generator, and marks the rows it may have limited', () => {
     const busy = (round: number, clientBusy: number): Sample => {
       const { kind, measurement } = sample('mainstay', round, 1);
       return { kind, round, measurement: { ...measurement, clientBusy } };
@@ -181,7 +181,7 @@ describe('bench results', () => {
     expect(merged.map((each) => each.name + each.measuredAt)).to.deep.equal(['c2', 'b2', 'a1']);
   });
 
-  it('becomes a page and a drawing that say the ratio and whether the target was met', () => {
+  it('becomes a page and a drawing with ratio and verdict', () => {
     const measured = group('put', '2026-01-01T00:00:00Z', [
       sample('etcd', 0, 10),
       sample('mainstay', 0, 30),

@@ -111,7 +111,7 @@ describe('bench wire client', () => {
     expect(seen).to.deep.equal(['message 0', 'message 1', 'message 2', 'message 3', 'message 4']);
   });
 
-  it('fails what is in flight when the connection breaks', async () => {
+  it('fails calls in flight when the connection breaks', async () => {
     const broken = call(connection, '/never/0', Buffer.from('a')).catch((error: unknown) => error);
     connection.close();
     const failure = await broken;

@@ -20,14 +20,17 @@ import { slowness } from '../../scripts/machine.js';
 import { freePorts } from '../support/servers.js';
 import { until } from '../support/until.js';
 
-/** What a clone has that the build reads; node_modules is linked. */
+/** Files of a clone that the build reads; node_modules is linked. */
 const CLONE = ['bin', 'docs', 'proto', 'scripts', 'src', 'test/support'];
 const CLONE_FILES = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', 'tsconfig.json'];
 /** The user `nobody`, who owns no files. */
 const NOBODY = 65_534;
 const STEP_MS = 120_000;
 
-/** The package as its users get it: packed from an unbuilt clone, installed into an empty folder, run by somebody. */
+/**
+ * The package as its users get it: packed from an unbuilt clone, installed into an empty folder,
+ * run by its user.
+ */
 describe('the package', () => {
   let dir: string;
   let program: string;
@@ -113,7 +116,7 @@ describe('the package', () => {
     });
   }
 
-  it('has what it needs and no sources', () => {
+  it('has all it needs and no sources', () => {
     const files = readdirSync(join(dir, 'prefix/node_modules/mainstay'));
     expect(files).contain.members(['bin', 'dist', 'package.json', 'README.md']);
     expect(files).not.contain('src');
@@ -123,13 +126,13 @@ describe('the package', () => {
     expect(built).contain.members(['main.cjs', 'server-command.cjs', 'server-command.cjs.map']);
   });
 
-  it('tells its version', async () => {
+  it('prints its version', async () => {
     const version = start({}, '--version');
     await until(() => version.code !== undefined);
     expect(version.text).match(/^mainstay \d+\.\d+\.\d+ \(etcd API 3\.6\.16\)\n$/);
   });
 
-  it('loads for a start only what it needs', async () => {
+  it('loads for a start only the modules it needs', async () => {
     const loaded = async (...args: string[]): Promise<string> => {
       const list = join(dir, 'home', 'loaded');
       const running = start(
@@ -166,7 +169,7 @@ describe('the package', () => {
       .not.match(/main\.cjs|grpc-js|yaml|undici/);
   });
 
-  it('runs a cluster, as another user than root, and sends nobody to a checkout', async () => {
+  it('runs a cluster, as another user than root, and names no checkout', async () => {
     const up = start({}, 'up', '--nodes', '1');
     await says(up, 'Ctrl-C stops the cluster');
     expect(up.text)

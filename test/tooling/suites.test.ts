@@ -44,7 +44,7 @@ describe('test runner', () => {
     );
   }
 
-  it('counts what passed, failed and was skipped', async () => {
+  it('counts passed, failed and skipped tests', async () => {
     const result = await run(
       "it('a', () => {}); it('b', () => { throw new Error('planted'); }); it('c');",
     );
@@ -130,7 +130,7 @@ describe('test runner', () => {
     await until(() => !pids.some(isAlive));
   });
 
-  it('says how slow the machine is when a test took too long', async () => {
+  it('reports how slow the machine is when a test took too long', async () => {
     const slow = await run("it('waits', () => new Promise(() => {})).timeout(50);");
     expect(slow.failures.join()).to.match(
       /times slower than usual \(load [\d.]+ on \d+ processors\)/,

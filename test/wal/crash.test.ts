@@ -64,7 +64,7 @@ function modelOf(recovery: WalRecovery): LogModel {
   return model;
 }
 
-/** Runs `work` until it ends or the environment is told to stop. */
+/** Runs `work` until it ends or the environment is stopped. */
 function untilFatal(work: () => void): FatalStop | null {
   try {
     work();

@@ -120,7 +120,8 @@ describe('Wal against damage', () => {
         }
       }
     }
-    // A complete batch with a flipped bit can be told from a torn one, so nothing acknowledged is ever dropped.
+    // A complete batch with a flipped bit differs from a torn one, so nothing acknowledged is ever
+    // dropped.
     expect(tally['last batch dropped']).to.equal(0);
     expect(tally.refused).to.be.greaterThan(tally.identical);
   });
@@ -156,7 +157,7 @@ describe('Wal against damage', () => {
     }
   });
 
-  it('takes zeros from any byte of the last batch on for a torn write, unless a witness knows better', () => {
+  it('takes zeros from any byte of the last batch on for a torn write, unless a witness disproves it', () => {
     const history = smallHistory();
     const paths = segmentPaths(history.stepped.disk);
     const path = paths[paths.length - 1] ?? '';
@@ -253,7 +254,7 @@ describe('Wal against damage', () => {
     }
   });
 
-  it('refuses an older version of the newest segment when a witness knows of later entries', () => {
+  it('refuses an older version of the newest segment when a witness names later entries', () => {
     const { stepped, wal } = freshLog(SMALL);
     appendAll(stepped, wal, [batchOf({ entries: entries(1, 2) })]);
     const [path = ''] = segmentPaths(stepped.disk);
@@ -284,7 +285,7 @@ describe('Wal against damage', () => {
     expect(recovery.tornBytes).to.be.greaterThan(512);
   });
 
-  it('says where the damage is, what is lost and what to do', () => {
+  it('reports the place of the damage, the loss and the next step', () => {
     const history = smallHistory();
     const [path = ''] = segmentPaths(history.stepped.disk);
     const bytes = history.stepped.disk.readFileSync(path);

@@ -122,7 +122,7 @@ describe('Wal and formats of other releases', () => {
     expect(points).to.be.greaterThan(5);
   });
 
-  it('refuses a newer format, says which release reads it, and changes nothing', () => {
+  it('refuses a newer format, names the release that reads it, and changes nothing', () => {
     const { disk } = oldLog();
     const newest = segmentNames(disk).at(-1) ?? '';
     setFormat(disk, newest, 7, [3, 1, 4]);

@@ -63,7 +63,7 @@ describe('repairWal', () => {
     expect(disk.readdirSync(DIR)).to.deep.equal(before);
   });
 
-  it('cuts at the damage wherever it is, says what is lost and keeps the files as they were', () => {
+  it('cuts at the damage at any place, reports the loss and keeps the files as they were', () => {
     const reference = history().disk;
     for (const path of segments(reference)) {
       for (const at of [20, 560, 1100, 2100]) {
@@ -114,7 +114,7 @@ describe('repairWal', () => {
     }
   });
 
-  it('says when the backend stays ahead of the log', () => {
+  it('reports a backend that stays ahead of the log', () => {
     const { disk } = history();
     flip(disk, segments(disk)[1] ?? '', 560);
     const report = repairWal(memoryEnv(disk), { ...OPTIONS, witnessIndex: 20 }, null);

@@ -203,7 +203,7 @@ describe('Wal', () => {
     expect(Wal.open(env, walOptions()).recovery.entries).to.deep.equal([]);
   });
 
-  it('ignores foreign files and removes what an interrupted rotation left', () => {
+  it('ignores foreign files and removes left-overs of an interrupted rotation', () => {
     const { stepped, env, wal } = freshLog();
     appendAll(stepped, wal, [batchOf({ entries: entries(1, 3) })]);
     env.disk.mkdirSync(`${DIR}/lost+found`);
@@ -229,7 +229,7 @@ describe('Wal', () => {
     }
   });
 
-  it('writes without syncing when told so', () => {
+  it('writes without syncing when fsync is switched off', () => {
     const { stepped, env, wal } = freshLog(walOptions({ noFsync: true }));
     let syncs = 0;
     stepped.disk.fault = (operation) => {

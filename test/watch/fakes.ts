@@ -27,7 +27,7 @@ interface FakeTimer {
   cancelled: boolean;
 }
 
-/** An environment whose time and turns move only when a test says so. */
+/** An environment whose time and turns move only at a test's call. */
 export class FakeEnv implements Env {
   nowMs = 1000;
   /** Added at each look at the clock: makes work run out of its time slice. */

@@ -106,7 +106,7 @@ describe('WatchHub', () => {
     client = f.open();
   });
 
-  it('does nothing per revision while nobody watches', () => {
+  it('does nothing per revision while there are no watchers', () => {
     f.put('a');
     expect(f.env.deferredCount).equals(0);
     expect(f.hub.pendingEventCount).equals(0);
@@ -275,7 +275,7 @@ describe('WatchHub', () => {
     expect(f.source.rowReads).equals(1);
   });
 
-  it('E21: cuts a large response into fragments for who asked for it, whole events only', () => {
+  it('E21: cuts a large response into fragments for watchers that asked for it, whole events only', () => {
     client.stream.create(watch('k', { interval: { start: 'k', end: 'l' }, fragment: true }));
     client.stream.create(watch('k', { interval: { start: 'k', end: 'l' } }));
     const changes = Array.from({ length: 10 }, (_, i) => ({

@@ -17,13 +17,13 @@ import { FakeEnv, FakeSource, randomOf, seedOfRun } from './fakes.js';
 const FRAGMENT_BYTES = 600;
 const PROGRESS_MS = 1000;
 
-/** `header = 1` field: tag, length, content; the revision tells messages apart. */
+/** `header = 1` field: tag, length, content; the revision identifies messages. */
 function headerField(revision: number): Uint8Array {
   const content = encodeResponseHeader({ clusterId: 7n, memberId: 9n, revision, raftTerm: 2 });
   return Buffer.concat([Uint8Array.of(0x0a, content.length), content]);
 }
 
-/** One watcher as its client knows it. */
+/** One watcher from its client's side. */
 interface ClientWatcher {
   readonly request: WatchCreate;
   /** Every matching event below this revision was received. */
@@ -256,7 +256,7 @@ class World {
     }
   }
 
-  /** Lets everything finish, and checks that nobody misses anything. */
+  /** Lets everything finish, and checks that no watcher misses anything. */
   finish(): void {
     this.env.msPerLook = 0;
     for (const client of this.clients) this.drain(client);
@@ -306,7 +306,7 @@ class World {
     }
   }
 
-  /** The store jumps ahead without the hub being told of each revision. */
+  /** The store jumps ahead without a report to the hub for each revision. */
   private snapshot(): void {
     if (this.random() < 0.5) {
       this.hub.suspend();

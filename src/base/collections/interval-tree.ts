@@ -3,8 +3,8 @@ import type { Key } from './interval.js';
 /**
  * An interval map that answers "which intervals contain this key?" in O(log n + answers).
  *
- * A height-balanced binary tree ordered by (start, end), each node knowing the greatest end below it, so
- * that a search skips every subtree that ends before the key. `end` null means "no upper bound".
+ * A height-balanced binary tree ordered by (start, end). Each node holds the greatest end below it,
+ * so that a search skips every subtree that ends before the key. `end` null means "no upper bound".
  */
 export class IntervalTree<V> {
   private root: Node<V> | undefined;

@@ -77,7 +77,7 @@ export interface Env {
   randomU32(): number;
   /**
    * Stops the process at once because continuing could lose or corrupt data.
-   * `what` says what was found, `next` what the operator can do.
+   * `what` is the finding, `next` the operator's next step.
    */
   fatal(what: string, next: string, cause?: unknown): never;
 }

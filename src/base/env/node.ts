@@ -1,10 +1,11 @@
 /**
- * The real environment: the process's monotonic clock, timers, the operating system's random source and its file
+ * The real environment: monotonic clock, timers, random source and file system of the operating
  * system.
  *
- * Promises: a write callback means every byte was handed to the system; a sync callback means fdatasync returned;
- * a created file has all its blocks written and fsynced, so that later overwrites change no metadata and their
- * fdatasync costs one disk round trip; an existing file is never overwritten by a creation.
+ * Promises: A write's callback runs after every byte was handed to the system, a sync's after
+ * fdatasync returned. A created file has all its blocks written and fsynced: later overwrites
+ * change no metadata, and their fdatasync costs one disk round trip. A creation never overwrites an
+ * existing file.
  * Does not order operations on one file against each other: each file has one owner who waits.
  * Used by the command line and by tests that need a real disk.
  */
@@ -24,16 +25,16 @@ export interface FatalReport {
 
 export interface NodeEnvOptions {
   /**
-   * Tells the operator, for instance through the log, before the process ends. Must not wait for anything. Without it,
-   * or when it throws, the report goes to standard error.
+   * Reports to the operator, for instance through the log, before the process ends. Must not wait
+   * for anything. Without it, or when it throws, the report goes to standard error.
    */
   readonly onFatal?: (report: FatalReport) => void;
 }
 
 const ZERO_CHUNK_BYTES = 1024 * 1024;
 /**
- * A large file is made durable in steps of this size while it is filled: one fsync of all of it would keep every other
- * file's fdatasync waiting.
+ * A large file is made durable in steps of this size while it is filled. One fsync of all of it
+ * would keep every other file's fdatasync waiting.
  */
 const CREATE_SYNC_BYTES = 4 * 1024 * 1024;
 const RANDOM_POOL_WORDS = 1024;
@@ -95,7 +96,7 @@ function writeReport(report: FatalReport): void {
   try {
     fs.writeSync(2, `${line}\n`);
   } catch {
-    // Standard error may be closed; the exit status still tells.
+    // Standard error may be closed; the exit status remains.
   }
 }
 

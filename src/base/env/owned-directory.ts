@@ -1,10 +1,11 @@
 /**
  * A directory that one process at a time may use.
  *
- * A process that takes a directory creates a file in it whose name is its mark, and then looks for marks of others:
- * of two that do so at once at least one sees the other and gives up, and both may. A process that ends without
- * giving its mark back, as after kill -9, is told from a live one by its mark, so nobody has to clean up after it.
- * LevelDB's own lock (fcntl) is the second line, for processes that see neither each other nor each other's /proc.
+ * A process that takes a directory creates a file in it whose name is its mark, and then looks for
+ * marks of others. Of two that do so at once at least one sees the other and gives up, and both
+ * may. The mark distinguishes a process that ended without giving it back, as after kill -9, from a
+ * live one, so no operator has to clean up. LevelDB's own lock (fcntl) is the second line, for
+ * processes that see neither each other nor each other's /proc.
  */
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
@@ -43,7 +44,7 @@ export function fileLockOwner(path: string): number | undefined {
 export class OwnedDirectory {
   readonly path: string;
   private readonly mark: string;
-  /** What was there before; undefined when the directory itself was not. */
+  /** The entries that were there before; undefined when the directory itself was not. */
   private readonly before: ReadonlySet<string> | undefined;
   /** Directories made to hold this one and this one itself, innermost first. */
   private readonly made: readonly string[];
@@ -108,7 +109,7 @@ export class OwnedDirectory {
       try {
         fs.rmdirSync(dir);
       } catch {
-        // Somebody else uses it by now, or it was never made.
+        // Another process uses it by now, or it was never made.
         return;
       }
     }

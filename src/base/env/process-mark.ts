@@ -1,6 +1,6 @@
 /**
- * Which process a mark stands for, so that one left behind by a dead process is told from one of a live process even
- * when its number was given out again.
+ * The process that a mark stands for. A mark left behind by a dead process differs from one of a
+ * live process, even when its number was given out again.
  *
  * A process is named by number, start time, boot of the machine and namespace of process numbers, all from /proc
  * (proc(5), "stat": state and starttime). A system without /proc gives marks that prove nothing.
@@ -38,8 +38,8 @@ export function ownMark(): ProcessMark {
 }
 
 /**
- * Whether the process that left `mark` is running for certain. One of another boot, or of another machine, is not; of one
- * in another namespace nothing can be told.
+ * True if the process that left `mark` is running for certain. One of another boot or machine is
+ * not; one in another namespace is undecided.
  */
 export function isRunning(mark: ProcessMark): boolean {
   const own = ownMark();
@@ -48,7 +48,7 @@ export function isRunning(mark: ProcessMark): boolean {
   return readStart(mark.pid) === mark.started;
 }
 
-/** Whether the process that left `mark` has ended for certain, so that the mark can go. */
+/** True if the process that left `mark` has ended for certain, so that the mark can go. */
 export function isGone(mark: ProcessMark): boolean {
   const own = ownMark();
   if (mark.boot !== own.boot) return true;
@@ -71,8 +71,8 @@ export function parseMark(name: string): ProcessMark | undefined {
 }
 
 /**
- * The process that holds a lock of fcntl(2) on a file, from the text of /proc/locks; undefined when nobody seen from
- * here does.
+ * The process that holds a lock of fcntl(2) on a file, from the text of /proc/locks; undefined when
+ * no process visible from here does.
  */
 export function lockHolder(locks: string, inode: number): number | undefined {
   for (const line of locks.split('\n')) {

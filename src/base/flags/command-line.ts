@@ -16,8 +16,8 @@ export interface CommandLine {
 const COMMON_FLAGS = ['help', 'version'] as const;
 
 /**
- * Splits a command line the way Go's flag package does: one or two dashes, `--x v` or `--x=v`, booleans alone
- * or with `=`; the first word that is no flag ends it.
+ * Splits a command line as Go's flag package does: one or two dashes, `--x v` or `--x=v`, booleans
+ * alone or with `=`. The first word that is no flag ends it.
  *
  * Throws: UsageError.
  */

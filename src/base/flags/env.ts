@@ -14,8 +14,8 @@ export interface EnvSettings {
 /**
  * Reads the variables of the table's flags.
  *
- * Throws: StartupError when a value cannot be read, or when a variable and a flag of `commandLine` both set
- * one thing: with two sources an operator cannot know which one holds.
+ * Throws: StartupError when a value cannot be read, or when a variable and a flag of `commandLine`
+ * set one thing. With two sources it is unclear which one holds.
  */
 export function parseEnv(
   table: FlagTable,

@@ -16,8 +16,8 @@ export interface FileSettings {
 const NS_PER_MS = 1e6;
 
 /**
- * Reads a YAML or JSON file whose keys are flag names, except where the table gives a flag a key of its own;
- * durations are whole nanoseconds. A key without a value is as if it were not there.
+ * Reads a YAML or JSON file whose keys are flag names, except where the table gives a flag a key of
+ * its own. Durations are whole nanoseconds. A key without a value is as if it were not there.
  *
  * Throws: StartupError, also for a key that nothing reads: a mistyped one would silently leave its flag at the default.
  */

@@ -14,7 +14,7 @@ export interface Assignment {
   readonly value: FlagValue;
   /** The name that was used; an older one when it differs from the row's. */
   readonly name: string;
-  /** How the person wrote it: `--name`, `ETCD_NAME` or `key "name" of FILE`. */
+  /** The setting as the person wrote it: `--name`, `ETCD_NAME` or `key "name" of FILE`. */
   readonly source: string;
 }
 
@@ -116,7 +116,7 @@ export function assembleSettings<Served extends readonly FlagSpec[]>(
   };
 }
 
-/** With an older and the current name both given, nobody can tell which of the values holds. */
+/** With an older and the current name both given, it is unclear which of the values holds. */
 function refuseTwoSpellings(assignments: readonly Assignment[]): void {
   const used = new Map<string, string>();
   for (const { spec, name } of assignments) {

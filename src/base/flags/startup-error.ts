@@ -1,8 +1,8 @@
 import { readableStack } from '../observe/caller.js';
 
 /**
- * Refusals to start. Every one names its cause and the next step, because the person who reads it is
- * looking at a terminal or a crash loop and not at this code.
+ * Refusals to start. Every one names its cause and the next step: its reader looks at a terminal or
+ * a crash loop, not at this code.
  */
 export class StartupError extends Error {
   override name = 'StartupError';

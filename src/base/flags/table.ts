@@ -4,9 +4,9 @@ import type { FlagSpec } from './spec.js';
 export interface FlagTableSpec<Served extends readonly FlagSpec[]> {
   /** As a person types it, for instance `mainstay server`. */
   readonly command: string;
-  /** What the program does: the first paragraph of `--help`. */
+  /** Purpose of the program: the first paragraph of `--help`. */
   readonly summary: string;
-  /** What its environment variables begin with, such as `ETCD_`. */
+  /** Prefix of its environment variables, such as `ETCD_`. */
   readonly envPrefix: string;
   /** Headings of `--help`, in its order. */
   readonly groups: readonly string[];

@@ -1,6 +1,6 @@
 /**
- * Parsing of flag values as Go's flag package does it, so that every spelling that etcd's users have in
- * scripts and manifests means the same here. Each parser answers undefined for a text it does not accept.
+ * Parses flag values as Go's flag package does, so that every spelling in scripts and manifests for
+ * etcd means the same here. Each parser returns undefined for a text it does not accept.
  */
 
 const TRUE_TEXTS = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
@@ -17,7 +17,7 @@ export function parseInteger(text: string, min: number, max: number): number | u
   const match = /^([+-]?)(0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|0|[1-9][0-9]*)$/.exec(text);
   if (match === null) return undefined;
   const digits = match[2] ?? '';
-  // Number() knows 0x, 0o and 0b, but reads a bare leading zero as decimal.
+  // Number() reads 0x, 0o and 0b, but takes a bare leading zero for decimal.
   const magnitude = Number(/^0[0-7]+$/.test(digits) ? `0o${digits.slice(1)}` : digits);
   const value = match[1] === '-' ? -magnitude : magnitude;
   return value >= min && value <= max ? value : undefined;

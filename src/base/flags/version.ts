@@ -34,7 +34,7 @@ export function versionLine(): string {
   return `mainstay ${mainstayVersion()} (etcd API ${ETCD_VERSION})`;
 }
 
-/** What `mainstay server --version` prints: etcd's four lines, which scripts parse, then our own. */
+/** Output of `mainstay server --version`: etcd's four lines, which scripts parse, then our own. */
 export function versionText(): string {
   return (
     `etcd Version: ${ETCD_VERSION}\n` +

@@ -2,21 +2,23 @@ import * as net from 'node:net';
 import type { ConnectionBudget } from './descriptors.js';
 import { listenOn } from './listen-address.js';
 
-/** Connections that wait while a port is bound and nobody accepts; further ones are closed at once. */
+/**
+ * Connections that wait while a port is bound and not yet served; further ones are closed at once.
+ */
 const MAX_WAITING = 512;
 
 export interface BoundPortOptions {
   /** `listenOptions` makes it of a URL. */
   readonly where: net.ListenOptions;
-  /** Lets a caller go on reading after it has said all. */
+  /** Lets a caller go on reading after it has sent all. */
   readonly allowHalfOpen?: boolean;
   /** Closes the connections it has no room for; those that wait count as well. */
   readonly budget?: ConnectionBudget | undefined;
 }
 
 /**
- * A port that is bound before there is anybody to serve it, so that a port that is taken is found before anything is
- * written. Connections wait, unread, until `accept` is called.
+ * A port that is bound before there is a server for it, so that a port that is taken is found
+ * before anything is written. Connections wait, unread, until `accept` is called.
  */
 export class BoundPort {
   private readonly server: net.Server;
@@ -41,7 +43,7 @@ export class BoundPort {
   private constructor({ allowHalfOpen = false, budget }: BoundPortOptions) {
     const arrive = (socket: net.Socket): void => this.arrive(socket);
     this.server = net.createServer(
-      // What callers send early costs no memory here: it is read once there is somebody to take it.
+      // Bytes sent early cost no memory here: they are read once a server takes them.
       { noDelay: true, pauseOnConnect: true, allowHalfOpen },
       budget?.guard(arrive) ?? arrive,
     );

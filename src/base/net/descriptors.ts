@@ -1,10 +1,11 @@
 /**
- * File descriptors: how many this process may have, how many of them connections may take, and what happens at the
- * bound.
+ * File descriptors: the limit of this process, the share that connections may take, and the rule at
+ * the bound.
  *
- * Files and connections to peers come out of the same limit as the connections of clients. Without a bound, clients that
- * only connect take them all, and the member ends when it cannot open its next log segment. etcd keeps 150 back for the
- * same reason (`reservedInternalFDNum` in server/embed/etcd.go).
+ * Files and connections to peers come out of the same limit as the connections of clients. Without
+ * a bound, clients that only connect take them all. The member then ends, because it cannot open
+ * its next log segment. etcd keeps 150 back for the same reason (`reservedInternalFDNum` in
+ * server/embed/etcd.go).
  */
 import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
@@ -39,7 +40,7 @@ export function descriptorLimit(): number | undefined {
 }
 
 /**
- * How many connections a process with `limit` descriptors may accept, over all its listeners.
+ * Number of connections a process with `limit` descriptors may accept, over all its listeners.
  *
  * Throws: StartupError when the limit leaves no room for them.
  */
@@ -54,8 +55,9 @@ export function connectionBound(limit: number | undefined): number {
 }
 
 /**
- * The connections accepted by all listeners of a process together. One that comes while all are taken is closed at once,
- * so that a client with several endpoints turns to the next; as soon as one ends, the next to come is accepted.
+ * The connections accepted by all listeners of a process together. One that comes while all are
+ * taken is closed at once, so that a client with several endpoints turns to the next. As soon as
+ * one ends, the next to come is accepted.
  */
 export class ConnectionBudget {
   readonly bound: number;

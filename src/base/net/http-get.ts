@@ -14,7 +14,8 @@ export interface HttpAnswer {
 /**
  * Asks for `path` at the URL of a listener, which may be a unix socket.
  *
- * Throws: Error when the URL is none, nobody answers within `timeoutMs`, or the answer is too long.
+ * Throws: Error when the URL is none, no answer comes within `timeoutMs`, or the answer is too
+ * long.
  */
 export function httpGet(url: string, path: string, timeoutMs: number): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {

@@ -13,11 +13,11 @@ import type { ServerUrl } from '../flags/url.js';
 const EVERY_ADDRESS: readonly string[] = ['', '0.0.0.0', '::'];
 
 /**
- * Where a server of `url` listens, as etcd (Go's net.Listen) does.
+ * Address at which a server of `url` listens, as etcd (Go's net.Listen) does.
  *
- * A host that stands for every address listens on IPv4 and IPv6 both, whichever of the two it is
- * written in, or on IPv4 alone where the machine has no IPv6. `localhost` is IPv4's. A unix URL
- * names a file, relative to the working directory unless it begins with a slash; see `listenOn`.
+ * A host that stands for every address, written in either family, listens on IPv4 and IPv6 both. A
+ * machine without IPv6 listens on IPv4 alone. `localhost` is IPv4's. A unix URL names a file,
+ * relative to the working directory unless it begins with a slash; see `listenOn`.
  */
 export function listenOptions(url: ServerUrl): ListenOptions {
   if (isSocketFile(url)) return { path: url.host };
@@ -46,7 +46,7 @@ export function callerHost(socket: Socket): string | undefined {
 
 /**
  * Starts `server` at `where`. A socket file that a dead process left is removed first, as etcd
- * does; one that a process still listens on, or a file that is no socket, is left alone and
+ * does. One that a process still listens on, or a file that is no socket, is left alone and
  * refused.
  *
  * `done` receives the system's error (`code` EADDRINUSE, EACCES, ...) or null when the server

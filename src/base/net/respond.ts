@@ -64,7 +64,10 @@ export function allowOnly(
   return false;
 }
 
-/** Whether a body may be sent packed with gzip, from an Accept-Encoding field (RFC 9110, section 12.5.3). */
+/**
+ * True if a body may be sent packed with gzip, by an Accept-Encoding field (RFC 9110, section
+ * 12.5.3).
+ */
 export function acceptsGzip(acceptEncoding: string): boolean {
   let gzip = 0;
   let identity = 0;

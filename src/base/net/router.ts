@@ -1,6 +1,7 @@
 /**
- * Routes of a node:http server by exact path, with the path cleaning of Go's http.ServeMux, which clients and probes of
- * etcd meet: a path with empty, `.` or `..` segments is answered with a redirect to its clean form.
+ * Routes of a node:http server by exact path, with the path cleaning of Go's http.ServeMux, which
+ * clients of etcd meet. A path with empty, `.` or `..` segments is answered with a redirect to its
+ * clean form.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { sendMoved, sendNotFound, sendPlain } from './respond.js';
@@ -23,7 +24,7 @@ export type HttpHandler = (
 export function router(routes: ReadonlyMap<string, HttpHandler>): RequestListener {
   return (request, response) => {
     serve(routes, request, response);
-    // A body nobody reads would keep the connection from its next request.
+    // An unread body would keep the connection from its next request.
     if (request.readableFlowing === null) request.resume();
   };
 }

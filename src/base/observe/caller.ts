@@ -15,8 +15,9 @@ export interface Place {
 }
 
 /**
- * Per bundle, the source of the lines that may log: `{"412": "server/run.ts:98"}`. The build writes it beside the
- * bundle, because reading a whole source map for the first message would cost more than the rest of a start.
+ * Per bundle, the source of the lines that may log: `{"412": "server/run.ts:98"}`. The build writes
+ * it beside the bundle: reading a whole source map for the first message costs more than the rest
+ * of a start.
  */
 type CallerTable = Readonly<Record<string, string>>;
 
@@ -60,7 +61,7 @@ function placeOf(depth: number): Place | undefined {
   return { file, line: site.getLineNumber() ?? 0, column: site.getColumnNumber() ?? 0 };
 }
 
-/** The place in the source, where a map is known to Node.js. */
+/** The place in the source, where Node.js has loaded a map. */
 function original(place: Place): Place {
   const map = findSourceMap(place.file);
   return (map === undefined ? undefined : lookUp(map, place)) ?? place;

@@ -1,7 +1,7 @@
 /**
- * The member's log: one JSON object a line with the field names of etcd's zap logger (level, ts, caller, msg, fields),
- * so that existing log pipelines understand it; on a terminal, short lines for people. Ids (bigint) are written as
- * hexadecimal text, as etcd writes them; errors as their message.
+ * The member's log: one JSON object a line with the field names of etcd's zap logger, which log
+ * pipelines read: level, ts, caller, msg, fields. On a terminal, short lines for people. Ids
+ * (bigint) are written as hexadecimal text, as etcd writes them; errors as their message.
  */
 import { callerOf } from './caller.js';
 import { openSink, writeLineSync } from './log-sink.js';
@@ -77,7 +77,7 @@ const STANDARD_ERROR = 2;
 /** Calls between callerOf and who logs: `line`, `write` and the method for a level. */
 const LOGGING_FRAMES = 3;
 
-/** What a logger and its children have in common. */
+/** State that a logger shares with its children. */
 interface Shared {
   readonly sinks: readonly LogSink[];
   level: LogLevel;

@@ -1,4 +1,6 @@
-/** What proc(5) says about this process; empty texts and zeros where there is no such file system. */
+/**
+ * Facts about this process from proc(5); empty texts and zeros where there is no such file system.
+ */
 import { readFile } from 'node:fs/promises';
 
 /** The limit that means "none", as client_golang's process collector shows it. */

@@ -1,6 +1,6 @@
 /**
- * The numbers behind the metrics of the process and its runtime. Made at the first scrape: the observers below cost
- * something, and a member that nobody scrapes should not pay for them.
+ * The numbers behind the metrics of the process and its runtime. Made at the first scrape: the
+ * observers below cost something, and a member that is never scraped should not pay for them.
  */
 import { readdir } from 'node:fs/promises';
 import {
@@ -14,7 +14,7 @@ import { getHeapSpaceStatistics, type HeapSpaceInfo } from 'node:v8';
 import { Histogram } from './histogram.js';
 import { limitOf, networkBytes, procFile } from './proc-files.js';
 
-/** What the system says about this process; 0 where it says nothing (only Linux has /proc). */
+/** Figures of the system about this process; 0 where it has none (only Linux has /proc). */
 interface SystemSample {
   readonly openFiles: number;
   readonly openFilesLimit: number;
@@ -38,7 +38,7 @@ export interface ProcessSample extends SystemSample {
   readonly resources: ReadonlyMap<string, number>;
 }
 
-/** How late timers ran since the scrape before, in seconds; NaN when none ran. */
+/** Delay of timers since the scrape before, in seconds; NaN when none ran. */
 interface LoopDelay {
   readonly mean: number;
   readonly max: number;
@@ -47,7 +47,7 @@ interface LoopDelay {
   readonly p99: number;
 }
 
-/** What Node.js reports of a pause; durations are milliseconds. */
+/** A pause as Node.js reports it; durations are milliseconds. */
 interface CollectionEntry extends PerformanceEntry {
   readonly detail?: { readonly kind?: number };
 }

@@ -7,7 +7,8 @@
  * DecodeError.
  *
  * Called by: src/gen/, and by the gateway, which parses request bodies with `parseJson`.
- * Ref: etcd contract 9.2.
+ * Ref: the JSON mapping of proto3 (protobuf.dev, "ProtoJSON Format"); grpc-gateway v2,
+ * runtime.JSONPb.
  */
 import { DecodeError, nearestSafe, tooDeep } from './runtime.js';
 
@@ -156,7 +157,7 @@ function wholeNumber(j: unknown): bigint | null {
   return Number.isInteger(n) ? BigInt(n) : null;
 }
 
-/** Undefined for a name this program does not know, which is ignored like an unknown field. */
+/** Undefined for an unknown name, which is ignored like an unknown field. */
 export function enumFromJson(
   j: unknown,
   field: string,
@@ -168,7 +169,7 @@ export function enumFromJson(
   return undefined;
 }
 
-/** By name, or by number where this program knows no name. */
+/** By name, or by number where the enum has no name for it. */
 export function enumToJson(v: number, names: Readonly<Record<number, string>>): JsonValue {
   return names[v] ?? v;
 }

@@ -1,9 +1,10 @@
 /**
  * Shared by all generated message codecs (src/gen/): reading, measuring and writing the protobuf wire format.
  *
- * Promises: reading never goes beyond the given bytes, allocates no more than the input's size suggests,
- * and fails with DecodeError only. Writing is canonical: minimal varints, negative numbers as ten bytes.
- * 64-bit integers are handled as two 32-bit halves; a bigint is made only where the field's type is bigint.
+ * Promises: Reading stays within the given bytes, allocates in proportion to the input, and fails
+ * with DecodeError only. Writing is canonical: minimal varints, negative numbers as ten bytes.
+ * 64-bit integers are handled as two 32-bit halves; a bigint is made only where the field's type is
+ * bigint.
  *
  * Called by: src/gen/, and by code that splices encoded fields together by hand.
  */
@@ -23,8 +24,9 @@ export class NestingError extends DecodeError {
 }
 
 /**
- * Messages may contain messages to this depth: transactions 500 deep, where a server with etcd's default of 128 for
- * --max-txn-ops takes 128. Whatever walks a decoded message recurses; the stack holds eight times as much.
+ * Depth to which messages may contain messages. It allows transactions 500 deep; --max-txn-ops, 128
+ * by default as in etcd, bounds them further. Every walk over a decoded message recurses; the stack
+ * holds eight times as much.
  */
 export const MAX_DEPTH = 1000;
 
@@ -135,7 +137,7 @@ export class Reader {
     return text(this.buf, start, stop);
   }
 
-  /** Passes over a field this program does not know. */
+  /** Passes over an unknown field. */
   skip(tag: number, end: number): void {
     if ((tag & 7) === 3) this.skipGroup(tag, end);
     else this.skipPlain(tag, end);

@@ -28,8 +28,9 @@ export function sortInSlices<T>(
 }
 
 /**
- * Sorts short runs from front to back, and merges the last two whenever they have become equally long: what is merged
- * was touched a moment ago, which for rows that are compared far from where they lie is twice as fast as pass by pass.
+ * Sorts short runs from front to back, and merges the last two whenever they have become equally
+ * long. The rows merged were touched a moment ago. For rows compared far from where they lie, that
+ * is twice as fast as pass by pass.
  */
 class MergeSort<T> {
   private readonly rows: T[];

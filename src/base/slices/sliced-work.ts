@@ -2,13 +2,13 @@ import type { Env } from '../env/env.js';
 
 /** Longest time that all work of one member together takes of a turn of the event loop. */
 const TURN_MS = 2;
-/** How long one piece of work goes on before the next has its share. */
+/** Time for one piece of work before the next has its share. */
 const SHARE_MS = 0.25;
 
 /** The part of the environment it needs. */
 export type SlicedWorkEnv = Pick<Env, 'clock' | 'defer'>;
 
-/** What work is for: it ends when nobody needs it any more. */
+/** Purpose of a piece of work: it ends when its result is no longer needed. */
 export interface Job {
   /** Looked at before every share of the work. A question: it changes nothing. */
   readonly isOver: boolean;
@@ -16,7 +16,7 @@ export interface Job {
   onOver(): void;
 }
 
-/** A job that somebody waits for to its end. */
+/** A job whose caller waits for its end. */
 export const ENDLESS: Job = { isOver: false, onOver: () => undefined };
 
 interface Work {
@@ -26,8 +26,8 @@ interface Work {
 }
 
 /**
- * Long work of one member, done a step at a time: however much there is, a turn of the event loop spends about TURN_MS
- * on it. Whatever is under way takes turns, so that short work does not wait for the end of long work.
+ * Long work of one member, done a step at a time. A turn of the event loop spends about TURN_MS on
+ * all of it. Jobs under way take turns, so that short work does not wait for the end of long work.
  */
 export class SlicedWork {
   private readonly env: SlicedWorkEnv;

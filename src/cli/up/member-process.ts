@@ -54,7 +54,7 @@ export class MemberProcess {
     const { command, args, env, logFile } = this.options;
     const log = openSync(logFile, 'a', 0o600);
     // A process group of its own: Ctrl-C in a terminal must reach this program alone, which then stops its members
-    // one by one. The channel tells the member when this program is gone.
+    // one by one. The channel's end shows the member that this program is gone.
     const child = spawn(command, args, {
       stdio: ['ignore', log, log, 'ipc'],
       detached: true,

@@ -140,7 +140,7 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-/** Ports that are free now; all are held until the last is known, so that they differ. */
+/** Ports that are free now; all are held until the last is found, so that they differ. */
 async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer());
   await Promise.all(
@@ -175,7 +175,7 @@ function parsePlan(text: string): ClusterPlan | undefined {
   try {
     value = JSON.parse(text);
   } catch {
-    // Told by the caller, who knows the file's name.
+    // Thrown by the caller, which has the file's name.
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;

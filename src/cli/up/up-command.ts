@@ -1,6 +1,6 @@
 /**
- * `mainstay up`: a whole cluster on one machine. Starts its members as processes, waits until they serve, shows
- * where they are and who leads, keeps them running, and stops them all when it is told to.
+ * `mainstay up`: a whole cluster on one machine. Starts its members as processes, waits until they
+ * serve, and shows addresses and leader. Keeps the members running, and stops them all on a signal.
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -39,14 +39,14 @@ export function runUpCommand(options: UpOptions): Promise<number> {
   });
 }
 
-/** A member with everything `up` knows about it. */
+/** A member with all that `up` keeps about it. */
 interface Row {
   readonly member: PlannedMember;
   readonly process: MemberProcess;
   readonly client: StatusClient;
   readonly logFile: string;
   memberId: bigint;
-  /** 0n while it knows none. */
+  /** 0n while there is none. */
   leaderId: bigint;
   /** Undefined until it served for the first time. */
   readyMs: number | undefined;
@@ -139,7 +139,7 @@ class LocalCluster {
   private async refresh(row: Row): Promise<void> {
     const { pid } = row.process;
     const status = await row.client.status();
-    // The answer of a process that has died meanwhile says nothing about the one that follows.
+    // The answer of a process that has died meanwhile does not concern the one that follows.
     if (row.process.pid !== pid) return;
     row.leaderId = status?.leader ?? 0n;
     row.memberId = status?.header?.memberId ?? row.memberId;

@@ -1,14 +1,16 @@
 /**
- * One HTTP/2 connection: reads its socket, hands frames to those who act on them, and writes what they produced.
+ * One HTTP/2 connection: reads its socket, hands frames to their handlers, and writes the frames
+ * they made.
  *
- * Promises: frames are parsed in the socket's chunks; what a turn of the event loop produced leaves in one write; both
- * flow-control levels are kept in both directions; memory per connection and per stream is bounded by `limits.ts`; a
- * client that breaks the protocol or floods gets GOAWAY and harms no other connection, and one that has more to say than
- * a turn of the event loop has time for is read in several.
- * Does not know services: it hands request bytes to the handler table through `Http2Stream`.
+ * Promises: Frames are parsed in the socket's chunks. The output of a turn of the event loop leaves
+ * in one write. Both flow-control levels are kept in both directions. `limits.ts` bounds memory per
+ * connection and per stream. A client that breaks the protocol or floods gets GOAWAY and harms no
+ * other connection. One that sends more than a turn of the event loop has time for is read in
+ * several.
+ * Knows no services: it hands request bytes to the handler table through `Http2Stream`.
  * Made by `Http2Transport` for each accepted socket, swept by it once in a while for timeouts.
- * The parts: `request-frames` and `control-frames` act on frames, `flow-control` keeps the windows, `timeouts` says when
- * it is too late.
+ * The parts: `request-frames` and `control-frames` act on frames, `flow-control` keeps the windows,
+ * `timeouts` keeps the deadlines.
  */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
@@ -43,7 +45,7 @@ export class Http2Connection implements SenderOwner, ControlOwner, UnfinishedRea
   /** Time at the start of the current read. */
   nowMs: number;
   isOpen = true;
-  /** No further calls are taken: the client has been told so. */
+  /** No further calls are taken: GOAWAY was sent. */
   refusesNew = false;
   /** Output of this connection. */
   readonly sender: Sender;
@@ -121,11 +123,14 @@ export class Http2Connection implements SenderOwner, ControlOwner, UnfinishedRea
     return this.streams.size;
   }
 
-  /** Ends the connection when the calls in flight have ended; new ones are refused once the client has been told. */
+  /**
+   * Ends the connection when the calls in flight have ended; new ones are refused once the client
+   * confirmed the GOAWAY.
+   */
   drain(): void {
     if (this.draining || !this.isOpen) return;
     this.draining = true;
-    // The client may have sent calls by now that it does not know to be refused: they are served until it answers.
+    // The client may have sent calls before it read the GOAWAY: they are served until it answers.
     this.sender.writeGoaway(MAX_WINDOW, ErrorCode.noError, '');
     this.sender.writePing(PING_DRAIN);
   }
@@ -281,7 +286,7 @@ export class Http2Connection implements SenderOwner, ControlOwner, UnfinishedRea
     if (this.windows.openStream(stream)) this.touch();
   }
 
-  /** Ends a stream with RST_STREAM; the handler is told if it has not answered. */
+  /** Ends a stream with RST_STREAM; a handler that has not answered is notified. */
   resetStream(stream: Http2Stream, code: ErrorCode): void {
     if (!this.isKnown(stream) || !this.countReset()) return;
     this.streams.rememberEnded(stream.id);
@@ -312,7 +317,7 @@ export class Http2Connection implements SenderOwner, ControlOwner, UnfinishedRea
 
   onFinished(stream: Http2Stream): void {
     if (!stream.remoteClosed) {
-      // The client need not go on sending bytes that nobody reads.
+      // The client need not go on sending bytes that are not read.
       this.streams.rememberEnded(stream.id);
       this.sender.writeRst(stream.id, ErrorCode.noError);
     }
@@ -324,7 +329,7 @@ export class Http2Connection implements SenderOwner, ControlOwner, UnfinishedRea
     return this.streams.has(stream);
   }
 
-  /** Takes a stream out without an answer; the handler is told if it has not answered. */
+  /** Takes a stream out without an answer; a handler that has not answered is notified. */
   drop(stream: Http2Stream): void {
     this.remove(stream);
     stream.onGone();

@@ -1,6 +1,6 @@
 /**
- * The frames that are about the connection rather than one call: SETTINGS, PING, WINDOW_UPDATE, PRIORITY, GOAWAY and
- * those this server does not know.
+ * The frames that are about the connection rather than one call: SETTINGS, PING, WINDOW_UPDATE,
+ * PRIORITY, GOAWAY and unknown ones.
  */
 import {
   ErrorCode,
@@ -41,7 +41,7 @@ export interface ControlOwner {
   resetStream(stream: Http2Stream, code: ErrorCode): void;
   /** The same for a stream that may have ended. */
   resetStreamId(streamId: number, code: ErrorCode): void;
-  /** The client has heard that the connection is to end. */
+  /** The client confirmed that the connection is to end. */
   onDrainAnswered(): void;
 }
 
@@ -54,7 +54,7 @@ export class ControlFrames {
   private readonly minPingIntervalMs: number;
   private readonly idleFrames: Allowance;
   private readonly pings = new PingPolicy();
-  /** What the SETTINGS frame at hand makes of the initial window. */
+  /** Initial window as the SETTINGS frame at hand sets it. */
   private initialWindow = 0;
 
   constructor(
@@ -220,7 +220,7 @@ export class ControlFrames {
     if (streamId > this.streams.lastId) {
       this.fault(ErrorCode.protocolError, 'WINDOW_UPDATE on an idle stream');
     } else if (increment === 0) {
-      // An error of the stream whatever its state is (RFC 9113, 6.9).
+      // An error of the stream in every state (RFC 9113, 6.9).
       this.owner.resetStreamId(streamId, ErrorCode.protocolError);
     } else {
       const stream = this.streams.get(streamId);

@@ -1,6 +1,6 @@
 /**
- * Both levels of HTTP/2 flow control (RFC 9113, 5.2) in both directions: how much may be sent, and how much the client
- * may send before it is told that there is room again.
+ * Both levels of HTTP/2 flow control (RFC 9113, 5.2) in both directions: bytes that may be sent,
+ * and bytes the client may send before the next WINDOW_UPDATE.
  */
 import { invariant } from '../../base/invariant.js';
 import { DEFAULT_WINDOW, MAX_WINDOW } from './frames.js';
@@ -36,8 +36,9 @@ export class SendWindows {
 }
 
 /**
- * Bytes of DATA the client may still send. The connection's window opens as bytes arrive, as memory is bounded by
- * stream and by MAX_RECEIVING_BYTES; a stream's window opens when its handler takes what has come.
+ * Bytes of DATA the client may still send. The connection's window opens as bytes arrive, as memory
+ * is bounded by stream and by MAX_RECEIVING_BYTES. A stream's window opens when its handler takes
+ * the messages.
  */
 export class ReceiveWindows {
   private readonly sender: Sender;

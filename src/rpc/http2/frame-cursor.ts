@@ -1,9 +1,10 @@
 /**
  * Walks over the HTTP/2 frames of a byte stream, in the socket's own chunks: only a frame that spans chunks is copied.
  *
- * The cursor stands on one frame at a time; its fields are that frame's until `next` is called again. A frame that
- * spans chunks is assembled in a buffer of its own, which grows with what has arrived and is never reused, so that
- * views of its payload stay valid for as long as somebody holds them.
+ * The cursor stands on one frame at a time; its fields are that frame's until `next` is called
+ * again. A frame that spans chunks is assembled in a buffer of its own, which grows with the bytes
+ * received. The buffer is never reused, so that views of its payload stay valid for as long as they
+ * are held.
  */
 import { invariant } from '../../base/invariant.js';
 import { ErrorCode, FRAME_HEADER_BYTES, Flag, PREFACE, readStreamId } from './frames.js';

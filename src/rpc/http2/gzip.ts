@@ -1,6 +1,7 @@
 /**
- * gzip for messages of clients that compress theirs, and to them: short ones at once, as far as a turn's budget goes,
- * longer ones in Node's thread pool, a few at a time; the messages of a stream keep their order.
+ * gzip for messages from and to clients that compress theirs. Short ones are handled at once, as
+ * far as a turn's budget goes, longer ones in Node's thread pool, a few at a time. The messages of
+ * a stream keep their order.
  */
 import { gunzip, gunzipSync, gzip, gzipSync } from 'node:zlib';
 import {
@@ -74,7 +75,7 @@ export function unpackNow(workers: GzipWorkers, bytes: Uint8Array): Uint8Array |
   try {
     return gunzipSync(bytes, { maxOutputLength: GZIP_NOW_MAX_BYTES });
   } catch (error) {
-    // Longer than it says, which only the thread pool has time to find out about.
+    // Longer than announced, which only the thread pool has time to find out.
     if (error instanceof RangeError) return undefined;
     throw error;
   }

@@ -1,9 +1,10 @@
 /**
  * HPACK decoder (RFC 7541) for requests: static and dynamic table, size updates, Huffman strings.
  *
- * Promises bounded work and memory whatever the bytes are: integers are capped, strings cannot exceed the scratch
- * buffer, and the table never exceeds the size advertised. A block either decodes or is a compression error, after
- * which the connection cannot be used. Called by the connection, one block at a time.
+ * Promises bounded work and memory for any bytes: integers are capped, strings cannot exceed the
+ * scratch buffer, and the table never exceeds the size advertised. A block either decodes or is a
+ * compression error, after which the connection cannot be used. Called by the connection, one block
+ * at a time.
  */
 import { FIELD_OVERHEAD_BYTES, fieldSize, makeField } from './header-field.js';
 import type { HeaderField } from './header-field.js';
@@ -127,7 +128,7 @@ export class HpackDecoder {
         sink.add(field);
         fields++;
       } else if (first >= 0x20) {
-        // Size updates belong to the beginning of a block, and two say all there is to say.
+        // Size updates belong to the beginning of a block, and two are always enough.
         sizeUpdates++;
         const limit = this.integer(block, end, 5);
         if (fields > 0 || sizeUpdates > SIZE_UPDATES_MAX || !this.resize(limit)) return false;

@@ -159,8 +159,8 @@ export class HttpExchange implements HttpRequest, Exchange {
 }
 
 /**
- * A request that is not gRPC where only gRPC is served: 415 once the request is whole, as the rules of HTTP/2 hold for
- * it until then. Says in its body what it says in grpc-message, for clients that show bodies.
+ * A request that is not gRPC where only gRPC is served: 415 once the request is whole, as the rules
+ * of HTTP/2 hold for it until then. Its body repeats grpc-message, for clients that show bodies.
  */
 export class UnsupportedMedia implements Exchange {
   readonly bufferedBytes = 0;

@@ -1,13 +1,14 @@
 /**
  * gRPC over HTTP/2 on plain and TLS sockets, written for this server's handler table.
  *
- * Promises what `RpcTransport` says, for every client that speaks gRPC over HTTP/2; small replies that are given in
- * one turn of the event loop share one write per connection; idle connections cost no timer and no buffer; whatever
- * bytes arrive, memory stays within `limits.ts` and no other connection suffers.
+ * Keeps the promises of `RpcTransport` for every client that speaks gRPC over HTTP/2. Small replies
+ * that are given in one turn of the event loop share one write per connection. Idle connections
+ * cost no timer and no buffer. On any input memory stays within `limits.ts` and no other connection
+ * suffers.
  * Does not listen (see `port-mux.ts`), and knows nothing of the services it carries.
  * The parts: `frame-cursor` cuts frames, `connection` hands them to `request-frames` and `control-frames`,
- * `hpack-decoder` and `request-head` turn header blocks into requests, `stream` is the call a handler sees, `send-queue`,
- * `gzip` and `output` carry what goes back.
+ * `hpack-decoder` and `request-head` turn header blocks into requests, `stream` is the call a
+ * handler sees. `send-queue`, `gzip` and `output` carry its replies.
  */
 import type { Socket } from 'node:net';
 import { Http2Connection } from './connection.js';
@@ -140,7 +141,7 @@ export class Http2Transport implements RpcTransport, ConnectionHost {
       if (this.env.clock.monoMs() > endMs) break;
     }
     if (next === connections.length) return;
-    // Those that had no turn come before those that have more to say.
+    // Those that had no turn come before those that have more to read.
     if (this.dirty.length === 0) this.env.defer(this.flushDirty);
     this.dirty = connections.slice(next).concat(this.dirty);
   };

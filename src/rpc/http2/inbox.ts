@@ -1,10 +1,11 @@
 /**
- * Messages of one stream out of its DATA frames: reads the length prefixes, assembles what spans frames, unpacks gzip,
- * and holds whole messages back while the handler is paused.
+ * Messages of one stream out of its DATA frames. Reads the length prefixes, assembles messages that
+ * span frames, unpacks gzip, and holds whole messages back while the handler is paused.
  *
- * A message is assembled in one buffer that grows with what has arrived, so that neither many tiny frames nor a large
- * announced length cost memory. Messages that lie within one frame are passed on as views of it. Packed messages wait
- * packed, and those that take long to unpack are unpacked in the thread pool.
+ * A message is assembled in one buffer that grows with the bytes received. So neither many tiny
+ * frames nor a large announced length cost memory. Messages that lie within one frame are passed on
+ * as views of it. Packed messages wait packed, and those that take long to unpack are unpacked in
+ * the thread pool.
  */
 import { Fifo } from '../../base/collections/fifo.js';
 import { unpackLater, unpackNow } from './gzip.js';

@@ -19,7 +19,7 @@ export const DEFAULT_MAX_STREAMS = 16_384;
 /** The value of --max-concurrent-streams that names no bound, as in etcd. */
 export const NO_STREAM_BOUND = 2 ** 32 - 1;
 
-/** Calls a connection may have open where the operator says `maxConcurrentStreams`. */
+/** Calls a connection may have open where the operator sets `maxConcurrentStreams`. */
 export function streamBound(maxConcurrentStreams: number): number {
   return maxConcurrentStreams >= NO_STREAM_BOUND ? DEFAULT_MAX_STREAMS : maxConcurrentStreams;
 }

@@ -2,8 +2,8 @@
  * Bytes on their way into one socket: frames are written into a large block, and a block goes to the socket once per
  * turn of the event loop, or when it is full.
  *
- * Invariant: a block is reused only if the socket kept no reference to it. Connections that have nothing to say hold
- * no block.
+ * Invariant: a block is reused only if the socket kept no reference to it. Connections that have
+ * nothing to send hold no block.
  */
 import type { Socket } from 'node:net';
 

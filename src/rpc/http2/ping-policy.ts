@@ -1,4 +1,6 @@
-/** Limits how often a client may ping, by the rule grpc-go's servers use, so that its clients know how to keep to it. */
+/**
+ * Limits how often a client may ping, by the rule grpc-go's servers use, which its clients keep.
+ */
 import { MAX_PING_STRIKES } from './limits.js';
 
 export class PingPolicy {

@@ -1,6 +1,6 @@
 /**
- * Divides the event loop's time among connections that have more to read than one turn has time for: a client that
- * floods its connection, or several that do, delay each other and not everybody else.
+ * Divides the event loop's time among connections that have more to read than one turn has time
+ * for. Clients that flood their connections delay each other and no other client.
  */
 import type { TransportEnv } from '../transport.js';
 import { READ_SHARE_MS, READ_TURN_MS } from './limits.js';

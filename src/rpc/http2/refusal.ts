@@ -1,4 +1,4 @@
-/** Why a request is no call of the table, and what the client is told. */
+/** Reason why a request is no call of the table, and the status the client gets. */
 import { GZIP, HeadFault, IDENTITY, isGrpcContentType } from './request-head.js';
 import { RpcError, Status } from '../service.js';
 import { unknownPath } from '../transport.js';

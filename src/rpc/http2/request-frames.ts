@@ -1,7 +1,8 @@
 /**
  * The frames of requests: HEADERS and CONTINUATION open calls and end them, DATA carries messages, RST_STREAM cancels.
  *
- * What breaks the rules of one stream resets it, what breaks those of the connection ends it (RFC 9113, 5.4).
+ * A frame that breaks the rules of one stream resets it; one that breaks those of the connection
+ * ends it (RFC 9113, 5.4).
  */
 import { ErrorCode, Flag, FrameType, readStreamId } from './frames.js';
 import type { FrameCursor } from './frame-cursor.js';
@@ -283,7 +284,7 @@ function isWholeRequest(stream: Http2Stream, { buffer, start, end }: FrameCursor
   );
 }
 
-/** What has been received does not contradict the announced content-length (RFC 9113, 8.1.1). */
+/** True if the bytes received do not contradict the announced content-length (RFC 9113, 8.1.1). */
 function keepsContentLength({ head, receivedBytes }: Http2Stream, isAll: boolean): boolean {
   const { contentLength } = head;
   if (contentLength < 0) return true;

@@ -15,7 +15,7 @@ export const HeadFault = {
 } as const;
 export type HeadFault = (typeof HeadFault)[keyof typeof HeadFault];
 
-/** A `timeoutMs` that says the field was there and could not be read. */
+/** A `timeoutMs` for a field that was there and could not be read. */
 export const BAD_TIMEOUT = -1;
 
 export interface RequestHead {
@@ -26,7 +26,7 @@ export interface RequestHead {
   readonly contentType: string;
   /** Infinity when absent, BAD_TIMEOUT when unreadable. */
   readonly timeoutMs: number;
-  /** Compression of messages that say they are compressed. */
+  /** Compression of messages with the compressed flag. */
   readonly encoding: string;
   /** The client compresses with gzip and takes it in replies: then it gets it, as from grpc-go. */
   readonly gzipReplies: boolean;
@@ -38,7 +38,7 @@ export interface RequestHead {
 }
 
 const NO_FIELDS: readonly HeaderField[] = [];
-/** The one compression this server knows, and the name of none. */
+/** The one compression this server has, and the name of none. */
 export const GZIP = 'gzip';
 export const IDENTITY = 'identity';
 const GRPC = 'application/grpc';

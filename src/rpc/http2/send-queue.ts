@@ -19,7 +19,7 @@ export class SendQueue {
   endsWithData = false;
   /** In the connection's line of streams that have something to send and a window to send it in. */
   isReady = false;
-  /** A write was answered with false: the handler waits to be told. */
+  /** A write returned false: the handler waits for `onDrain`. */
   wantsDrain = false;
   lastProgressMs: number;
   source: PartSource | undefined;
@@ -122,7 +122,7 @@ export class SendQueue {
     }
   }
 
-  /** Drops what is queued and tells the source. */
+  /** Drops the queue and aborts the source. */
   abort(): void {
     const { source } = this;
     this.source = undefined;

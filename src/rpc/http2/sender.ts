@@ -1,6 +1,6 @@
 /**
- * Output of one connection: replies, messages and small frames into its output, and queued data of its streams in
- * turn, as far as both flow-control windows and the socket allow.
+ * Output of one connection: writes replies, messages and small frames into its output. Queued data
+ * of its streams goes out in turn, as far as both flow-control windows and the socket allow.
  */
 import { writeU32 } from '../../base/bytes/big-endian.js';
 import {

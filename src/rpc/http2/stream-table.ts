@@ -1,13 +1,15 @@
 /**
- * The open streams of one connection, and what is remembered of those that were ended from this side.
+ * The open streams of one connection, and the ids of those that were ended from this side.
  *
- * Ids of new streams only ascend (RFC 9113, 5.1.1), so streams stand in the order of their ids in one array: adding
- * appends, finding is a binary search, and removing leaves a hole that is closed when the array is full. However a
- * client spaces its ids, a call costs O(log n) beside n open streams, and closing all of them O(n log n).
+ * Ids of new streams only ascend (RFC 9113, 5.1.1), so streams stand in the order of their ids in
+ * one array. Adding appends, finding is a binary search, and removing leaves a hole that is closed
+ * when the array is full. For any spacing of ids a call costs O(log n) beside n open streams, and
+ * closing all of them O(n log n).
  *
- * The arrays are kept and overwritten in place: a Map that is filled and emptied all the time leaves a trail of
- * abandoned tables that point to each other and to the streams they held, and once one of them has reached the old
- * generation the collector promotes all that follow, calls and requests included.
+ * The arrays are kept and overwritten in place. A Map that is filled and emptied all the time
+ * leaves a trail of abandoned tables. They point to each other and to the streams they held. Once
+ * one of them has reached the old generation the collector promotes all that follow, calls and
+ * requests included.
  */
 import { invariant } from '../../base/invariant.js';
 import { DEFAULT_WINDOW } from './frames.js';

@@ -1,8 +1,8 @@
 /**
- * One call on one HTTP/2 stream: what a handler sees, and what the connection needs to know.
+ * One call on one HTTP/2 stream: the handler's side of it and the connection's.
  *
- * One class serves unary and streaming calls, so that the connection meets a single shape; state that few calls need
- * (assembly of split messages, queues, deadlines) is made when it is needed.
+ * One class serves unary and streaming calls, so that the connection meets a single shape. State
+ * that few calls need (assembly of split messages, queues, deadlines) is made when it is needed.
  */
 import { GzipQueue } from './gzip.js';
 import { FieldKind } from './header-field.js';
@@ -32,9 +32,9 @@ import type { Exchange } from './http-exchange.js';
 import type { Deadline } from './deadlines.js';
 import type { RequestHead } from './request-head.js';
 
-/** With this much queued on one stream, `write` tells the handler to stop. */
+/** With this much queued on one stream, `write` returns false: the handler is to stop. */
 const STREAM_HIGH_WATER_BYTES = 64 * 1024;
-/** The handler is told to go on when no more than this is queued. */
+/** The handler may go on when no more than this is queued. */
 const STREAM_LOW_WATER_BYTES = 16 * 1024;
 const HTTP_OK = 200;
 const NOTHING = new Uint8Array(0);
@@ -152,8 +152,9 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     this.connection.onHandled(this, Status.ok);
     this.connection.onMessageSent(this, totalBytes);
     const queue = this.openQueue(false);
-    // Never compressed: the prefix wants the packed size, which is known only when the whole reply has been packed, and
-    // parts are given so that the whole is never in memory. The flag allows it whatever the encoding of the call.
+    // Never compressed. The prefix wants the packed size, which exists only when the whole reply
+    // has been packed. Parts are given so that the whole is never in memory. The flag allows it
+    // with any encoding of the call.
     queue.push(messagePrefix(totalBytes, false));
     queue.attach(source, totalBytes);
     queue.trailers = OK_TRAILERS;
@@ -244,7 +245,7 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
   /** Starts a streaming handler; a unary one starts with its request. */
   begin(): void {
     if (this.method.kind !== 'stream') return;
-    // Messages wait until the handler says where they go.
+    // Messages wait until the handler names their receiver.
     this.openInbox().paused = true;
     this.method.handle(this);
   }
@@ -334,7 +335,10 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     this.abandon(DEADLINE_EXCEEDED);
   }
 
-  /** Ends the call from our side before the handler did: the client gets the status, the handler is told. */
+  /**
+   * Ends the call from our side before the handler did: the client gets the status, the handler is
+   * notified.
+   */
   abandon(error: RpcError): void {
     if (this.ended || this.exchange !== undefined) {
       // The answer was given but could not be delivered in time, or there is no status to give.
@@ -346,7 +350,7 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     this.notifyCancelled();
   }
 
-  /** The stream is gone without an answer; it is no longer known to the connection. */
+  /** The stream is gone without an answer; the connection no longer has it. */
   onGone(): void {
     this.sending?.abort();
     if (this.ended) return;
@@ -371,7 +375,7 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     sending.trailers = errorTrailers(BAD_PARTS.code, BAD_PARTS.message);
   }
 
-  /** Tells a waiting handler that there is room again. */
+  /** Notifies a waiting handler that there is room again. */
   maybeDrain(): void {
     const { sending } = this;
     if (sending === undefined || !sending.wantsDrain || this.ended) return;
@@ -410,7 +414,7 @@ export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
     return this.sending;
   }
 
-  /** False when the handler is to wait until it is told that there is room. */
+  /** False when the handler is to wait for `onDrain`. */
   private hasRoom(queue: SendQueue): boolean {
     if (queue.bufferedBytes <= STREAM_HIGH_WATER_BYTES) return true;
     queue.wantsDrain = true;

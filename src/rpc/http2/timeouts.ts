@@ -1,6 +1,7 @@
 /**
- * What one connection waits for, and for how long: whole frames, room in the socket, signs of life, the client's end of
- * a connection that was refused. The transport sweeps each connection once in a while; nothing here has a timer.
+ * Deadlines of one connection: for whole frames, room in the socket, signs of life, and the
+ * client's end of a refused connection. The transport sweeps each connection once in a while;
+ * nothing here has a timer.
  */
 import type { TransportOptions } from '../service.js';
 import {
@@ -12,7 +13,7 @@ import {
 } from './limits.js';
 import type { Http2Stream } from './stream.js';
 
-/** What is to happen to the connection. */
+/** Action due on the connection. */
 export const Verdict = {
   none: 0,
   /** A frame or header block was begun and not completed in time. */
@@ -53,7 +54,7 @@ export class ConnectionTimeouts {
     this.endingSinceMs = nowMs;
   }
 
-  /** Says whether the client has left so much unread that the connection is given up. */
+  /** True if the client has left so much unread that the connection is given up. */
   onFlushed(nowMs: number, isCongested: boolean, unsentBytes: number): boolean {
     if (!isCongested) {
       this.congestedSinceMs = 0;

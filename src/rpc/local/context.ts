@@ -1,4 +1,4 @@
-/** What unary and streaming calls inside the process share. */
+/** State shared by unary and streaming calls inside the process. */
 import type { Timer } from '../../base/env/env.js';
 import type { CallContext, PartSource, RpcError, Status } from '../service.js';
 import { CANCELLED, DEADLINE_EXCEEDED, messageTooLarge } from '../transport.js';
@@ -15,15 +15,16 @@ export type LocalSetup = Pick<TransportSetup, 'table' | 'env' | 'observer'> & {
 export interface LocalCallOptions {
   /** Keys in lower case. */
   readonly metadata?: Readonly<Record<string, string>>;
-  /** Address of whoever the call is made for. */
+  /** Address of the client that the call is made for. */
   readonly peer?: string;
   /** Monotonic milliseconds after which the call is cancelled. */
   readonly deadlineMs?: number;
-  /** With more bytes than this waiting, the writing side of a stream is told to wait. */
+  /** With more bytes than this waiting, the writing side of a stream is to wait. */
   readonly highWaterBytes?: number;
   /**
-   * Takes the source of a unary reply that is given in parts, to read it at its own pace; without it the parts are
-   * gathered, and `done` receives the whole. A cancellation aborts the source, also later.
+   * Takes the source of a unary reply that is given in parts, to read it at its own pace. Without
+   * it the parts are gathered, and `done` receives the whole. A cancellation aborts the source,
+   * also later.
    */
   readonly takeParts?: (totalBytes: number, source: PartSource) => void;
 }
@@ -87,7 +88,7 @@ export abstract class LocalContext implements CallContext {
     return false;
   }
 
-  /** Ends the call before its handler did, which is told. */
+  /** Ends the call before its handler did, which is notified. */
   protected abandon(error: RpcError): void {
     if (this.ended) return;
     this.cancelled = true;

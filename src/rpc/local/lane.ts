@@ -1,7 +1,7 @@
 /** One direction of a stream inside the process: messages in order, then its end, at the pace of who takes them. */
 import { Fifo } from '../../base/collections/fifo.js';
 
-/** A writer that was told to wait goes on when this part of its allowance is in use. */
+/** A writer that waits goes on when this part of its allowance is in use. */
 const LOW_WATER_PART = 4;
 
 export interface LaneEvents {
@@ -76,7 +76,7 @@ export class Lane {
   }
 
   private release(): void {
-    // What is pushed while a message is delivered follows it in the loop below.
+    // Messages pushed while one is delivered follow it in the loop below.
     if (this.isDelivering) return;
     this.isDelivering = true;
     try {

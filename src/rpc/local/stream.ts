@@ -8,7 +8,7 @@ import { Lane } from './lane.js';
 
 const HIGH_WATER_BYTES = 64 * 1024;
 
-/** What the caller of a stream is told. */
+/** Events of a stream for its caller. */
 export interface LocalStreamEvents {
   onMessage(message: Uint8Array): void;
   /** Once, and last: null when the handler ended the stream without an error. */
@@ -23,7 +23,9 @@ export interface LocalStream {
   send(message: Uint8Array): boolean;
   /** No message follows. */
   halfClose(): void;
-  /** Ends the stream with CANCELLED; the handler is told, and messages under way are dropped. */
+  /**
+   * Ends the stream with CANCELLED; the handler is notified, and messages under way are dropped.
+   */
   cancel(): void;
   /** Keeps the handler's messages back until `resume`. */
   pause(): void;
@@ -40,7 +42,7 @@ export class StreamEnd extends LocalContext implements StreamCall {
   private halfCloseListener: (() => void) | undefined;
   private drainListener: (() => void) | undefined;
   private isHalfClosed = false;
-  /** What the stream ends with once the handler's messages have been taken. */
+  /** Status that ends the stream once the handler's messages have been taken. */
   private outcome: RpcError | null = null;
 
   constructor(
@@ -121,7 +123,7 @@ export class StreamEnd extends LocalContext implements StreamCall {
     this.toHandler.resume();
   }
 
-  /** The caller need not wait for messages under way to learn of a cancellation. */
+  /** A cancellation reaches the caller before messages under way. */
   protected override abandon(error: RpcError): void {
     if (!this.ended) this.toCaller.clear();
     super.abandon(error);

@@ -9,7 +9,10 @@ const BAD_PARTS = new RpcError(Status.internal, 'reply differs from its announce
 
 /** The caller's end of a unary call. */
 export interface LocalUnary {
-  /** Ends the call with CANCELLED; the handler is told. Nothing happens when the reply has been given whole. */
+  /**
+   * Ends the call with CANCELLED; the handler is notified. Nothing happens when the reply has been
+   * given whole.
+   */
   cancel(): void;
 }
 

@@ -8,7 +8,10 @@ import { intervalOf } from '../contract/interval.js';
 import { INDEX_ROWS, READ_ROWS } from '../reads/limits.js';
 import { IndexSource, RowCursor } from '../reads/row-cursor.js';
 
-/** What a compare of a transaction means. Ref: etcd's message Compare, and applyCompare in server/etcdserver/txn. */
+/**
+ * Meaning of a compare of a transaction. Ref: etcd's message Compare, and applyCompare in
+ * server/etcdserver/txn.
+ */
 
 const CompareResult = { equal: 0, greater: 1, less: 2, notEqual: 3 } as const;
 const CompareTarget = { version: 0, create: 1, mod: 2, value: 3, lease: 4 } as const;
@@ -35,7 +38,7 @@ export class Comparison {
     }
   }
 
-  /** True once the outcome is known. */
+  /** True once the outcome is decided. */
   step(): boolean {
     const { cursor, store, c } = this;
     if (cursor === undefined) {
@@ -56,7 +59,7 @@ export class Comparison {
   }
 }
 
-/** True when the index alone does not know what is compared. */
+/** True when the index alone does not hold the value compared. */
 function readsRows(c: Compare): boolean {
   return c.target === CompareTarget.value || c.target === CompareTarget.lease;
 }

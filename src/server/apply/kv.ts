@@ -30,8 +30,9 @@ import { choosePath, pathProblem, putProblem, type TxnPath } from './txn.js';
 /**
  * Puts, deletions and transactions, alone and inside of transactions.
  *
- * All changes of a command are made in one turn. The rows that it returns are not read there, but for a few small ones:
- * its reply remembers which rows, at which point between its changes, and they are read later, in slices.
+ * All changes of a command are made in one turn. The rows that it returns are not read there, but
+ * for a few small ones. Its reply stores which rows, at which point between its changes, and they
+ * are read later, in slices.
  */
 
 const RESPONSE_OP = { range: 1, put: 2, deleteRange: 3, txn: 4 } as const;
@@ -61,7 +62,7 @@ export interface KvCounts {
 /** The refusal the client must see, or its response; an empty one when none was wanted. */
 export type KvResult = RpcError | Uint8Array | LongReply;
 
-/** What the reply of a command under way still has to read, and what it may read at once. */
+/** Reads left for the reply of a command under way, and its allowance for reads at once. */
 class ReplyNeeds {
   /** The oldest point that is read later. */
   oldest: ReadPoint | undefined;
@@ -73,7 +74,7 @@ class ReplyNeeds {
     if (oldest === undefined || isBefore(point, oldest)) this.oldest = point;
   }
 
-  /** Whether a row of this size may be read now. */
+  /** True if a row of this size may be read now. */
   mayRead(bytes: number): boolean {
     if (this.rowsLeft === 0 || bytes > this.bytesLeft) return false;
     this.rowsLeft--;

@@ -10,8 +10,8 @@ import type { KvMachine } from './kv.js';
 import { rangeProblem } from './txn.js';
 
 /**
- * Answers a transaction that only reads, outside of the log and in slices: compares and ranges see the state of one
- * moment, and the answer is that of the log.
+ * Answers a transaction that only reads, outside of the log and in slices. Compares and ranges see
+ * the state of one moment, and the answer equals that of the log.
  *
  * Requires: every op of both branches is a range.
  */
@@ -54,7 +54,10 @@ export function answerReadOnlyTxn(
   });
 }
 
-/** What one branch reads, and why it cannot, judged before the compares as everything else: at one moment. */
+/**
+ * Reads of one branch, or its refusal, judged before the compares as everything else: at one
+ * moment.
+ */
 interface Branch {
   readonly ranges: readonly RangeRequest[];
   readonly problem: RpcError | null;

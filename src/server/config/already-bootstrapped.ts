@@ -4,12 +4,13 @@ import { httpGet } from '../../base/net/http-get.js';
 import type { Bootstrap } from '../contract/bootstrap.js';
 
 /**
- * Asks the other members of a new cluster, before a member without data joins it, whether they have seen this member
- * before. One that has lost its data must not come back under its old id: it could vote twice in a term and would
- * acknowledge again what it no longer holds (Ongaro, "Consensus: Bridging Theory and Practice", 3.8).
+ * Asks the other members of a new cluster, before a member without data joins it, if this member
+ * started before. One that has lost its data must not come back under its old id. It could vote
+ * twice in a term, and its earlier acknowledgements no longer hold (Ongaro, "Consensus: Bridging
+ * Theory and Practice", 3.8).
  *
- * Nobody answering is the ordinary case, a cluster that is just being started. An address where another cluster
- * answers is as good as one where nobody does: this member waits, as etcd's do, so that a cluster can be rebuilt in
+ * No answer is the ordinary case, a cluster that is just being started. An answer of another
+ * cluster counts as none: this member waits, as etcd's do, so that a cluster can be rebuilt in
  * place, one member after the other.
  */
 const ASK_TIMEOUT_MS = 1000;
@@ -20,7 +21,10 @@ interface MemberEntry {
   readonly hasStarted: boolean;
 }
 
-/** Throws: StartupError when a peer of the same cluster knows this member as one that has started already. */
+/**
+ * Throws: StartupError when a peer of the same cluster reports that this member has started
+ * already.
+ */
 export async function refuseIfBootstrapped(bootstrap: Bootstrap, dataDir: string): Promise<void> {
   const urls = bootstrap.members
     .filter((member) => member.id !== bootstrap.memberId)
@@ -50,7 +54,7 @@ async function ask(url: string): Promise<Answer | undefined> {
     if (status !== 200 || typeof clusterId !== 'string') return undefined;
     return { clusterId, members: entriesOf(body) };
   } catch {
-    // Not running, not reachable, or not a member: it has nothing to say against this start.
+    // Not running, not reachable, or not a member: no objection to this start.
     return undefined;
   }
 }

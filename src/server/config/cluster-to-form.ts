@@ -4,8 +4,8 @@ import { bootstrapCluster } from './bootstrap.js';
 import type { ServerConfig } from './server-config.js';
 
 /**
- * The cluster as the flags describe it, for a member that may have to form it; undefined for a member with data whose
- * flags describe none.
+ * The cluster as the flags describe it, for a member that may have to form it. Undefined for a
+ * member with data whose flags describe none.
  *
  * Throws: StartupError.
  */

@@ -3,7 +3,7 @@
  * alarms match on them. Most follow one of two patterns; the rest is written out.
  */
 
-/** Older names whose warning says "in v3.6" and quotes the successor. */
+/** Older names whose warning has "in v3.6" and quotes the successor. */
 const QUOTED = [
   'corrupt-check-time',
   'compaction-batch-limit',
@@ -15,7 +15,7 @@ const QUOTED = [
   'downgrade-check-time',
 ] as const;
 
-/** Older names whose warning says "in 3.6" and does not quote the successor. */
+/** Older names whose warning has "in 3.6" and does not quote the successor. */
 const PLAIN = [
   'enable-distributed-tracing',
   'distributed-tracing-address',

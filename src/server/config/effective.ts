@@ -6,10 +6,10 @@ import { FEATURE_GATES, GATE_NAMES } from './feature-gates.js';
 import type { ServerConfig } from './server-config.js';
 
 /**
- * The configuration a member runs with, whatever its sources: the fields of etcd's line "starting an etcd server"
- * (embed/etcd.go) as far as they exist here, then our own.
+ * The configuration a member runs with, from all sources: the fields of etcd's line "starting an
+ * etcd server" (embed/etcd.go) as far as they exist here, then our own.
  *
- * `isInitialized` tells whether the member has data, so that the initial-* settings do not matter.
+ * `isInitialized` is true for a member with data, for which the initial-* settings do not matter.
  */
 export function effectiveConfig(config: ServerConfig, isInitialized: boolean): LogFields {
   return {

@@ -1,6 +1,6 @@
 import type { ServerFlag } from './groups.js';
 
-/** Which transport serves gRPC unless `--rpc-transport` says otherwise. */
+/** Transport that serves gRPC unless `--rpc-transport` names another. */
 const DEFAULT_TRANSPORT = 'http2';
 
 /** The flags that have their effect in this release; the type of every value follows from its row. */

@@ -8,9 +8,10 @@ import { FLAG_GROUPS } from './groups.js';
 /**
  * The table of server flags.
  *
- * Names, defaults and meanings are etcd's, so that its users' scripts and manifests work unchanged. A flag
- * this release cannot honour is either `ignored` (leaving it out changes no promise; a warning says so) or
- * `refused` (running without it would be a different, often less safe, server).
+ * Names, defaults and meanings are etcd's, so that its users' scripts and manifests work unchanged.
+ * A flag this release cannot honour is either `ignored` (leaving it out changes no promise; a
+ * warning is logged) or `refused` (running without it would be a different, often less safe,
+ * server).
  *
  * Order: that of `--help` within a group.
  */

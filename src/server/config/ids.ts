@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 
 /**
- * The id a member gets when it is part of a bootstrap, equal to etcd's for the same flags: the first eight
- * bytes of SHA-1 over its peer URLs, sorted and joined, and the cluster token.
+ * The id of a member that is part of a bootstrap, equal to etcd's for the same flags. It is the
+ * first eight bytes of SHA-1 over its peer URLs, sorted and joined, and the cluster token.
  */
 export function bootstrapMemberId(peerUrls: readonly string[], clusterToken: string): bigint {
   const hash = createHash('sha1');

@@ -1,7 +1,7 @@
 /**
- * How a member learns its configuration: command line and ETCD_* variables, or a config file alone.
- * The result is either a checked ServerConfig or what the process prints before it exits; nothing here prints
- * or exits by itself.
+ * Reads a member's configuration: command line and ETCD_* variables, or a config file alone. The
+ * result is either a checked ServerConfig or the text that the process prints before it exits.
+ * Nothing here prints or exits by itself.
  */
 import { parseCommandLine } from '../../base/flags/command-line.js';
 import { parseEnv } from '../../base/flags/env.js';

@@ -8,7 +8,7 @@ import { StartupError } from '../../base/flags/startup-error.js';
 import { isBindable, normalUrl, parseServerUrl } from '../../base/flags/url.js';
 import type { ServerUrl } from '../../base/flags/url.js';
 
-/** Everything a member is told when it starts, checked and in one shape whatever its source. */
+/** All settings of a member's start, checked and in one shape for every source. */
 export interface ServerConfig {
   readonly name: string;
   readonly dataDir: string;

@@ -23,14 +23,15 @@ import { ConfChangeType, type ConfChange } from '../../raft/types.js';
 import { decodeLeaseExpiry } from './lease-expiry.js';
 
 /**
- * The command in a normal log entry: what it does, who proposed it, and the client's request unchanged.
+ * The command in a normal log entry: its kind, its proposer, and the client's request unchanged.
  *
  *   command := version u8 (0x81), flags u8, kind u8, origin u32be, sequence u32be, [ header ], body
  *   header  := size u16be, CommandHeader       only if bit 0 of flags is set
  *   0.1.0   := kind u8 (below 0x80), origin u32be, sequence u32be, body
  *
- * Origin is drawn at random for each boot: a member recognises its own commands when they are applied, and never takes
- * another member's, or an earlier life's, for its own. The empty entry of a new leader holds no command.
+ * Origin is drawn at random for each boot. By it a member recognises its own commands when they are
+ * applied, and never takes another member's, or an earlier life's, for its own. The empty entry of
+ * a new leader holds no command.
  */
 
 /** Numbers are on disk and on the wire (docs/DATA.md): none is ever used again for something else. */
@@ -62,7 +63,7 @@ const FIRST_VERSIONED = 0x80;
 const HEADER_SIZE_BYTES = 2;
 const HEADER_BYTES_MAX = 0xffff;
 
-/** How each kind's body is read; throws DecodeError. */
+/** Decoder of each kind's body; throws DecodeError. */
 const BODY_READERS: Readonly<Record<CommandKind, (body: Uint8Array) => unknown>> = {
   [CommandKind.put]: decodePutRequest,
   [CommandKind.deleteRange]: decodeDeleteRangeRequest,
@@ -77,7 +78,7 @@ const BODY_READERS: Readonly<Record<CommandKind, (body: Uint8Array) => unknown>>
   [CommandKind.leaseExpire]: decodeLeaseExpiry,
 };
 
-/** Encodes a command; `request` is copied. `header` says on whose behalf it runs (etcd's RequestHeader). */
+/** Encodes a command; `request` is copied. `header` names its user (etcd's RequestHeader). */
 export function encodeCommand(
   kind: CommandKind,
   origin: number,
@@ -110,7 +111,7 @@ export function sequenceOf(data: Uint8Array, origin: number): number | undefined
   return readU32(data, SEQUENCE_AT);
 }
 
-/** The kind's number, known here or not. `data` is not empty. */
+/** The kind's number, also of an unknown kind. `data` is not empty. */
 export function kindOf(data: Uint8Array): number {
   return ((data[0] as number) < FIRST_VERSIONED ? data[0] : data[2]) as number;
 }
@@ -120,7 +121,7 @@ export function bodyOf(data: Uint8Array): Uint8Array {
   return data.subarray(bodyOffset(data));
 }
 
-/** On whose behalf the command runs; undefined if it does not say. */
+/** User for whom the command runs; undefined without a header. */
 export function headerOf(data: Uint8Array): CommandHeader | undefined {
   if (!hasHeader(data)) return undefined;
   return decodeCommandHeader(data.subarray(ENVELOPE_BYTES + HEADER_SIZE_BYTES, bodyOffset(data)));
@@ -139,7 +140,7 @@ export function envelopeProblem(data: Uint8Array): string | null {
   if (!isOld && ((data[1] as number) & ~FLAG_HEADER) !== 0)
     return `carries flags ${String(data[1])}`;
   if (bodyOffset(data) > data.length) return 'ends within its header';
-  // Users come with authentication: to apply their commands unchecked would grant what nobody granted.
+  // Users come with authentication: to apply their commands unchecked would bypass permissions.
   if (hasHeader(data)) return 'names a user';
   const kind = kindOf(data);
   return kind in BODY_READERS ? null : `is of kind ${kind}`;

@@ -4,9 +4,9 @@ import type { Disk } from '../../base/env/env.js';
 export const SEGMENT_BYTES = 64 * 1024 * 1024;
 
 /**
- * Where a member keeps what. `<data-dir>/member/wal` is the log; `<data-dir>/member/CURRENT` names the directory of
- * the state machine's image. A received snapshot becomes a directory of its own, named after its index, and is
- * switched to by replacing CURRENT.
+ * Places of a member's files. `<data-dir>/member/wal` is the log; `<data-dir>/member/CURRENT` names
+ * the directory of the state machine's image. A received snapshot becomes a directory of its own,
+ * named after its index. CURRENT is replaced to switch to it.
  */
 export class DataDir {
   readonly dataDir: string;

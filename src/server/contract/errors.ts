@@ -24,7 +24,7 @@ export const errors = {
   leaseExists: etcd(Status.failedPrecondition, 'lease already exists'),
   leaseTtlTooLarge: etcd(Status.outOfRange, 'too large lease TTL'),
   requestTooLarge: etcd(Status.invalidArgument, 'request is too large'),
-  // Declared as RESOURCE_EXHAUSTED by etcd's library, but UNKNOWN is what its servers send.
+  // Declared as RESOURCE_EXHAUSTED by etcd's library, but its servers send UNKNOWN.
   tooManyRequests: etcd(Status.unknown, 'too many requests'),
   noLeader: etcd(Status.unavailable, 'no leader'),
   leaderChanged: etcd(Status.unavailable, 'leader changed'),
@@ -65,15 +65,16 @@ export function errorOf(reason: MvccReason): RpcError {
   return byReason[reason];
 }
 
-/** The answer to a method this server knows by name but does not serve. */
+/** The answer to a method of the API that this server does not serve. */
 export function unimplemented(path: string): RpcError {
   const [, service = '', method = ''] = path.split('/');
   return e(Status.unimplemented, `unknown method ${method} for service ${service}`);
 }
 
 /**
- * The refusal of a message that is not of its type: what grpc-go answers. Only transactions contain messages of their
- * own type, and etcd refuses those that are too deep for the number of their operations.
+ * The refusal of a message that is not of its type: that of grpc-go. Only transactions contain
+ * messages of their own type, and etcd refuses those that are too deep for the number of their
+ * operations.
  */
 export function malformed(error: DecodeError): RpcError {
   if (error instanceof NestingError) return errors.tooManyOps;

@@ -5,8 +5,8 @@ import type { LeaseId } from '../../mvcc/types.js';
 /*
  * Body of the leaseExpire command: term u64 big-endian, then a LeaseRevokeRequest.
  *
- * The term is that of the leader whose clock says the lease is over. If the command reaches the log in another term, a
- * new leader may have renewed the lease meanwhile, and apply drops it.
+ * The term is that of the leader by whose clock the lease is over. If the command reaches the log
+ * in another term, a new leader may have renewed the lease meanwhile, and apply drops it.
  */
 const TERM_BYTES = 8;
 

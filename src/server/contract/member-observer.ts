@@ -3,7 +3,10 @@ import type { MemberId } from '../../raft/types.js';
 import type { BackendObserver } from '../../storage/observer.js';
 import type { CommandKind } from './command.js';
 
-/** Told of what a member does, for metrics; it changes nothing. Durations are seconds where no unit is named. */
+/**
+ * Receives the events of a member, for metrics; it changes nothing. Durations are seconds where no
+ * unit is named.
+ */
 export interface MemberObserver extends BackendObserver, StoreObserver {
   /** A write of the log was issued. */
   walWriting(bytes: number): void;

@@ -34,7 +34,7 @@ export interface Roles {
 export interface DeferredReply {
   /** Answers the call, now or in slices over later turns. */
   answer(slices: SlicedWork, call: UnaryCall): void;
-  /** Nobody waits for it. */
+  /** No caller waits for it. */
   release(): void;
 }
 
@@ -84,7 +84,7 @@ export interface Reads {
   whenReadable(done: () => void): void;
 }
 
-/** The leader, as far as this member knows. */
+/** The leader in this member's view. */
 export interface Leadership {
   readonly isLeader: boolean;
   /** NONE (0n) when unknown. */
@@ -98,7 +98,7 @@ export interface Leadership {
   readonly leaderlessSinceMs: number | undefined;
 }
 
-/** The cluster as the log says it is. */
+/** The cluster as the applied log describes it. */
 export interface ClusterView {
   readonly clusterId: bigint;
   readonly memberId: MemberId;

@@ -13,13 +13,13 @@ const ETCD_CRC_RECORD_MAX_BYTES = 16;
 
 const HEAD_BYTES = 64;
 
-/** Whether `bytes` begin as the database of an etcd member does. */
+/** True if `bytes` begin as the database of an etcd member does. */
 export function isBoltDatabase(bytes: Uint8Array): boolean {
   if (bytes.length < BOLT_MAGIC_AT + 4) return false;
   return viewOf(bytes).getUint32(BOLT_MAGIC_AT, true) === BOLT_MAGIC;
 }
 
-/** Whether `bytes` begin as a segment of an etcd member's log does. */
+/** True if `bytes` begin as a segment of an etcd member's log does. */
 export function isEtcdSegment(bytes: Uint8Array): boolean {
   if (bytes.length < ETCD_RECORD_AT + ETCD_CRC_RECORD_MAX_BYTES) return false;
   const length = viewOf(bytes).getUint32(0, true);
@@ -28,8 +28,8 @@ export function isEtcdSegment(bytes: Uint8Array): boolean {
 }
 
 /**
- * Whether a directory without a segment of mainstay's is an etcd member's. Both give their files the same names, so the
- * content decides.
+ * True if a directory without a segment of mainstay's is an etcd member's. Both give their files
+ * the same names, so the content decides.
  *
  * Throws: the operating system's error.
  */

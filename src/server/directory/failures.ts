@@ -5,7 +5,7 @@ import { ImageTooNew } from '../../storage/format.js';
 import { WalDamaged, WalForeign, WalNewer, damageAdvice } from '../../wal/errors.js';
 import type { DataDir } from '../contract/data-dir.js';
 
-/** What the operating system says (strerror(3)) where LevelDB gives nothing but a text. */
+/** Texts of the operating system (strerror(3)), where LevelDB gives nothing but a text. */
 const SYSTEM_TEXTS: readonly (readonly [string, string])[] = [
   ['No space left on device', 'ENOSPC'],
   ['Disk quota exceeded', 'EDQUOT'],

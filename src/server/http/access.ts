@@ -4,7 +4,10 @@ import { sendPlain } from '../../base/net/respond.js';
 const ALLOWED_METHODS = 'POST, GET, OPTIONS, PUT, DELETE';
 const ALLOWED_HEADERS = 'accept, content-type, authorization';
 
-/** Which origins and host names HTTP requests may come with; an empty list or one with `*` allows all. */
+/**
+ * Origins and host names that HTTP requests may come with; an empty list or one with `*` allows
+ * all.
+ */
 export interface AccessRules {
   readonly cors: readonly string[];
   readonly hostWhitelist: readonly string[];

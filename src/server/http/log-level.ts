@@ -38,7 +38,7 @@ export function logLevelHandler(log: RootLogger): HttpHandler {
   };
 }
 
-/** The line that tells of the change is written at the more talkative of both levels. */
+/** The line about the change is written at the lower of both levels. */
 function change(log: RootLogger, level: LogLevel): void {
   const from = log.level;
   if (!log.enabled(level)) log.setLevel(level);
@@ -61,7 +61,10 @@ function levelName(body: string | undefined): string | undefined {
   return typeof member[1] === 'string' ? member[1] : undefined;
 }
 
-/** `done` gets the body as text; undefined when it is too long. A client that goes away is told nothing. */
+/**
+ * `done` gets the body as text; undefined when it is too long. A client that goes away gets no
+ * answer.
+ */
 function readBody(request: IncomingMessage, done: (body: string | undefined) => void): void {
   const chunks: Buffer[] = [];
   let bytes = 0;

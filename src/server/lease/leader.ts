@@ -20,10 +20,10 @@ import { sortInSlices } from '../../base/slices/sliced-sort.js';
 /**
  * Questions about the time of leases, which only the leader can answer: keepalive and time-to-live.
  *
- * The leader answers after a quorum confirmed that it still is leader, so that a deposed one renews nothing, and after it
- * applied what was committed before, so that a lease granted or revoked elsewhere is known here. All questions of a turn
- * share one such round. Other members pass the question on, and repeat it, also to another leader, until the
- * request timeout.
+ * The leader answers after a quorum confirmed that it still is leader, so that a deposed one renews
+ * nothing. It first applies all entries committed before, so that leases granted or revoked
+ * elsewhere are applied here. All questions of a turn share one such round. Other members pass the
+ * question on, and repeat it, also to another leader, until the request timeout.
  */
 
 export type LeaseQuestion = typeof PeerRequest.leaseKeepAlive | typeof PeerRequest.leaseTimeToLive;
@@ -31,7 +31,7 @@ export type LeaseQuestion = typeof PeerRequest.leaseKeepAlive | typeof PeerReque
 /** `body` is the encoded response without its header. One of the two is null. */
 export type LeaseAnswer = (error: RpcError | null, body: Uint8Array | null) => void;
 
-/** How long the leader waits for what is committed to be applied. */
+/** Time the leader waits for committed entries to be applied. */
 const APPLIED_WAIT_MS = 1000;
 /** Pause before a question is asked again. */
 const RETRY_MS = 50;
@@ -129,7 +129,7 @@ function timeToLive(roles: LeaseRoles, id: LeaseId, withKeys: boolean, done: Lea
   const { remainingSec: TTL, grantedSec: grantedTTL } = time;
   const answer = encodeLeaseTimeToLiveResponse({ ID: id, TTL, grantedTTL });
   if (!withKeys) return done(null, answer);
-  // The call may be another member's: nothing here tells that it ended.
+  // The call may be another member's: nothing here shows that it ended.
   sortInSlices(roles.reads.slices, roles.lessor.keysOf(id), compareKeys, ENDLESS, (keys) => {
     const parts = [answer];
     let encoded = 0;
@@ -161,7 +161,7 @@ function renew(roles: LeaseRoles, id: LeaseId, deadlineMs: number, done: LeaseAn
       return done(null, encodeLeaseKeepAliveResponse({ ID: id, TTL: renewal }));
     }
     if (renewal === 'not-primary') return done(errors.notPrimaryLessor, null);
-    // Its revocation is under way: the answer is what comes of that.
+    // Its revocation is under way: the answer follows its outcome.
     if (nowMs >= deadlineMs) return done(errors.timeout, null);
     roles.env.after(RETRY_MS, () => renew(roles, id, deadlineMs, done));
   });
@@ -182,7 +182,7 @@ function clearCheckpoint(
 }
 
 /**
- * Gets the answer from the leader, whoever that is, within the request timeout. `request` is kept until then.
+ * Gets the answer from the present leader within the request timeout. `request` is kept until then.
  *
  * Throws: DecodeError.
  */

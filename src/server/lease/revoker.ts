@@ -18,13 +18,13 @@ const PLACED_PER_LOOK = 256;
 export type RevokerRoles = Pick<Roles, 'env' | 'lessor' | 'reads' | 'proposals' | 'leadership'>;
 
 /**
- * Ends leases whose time is up: on the leader only, by proposing a revocation for each. Once it leads, it first gives
- * the leases there are their time.
+ * Ends leases whose time is up: on the leader only, by proposing a revocation for each. Once it
+ * leads, it first gives the existing leases their time.
  *
- * Before it takes up expired leases it has its leadership confirmed, so that a leader that was cut off, or slept,
- * takes up none; and what it took up in one term it does not propose in another, because there a client may have
- * renewed the lease. After the process was held up longer than an election timeout it waits for one more check, so
- * that keepalives that arrived in the meantime are read first.
+ * Before it takes up expired leases it has its leadership confirmed, so that a leader that was cut
+ * off, or slept, takes up none. Leases taken up in one term it does not propose in another, because
+ * there a client may have renewed them. After a stall longer than an election timeout it waits for
+ * one more check, so that keepalives that arrived meanwhile are read first.
  */
 export class LeaseRevoker {
   private readonly roles: RevokerRoles;

@@ -22,7 +22,7 @@ import type { SlowApplyLog } from './slow-apply.js';
 import type { ProposalQueue } from './proposal-queue.js';
 import { DecodeError } from '../../base/protobuf/runtime.js';
 
-/** How long an applied change may wait for others before the backend gets them, and for how many bytes. */
+/** Time and bytes that applied changes may wait for others before the backend gets them. */
 const FLUSH_DELAY_MS = 5;
 const FLUSH_BYTES = 128 * 1024;
 

@@ -24,9 +24,9 @@ import type { ProposalQueue } from './proposal-queue.js';
 import type { ReadIndex } from './read-index.js';
 
 /**
- * Drives the consensus core: everything that arrived in one turn of the event loop (proposals, reads, messages,
- * ticks) is handed to the core together, and what the core wants done goes out in one batch: one write to the log
- * with one fdatasync, one frame a peer, one run of applies.
+ * Drives the consensus core. All input of one turn of the event loop (proposals, reads, messages,
+ * ticks) is handed to the core together. The core's work goes out in one batch: one write to the
+ * log with one fdatasync, one frame a peer, one run of applies.
  *
  * The log write and the sends of a leader run in parallel; acknowledgements and votes wait for the write they
  * rest on. Applies run in slices so that no turn takes longer than SLICE_MS.
@@ -82,7 +82,7 @@ export interface DriverParts {
   readonly applier: Applier;
   readonly events: DriverEvents;
   readonly tickMs: number;
-  /** Ticks of the first election timeout to skip: nobody can have been heard before the start. */
+  /** Ticks of the first election timeout to skip: no message can have come before the start. */
   readonly advanceTicks: number;
 }
 
@@ -162,9 +162,9 @@ export class RaftDriver {
   }
 
   /**
-   * A stalled process (garbage collection, SIGSTOP) wakes up with timers due before it has read what its peers sent
-   * meanwhile: however long the gap, it counts as one tick, and an election that falls due waits until queued input was
-   * handled (R27).
+   * A stalled process (garbage collection, SIGSTOP) wakes up with timers due before it has read its
+   * peers' messages. A gap of any length counts as one tick, and an election that falls due waits
+   * until queued input was handled (R27).
    */
   private readonly onTick = (): void => {
     if (this.stopped) return;
@@ -252,7 +252,7 @@ export class RaftDriver {
     if (rd.messages.length > 0) this.send(rd.messages);
     this.persist(rd);
     if (rd.snapshot !== null) {
-      // Whatever still waits for apply is contained in the snapshot.
+      // All entries that still wait for apply are contained in the snapshot.
       this.applyQueue = [];
       this.applyOffset = 0;
       this.events.onSnapshot(rd.snapshot);

@@ -56,7 +56,7 @@ export class LeadershipTracker implements Leadership {
     return this.leaderlessSince;
   }
 
-  /** Runs `callback` once this member knows a leader. */
+  /** Runs `callback` once this member has a leader. */
   onceLed(callback: () => void): void {
     if (this.leaderId !== NONE) callback();
     else this.whenLed.push(callback);

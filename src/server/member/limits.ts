@@ -1,6 +1,6 @@
 /** Limits of one member's consensus and of what waits for it. Their relations to others: startup/limit-chain.ts. */
 
-/** Entries in one message to a follower; one entry passes whatever its size. */
+/** Entries in one message to a follower; one entry of any size passes. */
 export const MAX_APPEND_BYTES = 1024 * 1024;
 export const MAX_INFLIGHT_MESSAGES = 512;
 export const MAX_INFLIGHT_BYTES = 64 * 1024 * 1024;
@@ -17,7 +17,7 @@ interface Pace {
   readonly electionMs: number;
 }
 
-/** How long a proposal or a linearizable read may take, as etcd has it. */
+/** Time for a proposal or a linearizable read, as etcd has it. */
 export function requestTimeoutMs(electionMs: number): number {
   return REQUEST_TIMEOUT_BASE_MS + 2 * electionMs;
 }

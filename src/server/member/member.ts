@@ -285,7 +285,7 @@ export class Member {
     });
   }
 
-  /** Hands leadership over if there is somebody to take it, then closes everything in order. */
+  /** Hands leadership over if a member can take it, then closes everything in order. */
   stop(done: () => void): void {
     if (this.isStopping) return done();
     this.isStopping = true;

@@ -106,14 +106,15 @@ export class ProposalQueue {
   }
 
   /**
-   * A leader of `term` has an entry applied here: whatever was proposed in an earlier term and has not been applied by
-   * now is most likely lost, and waiting for the deadline would help nobody. The outcome stays unknown to the client.
+   * A leader of `term` has an entry applied here. A proposal of an earlier term that has not been
+   * applied by now is most likely lost, and waiting for the deadline would help no client. The
+   * outcome stays unknown to the client.
    */
   termApplied(term: number): void {
     this.failWhile((waiter) => waiter.term < term, errors.timeoutLeaderFailure);
   }
 
-  /** Fails the oldest waiters as long as `isOver` says so. */
+  /** Fails the oldest waiters as long as `isOver` returns true. */
   private failWhile(isOver: (waiter: Proposal) => boolean, error: RpcError): void {
     let oldest = this.waiters.peek();
     while (oldest !== undefined && isOver(oldest)) {

@@ -22,7 +22,10 @@ export interface PublisherParts {
   readonly onPublished: (() => void) | undefined;
 }
 
-/** Tells the cluster about this member through the log: its name and client URLs; as leader, the cluster's version. */
+/**
+ * Publishes this member through the log: its name and client URLs; as leader, the cluster's
+ * version.
+ */
 export class Publisher {
   private readonly p: PublisherParts;
   private isStopped = false;

@@ -13,14 +13,14 @@ interface Round {
   retryAtMs: number;
 }
 
-/** How long an unanswered round waits before it asks again, with a context never used before. */
+/** Time an unanswered round waits before it asks again, with a context never used before. */
 const RETRY_MS = 500;
 
 /**
  * Linearizable reads: everything that arrived while a round was under way shares the next one. A read is released
  * when a quorum confirmed the leader after the read arrived and this member has applied up to the confirmed index.
  *
- * Ref: Raft thesis 6.4; reliability R12.
+ * Ref: Ongaro, "Consensus: Bridging Theory and Practice", 6.4; docs/REQUIREMENTS.md, R12.
  */
 export class ReadIndex {
   private readonly env: Env;
@@ -76,7 +76,7 @@ export class ReadIndex {
 
   onReadState(context: number, index: number, appliedIndex: number): void {
     const round = this.round;
-    // An answer to an earlier round says nothing about the reads of this one.
+    // An answer to an earlier round confirms none of the reads of this one.
     if (round === null || context < round.firstContext || context > round.context) return;
     this.round = null;
     if (appliedIndex >= index) release(round.reads, null);

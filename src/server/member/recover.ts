@@ -15,9 +15,10 @@ import { writeBootstrapState } from './initial-state.js';
 import type { MemberOptions } from './options.js';
 
 /**
- * From a directory to what a member is built of: the log and the state machine's image, opened, checked against each
- * other, and made new where there is nothing yet. Refuses, with cause and next step, whatever does not fit together:
- * a member that continues from less than it promised would break the cluster's promises.
+ * Opens the parts of a member from a directory: the log and the state machine's image, checked
+ * against each other, and made new where there is nothing yet. Refuses, with cause and next step,
+ * parts that do not fit together. A member that continues from less than it acknowledged would
+ * break the cluster's promises.
  */
 
 export interface RecoveredMember {
@@ -245,7 +246,7 @@ class Recovery {
     try {
       step();
     } catch (error) {
-      // What the caller does with the result is no part of the attempt.
+      // The caller's work on the result is no part of the attempt.
       if (this.isFinished || error instanceof InvariantViolation) throw error;
       this.fail(error);
     }

@@ -1,9 +1,9 @@
 /**
  * Items under ascending numbers of 32 bits (which may wrap), oldest first, in one array that is reused.
  *
- * Not a Map, because of what a Map costs the collector: one that is filled and emptied all the time leaves a trail of
- * abandoned tables, each pointing to the next and to the items it held. As soon as one of them has reached the old
- * generation, all that follow get there too, with everything they hold. Called by proposals.ts.
+ * Not a Map: one that is filled and emptied all the time leaves the collector a trail of abandoned
+ * tables. Each points to the next and to the items it held. As soon as one of them has reached the
+ * old generation, all that follow get there too, with all their items. Called by proposal-queue.ts.
  */
 const FIRST_SLOTS = 1024;
 

@@ -110,7 +110,7 @@ export class OperationDurations {
   }
 }
 
-/** Calls by the version of the API their client says it speaks. */
+/** Calls by the version of the API that their client names. */
 export class ClientRequests {
   private readonly unary = new Map<string, number>();
   private readonly stream = new Map<string, number>();

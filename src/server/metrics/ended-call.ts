@@ -1,6 +1,9 @@
 import type { PartSource, RpcError, UnaryCall } from '../../rpc/service.js';
 
-/** A unary call that passes everything on, and tells its heir when the handler has its answer. */
+/**
+ * A unary call that passes everything on, and notifies its subclass when the handler has its
+ * answer.
+ */
 export abstract class EndedCall implements UnaryCall {
   protected readonly call: UnaryCall;
 

@@ -1,8 +1,10 @@
 /**
- * The counters of a member that no other part keeps. Everything on a request's path is a plain number in a plain
- * object, so that counting costs a few nanoseconds; the families-*.ts turn the numbers into text at a scrape.
+ * The counters of a member that no other part keeps. Everything on a request's path is a plain
+ * number in a plain object, so that counting costs a few nanoseconds. The families-*.ts turn the
+ * numbers into text at a scrape.
  *
- * Observes the transports and the member; what a part already counts itself is read through a MemberSample instead.
+ * Observes the transports and the member; counts that a part keeps itself are read through a
+ * MemberSample instead.
  */
 import { doublingBounds, Histogram } from '../../base/observe/histogram.js';
 import type { FinishedCompaction } from '../../mvcc/observer.js';

@@ -50,7 +50,7 @@ export class SlowCallLog {
     this.slowMs = slowMs;
   }
 
-  /** Whether a call of this length has a line. */
+  /** True if a call of this length has a line. */
   concerns(tookMs: number): boolean {
     return tookMs > this.slowMs || this.log.enabled('debug');
   }

@@ -1,6 +1,6 @@
 /**
- * Messages of the consensus core as bytes: one call encodes everything one member has for another
- * at one moment straight into one buffer, and decoding makes entries views of the received bytes.
+ * Messages of the consensus core as bytes. One call encodes all messages of one member for another
+ * at one moment straight into one buffer. Decoding makes entries views of the received bytes.
  *
  *   batch    := { message }
  *   message  := u8 type, u8 flags, u16 presence, { u64 } one for each bit set in presence, u32 entry count, { entry },
@@ -14,7 +14,7 @@
  *   snapshot := u64 index, u64 term, u32 voters, u32 learners, { u64 id }
  *
  * All little-endian. A message of an unknown type is skipped, so that a later version may add
- * types; anything else that is not as above is a PeerDecodeError, and nothing larger than the input
+ * types. Anything else that is not as above is a PeerDecodeError, and nothing larger than the input
  * is allocated for it. Used by the TCP transport and by the simulator's network.
  */
 import { invariant } from '../../base/invariant.js';

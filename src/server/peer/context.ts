@@ -34,6 +34,6 @@ export interface PeerContext {
   readonly log: PeerLog;
   readonly metrics: PeerMetrics;
   readonly handler: PeerHandler;
-  /** A member refused us because we were removed; tells the handler the first time. */
+  /** A member refused us because we were removed; reports it to the handler the first time. */
   removedFromCluster(): void;
 }

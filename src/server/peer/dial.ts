@@ -37,7 +37,7 @@ export interface DialledPeer {
   readonly reader: FrameReader;
   /** Version of the protocol both sides speak. */
   readonly version: number;
-  /** Which process of the member answered; 0 when it did not say. */
+  /** Number of the process that answered; 0 when it gave none. */
   readonly incarnation: number;
 }
 
@@ -159,7 +159,7 @@ export class Dial {
 
   private discard(): void {
     this.detach();
-    // Errors that still come from the dying socket tell nothing more.
+    // Errors that still come from the dying socket add nothing.
     this.socket?.on('error', () => undefined);
     this.socket?.destroy();
   }
@@ -180,7 +180,7 @@ function openSocket(text: string): net.Socket {
   return net.connect(connectOptions(url));
 }
 
-/** Whether nobody listens at the address: refused, or a socket file that does not exist. */
+/** True if no process listens at the address: refused, or a socket file that does not exist. */
 function isRefusal(error: Error): boolean {
   const errors: unknown[] = error instanceof AggregateError ? error.errors : [error];
   return (

@@ -113,8 +113,8 @@ export class FramedSocket {
   }
 
   /**
-   * Sends what is queued and closes; the other side is given `LINGER_MS` to read it. What it sends
-   * is ignored.
+   * Sends the queued bytes and closes; the other side has `LINGER_MS` to read them. Its own bytes
+   * are ignored.
    */
   end(lastFrame: Uint8Array): void {
     if (!this.isOpen) return;
@@ -138,8 +138,8 @@ export class FramedSocket {
 
   /**
    * Destroys the socket when nothing was read for `afterMs`. A process that was stopped for a while
-   * finds its timers due before it reads what arrived meanwhile, so it reads once more before it
-   * decides.
+   * finds its timers due before it reads the bytes that arrived meanwhile. So it reads once more
+   * before it decides.
    */
   destroyIfSilent(afterMs: number, onDead: () => void = () => undefined): void {
     const isSilent = (): boolean =>

@@ -71,8 +71,8 @@ export interface Frame {
 /**
  * Cuts received bytes into frames; pulled, so that the owner may stop between two frames.
  *
- * A frame that lies within one received chunk is a view of it; others are put together once they
- * are complete, so memory grows with what arrived and not with what a header announces.
+ * A frame that lies within one received chunk is a view of it. Others are put together once they
+ * are complete, so memory grows with the bytes received and not with those a header announces.
  */
 export class FrameReader {
   private maxBodyBytes = MAX_HELLO_BYTES;

@@ -1,8 +1,8 @@
 /**
  * Sees to it that one process speaks for a member.
  *
- * A hello proves nothing: a second process with a copied data directory says the same as the first.
- * So a connection is only replaced by one of the same process, or after it failed to give a sign of
+ * A hello proves nothing: a second process with a copied data directory sends the same one. So a
+ * connection is only replaced by one of the same process, or after it failed to give a sign of
  * life. Two processes that kept cutting each other's connections would hold up both, and could each
  * vote in one term.
  */
@@ -20,7 +20,7 @@ export class IdentityGuard {
   private readonly context: PeerContext;
   /** Accepted connections, and others. */
   private readonly connections: ReadonlySet<IncomingConnection>;
-  /** Members about which the operator was told already. */
+  /** Members about which a line was logged already. */
   private readonly reported = new Set<MemberId>();
 
   constructor(context: PeerContext, connections: ReadonlySet<IncomingConnection>) {

@@ -51,7 +51,7 @@ export class IncomingConnection {
   /** 0n until the hello was accepted. */
   from: MemberId = 0n;
   kind: ConnectionKind = 'messages';
-  /** Which process of the member made the connection. */
+  /** Number of the member's process that made the connection. */
   incarnation = 0;
   /** Monotonic ms since when the hello is accepted. */
   acceptedMs = 0;
@@ -102,8 +102,8 @@ export class IncomingConnection {
   }
 
   /**
-   * Begins to read. Apart from construction, so that the owner knows the connection before it
-   * reports anything.
+   * Begins to read. Apart from construction, so that the owner has the connection before it reports
+   * anything.
    */
   start(): void {
     this.socket.start();
@@ -114,7 +114,7 @@ export class IncomingConnection {
   }
 
   /**
-   * Asks the other side for a sign of life; `done` is told whether one came within `CHALLENGE_MS`.
+   * Asks the other side for a sign of life; `done` receives true if one came within `CHALLENGE_MS`.
    */
   proveAlive(done: (isAlive: boolean) => void): void {
     if (!this.socket.isOpen) return done(false);

@@ -10,8 +10,8 @@ interface Counter {
 
 /**
  * A log in which no peer can fill the disk: of each text about one peer it lets `LOG_BURST_LINES`
- * lines through in `LOG_PERIOD_MS`. The first line of the next period tells in `suppressed-lines`
- * how many were left out.
+ * lines through in `LOG_PERIOD_MS`. The first line of the next period has in `suppressed-lines` the
+ * number left out.
  */
 export class LimitedLog {
   private readonly env: Env;

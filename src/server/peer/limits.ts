@@ -14,7 +14,7 @@ export const MAX_FRAME_BYTES = 64 * MIB;
 export const PART_BYTES = 256 * 1024;
 /**
  * Longest body that travels in parts: one entry of the largest request a client can send (2^31 - 1
- * bytes, the limit of a protobuf message) and what surrounds it.
+ * bytes, the limit of a protobuf message) and its envelope.
  */
 export const MAX_BODY_BYTES = 2 ** 31 + MIB;
 /**
@@ -50,8 +50,8 @@ export const CHUNK_FRAME_BYTES = 256 * 1024;
 export const SNAPSHOT_WINDOW_BYTES = MIB;
 
 /**
- * Connections to the peer port beside the one for messages that each peer has: those that have not
- * said what they speak, those that speak HTTP, and those that bring a snapshot, from one peer.
+ * Connections to the peer port beside the one for messages that each peer has: those with an
+ * undecided protocol, those that speak HTTP, and those that bring a snapshot, from one peer.
  * Further ones are closed at once. Together they stay within the file descriptors that a member
  * keeps back for files and peers.
  */
@@ -60,17 +60,17 @@ export const MAX_HTTP = 32;
 export const MAX_SNAPSHOTS = 2;
 
 /**
- * An established connection says something at least this often, and is dead when it did not for the
- * other time.
+ * An established connection sends something at least this often, and is dead after the other time
+ * of silence.
  */
 export const PING_INTERVAL_MS = 1000;
 export const DEAD_AFTER_MS = 5000;
-/** How long a connection may take from the first packet to the reply to its hello. */
+/** Time for a connection from the first packet to the reply to its hello. */
 export const HANDSHAKE_TIMEOUT_MS = 5000;
-/** How long the other side may take to read the last frame of a connection that this side ends. */
+/** Time for the other side to read the last frame of a connection that this side ends. */
 export const LINGER_MS = 5000;
 /**
- * How long a connection may take to prove that it is alive when another process claims its member's
+ * Time for a connection to prove that it is alive when another process claims its member's
  * identity.
  */
 export const CHALLENGE_MS = 2 * PING_INTERVAL_MS;

@@ -2,11 +2,11 @@
  * The connection this member keeps to one other: its messages and requests go out on it, replies
  * come back.
  *
- * Promises: entries arrive in the order sent, without gaps while the link is up (send-queue.ts);
- * what cannot be sent at once or in bounded memory is dropped and reported, never held; a broken
- * link is dialled again, at once if it was stable and else after growing, jittered pauses; the
- * handler is told of each outage once, and that the process is gone only when the other side broke
- * the connection and its address then refuses a new one.
+ * Promises: Entries arrive in the order sent, without gaps while the link is up (send-queue.ts). A
+ * message that cannot be sent at once or in bounded memory is dropped and reported, never held. A
+ * broken link is dialled again, at once if it was stable and else after growing, jittered pauses.
+ * Each outage is reported to the handler once. A process counts as gone only when the other side
+ * broke the connection and its address then refuses a new one.
  */
 import type { Timer } from '../../base/env/env.js';
 import { invariant } from '../../base/invariant.js';
@@ -84,7 +84,7 @@ export class PeerLink {
   }
 
   /**
-   * Which process of the member this link goes to; 0 when it is down or the process did not say.
+   * Number of the member's process this link goes to; 0 when it is down or the process gave none.
    */
   get incarnation(): number {
     return this.established?.incarnation ?? 0;
@@ -303,7 +303,7 @@ export class PeerLink {
     if (!this.isStopped) this.connect();
   }
 
-  /** Says why it does not work once, not at every attempt. */
+  /** Logs the cause of a failure once, not at every attempt. */
   private logFailure(error: Error): void {
     if (error.message === this.lastLogged) return;
     this.lastLogged = error.message;

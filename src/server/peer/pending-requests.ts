@@ -30,7 +30,7 @@ export class PendingRequests {
     this.to = to;
   }
 
-  /** The body to send, or null when there are too many requests; `done` is told in either case. */
+  /** The body to send, or null when there are too many requests; `done` runs in either case. */
   add(
     kind: PeerRequest,
     payload: Uint8Array,

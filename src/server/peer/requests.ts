@@ -10,7 +10,7 @@ export type PeerRequestHandler = (
 export class PeerRequestTable {
   private readonly handlers = new Map<number, PeerRequestHandler>();
 
-  /** `kind`: a number of PeerRequest that nobody registered before. */
+  /** `kind`: a number of PeerRequest not registered before. */
   register(kind: number, handler: PeerRequestHandler): void {
     if (this.handlers.has(kind)) throw new Error(`peer request ${kind} has a handler already`);
     this.handlers.set(kind, handler);

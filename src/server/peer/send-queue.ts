@@ -1,16 +1,15 @@
 /**
  * Messages on their way to one peer.
  *
- * Two kinds share the connection. Appends and forwarded proposals carry entries and may be long:
- * they go out in the order sent, at most `WINDOW_BYTES` ahead of what the other side has confirmed,
- * a long one in parts. Everything else is short and never waits for them, so heartbeats and votes
+ * Two kinds share the connection. Appends and forwarded proposals carry entries and may be long.
+ * They go out in the order sent, at most `WINDOW_BYTES` ahead of the other side's confirmations, a
+ * long one in parts. Everything else is short and never waits for them, so heartbeats and votes
  * pass between the parts of a long entry.
  *
- * Promises: entries arrive in order and without gaps as long as nothing was dropped; what waits is
- * bounded by `MAX_QUEUED_BYTES` and one message more, as the consensus core's window is, so nothing
- * that window allows is dropped.
- * Requires: nobody changes a message or the data of its entries after `send`; a message that waits
- * is encoded later.
+ * Promises: Entries arrive in order and without gaps as long as nothing was dropped. The queue is
+ * bounded by `MAX_QUEUED_BYTES` and one message more, as the consensus core's window is. So nothing
+ * that window allows is dropped. Requires: a message and the data of its entries do not change
+ * after `send`, as a message that waits is encoded later.
  */
 import { invariant } from '../../base/invariant.js';
 import type { Message } from '../../raft/types.js';
@@ -43,7 +42,7 @@ interface Waiting {
   readonly bytes: number;
 }
 
-/** Whether a pong answers a mark rather than an ordinary ping. */
+/** True if a pong answers a mark rather than an ordinary ping. */
 export function isMark(body: Uint8Array): boolean {
   return body.length === MARK.length;
 }
@@ -69,7 +68,7 @@ export class SendQueue {
   private unmarkedBytes = 0;
   private readonly marks: number[] = [];
 
-  /** `onTooLong` is told of a message that the peer could never accept. */
+  /** `onTooLong` receives a message that the peer could never accept. */
   constructor(outlet: Outlet, canDivide: boolean, onTooLong: (bytes: number) => void) {
     this.outlet = outlet;
     this.canDivide = canDivide;
@@ -139,9 +138,9 @@ export class SendQueue {
   }
 
   /**
-   * Whether the same long append waits already. A leader that probes repeats its append at every
+   * True if the same long append waits already. A leader that probes repeats its append at every
    * answer to a heartbeat, and those answers overtake a long entry. Within a term a leader only
-   * adds to its log, so term and place tell that two appends of one length are the same.
+   * adds to its log, so two appends of one term, place and length are the same.
    */
   private isUnderWay(m: Message, bytes: number): boolean {
     if (m.type !== MessageType.append) return false;

@@ -15,9 +15,9 @@ import type { PeerAddress, SnapshotSource } from './types.js';
 const NO_BODY = new Uint8Array(0);
 
 /**
- * Sends one snapshot on a connection of its own: begin, the receiver's consent, chunks as fast as
- * it takes them, the end with length and checksum of the whole, and the receiver's verdict once it
- * made everything durable.
+ * Sends one snapshot on a connection of its own: begin, the receiver's consent, and chunks as fast
+ * as it takes them. The end carries length and checksum of the whole. The receiver's verdict
+ * follows once it made everything durable.
  */
 export class SnapshotSender {
   private readonly context: PeerContext;

@@ -12,13 +12,13 @@ export interface SniffResult {
   /** The peer preface was read; `reader` holds what followed it. */
   onPeer(socket: Socket, reader: FrameReader): void;
   onHttp: ((socket: Socket) => void) | undefined;
-  /** The socket is no longer undecided, whatever became of it. */
+  /** The socket is no longer undecided, with any outcome. */
   onDecided(): void;
 }
 
 /**
- * Tells by its first bytes what a fresh connection speaks: the peer protocol, HTTP/1.1, or nothing
- * known.
+ * Decides by its first bytes what a fresh connection speaks: the peer protocol, HTTP/1.1, or
+ * nothing known.
  */
 export function sniff(context: PeerContext, socket: Socket, result: SniffResult): UndecidedSocket {
   let head: Buffer = Buffer.alloc(0);
@@ -30,7 +30,7 @@ export function sniff(context: PeerContext, socket: Socket, result: SniffResult)
   };
   const drop = (): void => {
     decide();
-    // A socket that is thrown away may still report an error nobody needs.
+    // A socket that is thrown away may still report an error, which is not needed.
     socket.on('error', () => undefined);
     socket.destroy();
   };

@@ -3,12 +3,12 @@
  *
  * Each member dials every other and sends its messages and requests on that connection; replies to
  * requests come back on it, messages of the other side do not. A snapshot travels on a connection
- * of its own. The same port answers HTTP/1.1, told apart by the first bytes.
+ * of its own. The same port answers HTTP/1.1; the first bytes decide.
  *
- * Promises: entries of one peer are handed over in the order sent, and short messages never wait
- * for them; nothing is accepted before the caller named the right cluster, this member, and itself
- * as a peer that is not removed; damaged or hostile bytes close their connection and do nothing
- * else; memory per peer is bounded, what exceeds it is dropped and reported.
+ * Promises: Entries of one peer are handed over in the order sent, and short messages never wait
+ * for them. Nothing is accepted before the caller named the right cluster, this member, and itself
+ * as a peer that is not removed. Damaged or hostile bytes close their connection and do nothing
+ * else. Memory per peer is bounded; messages that exceed it are dropped and reported.
  * Does not: encrypt, or deliver reliably. The consensus core repeats what it needs.
  *
  * Called by the member; `codec.ts` and `frames.ts` describe the bytes.

@@ -30,7 +30,7 @@ export interface PeerAddress {
   readonly urls: readonly string[];
 }
 
-/** How the member reacts to its peers. Every method returns quickly and does not throw. */
+/** The member's reactions to its peers. Every method returns quickly and does not throw. */
 export interface PeerHandler {
   /** Messages of one received frame, in the order sent. */
   onMessages(from: MemberId, messages: readonly Message[]): void;
@@ -43,7 +43,7 @@ export interface PeerHandler {
   onUnreachable(id: MemberId): void;
   /** The connection was reset and reconnecting was refused: its process is gone. */
   onGone(id: MemberId): void;
-  /** The peer told us that this member was removed from the cluster. */
+  /** The peer reported that this member was removed from the cluster. */
   onRemoved(): void;
   onRequest(
     from: MemberId,
@@ -60,7 +60,7 @@ export interface PeerTransport {
   setPeers(peers: readonly PeerAddress[], removed: readonly MemberId[]): void;
   /**
    * Queues messages by their `to`; drops them when there is no connection or its queue is over its
-   * bound. Nobody may change a message or the data of its entries afterwards: one that waits is
+   * bound. A message and the data of its entries must not change afterwards: one that waits is
    * encoded later.
    */
   send(messages: readonly Message[]): void;

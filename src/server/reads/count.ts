@@ -5,8 +5,9 @@ import type { ReadPoint } from '../../mvcc/types.js';
 import { COUNT_LEAVES } from './limits.js';
 
 /**
- * Counts the keys of an interval. Of the newest state the index knows the number; of an older one it looks at whatever
- * changed since, some leaves at a time. The point stays readable meanwhile by a pin of the caller.
+ * Counts the keys of an interval. Of the newest state the index holds the number; of an older one
+ * it walks the leaves that changed since, some at a time. The point stays readable meanwhile by a
+ * pin of the caller.
  */
 export function countInSlices(
   slices: SlicedWork,

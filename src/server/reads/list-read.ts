@@ -26,21 +26,21 @@ import {
 /** A list of rows as it stands in a reply. */
 export interface ListParts {
   readonly space: RowSpace;
-  /** Which rows, in which order, how many; its key and range_end are not looked at. */
+  /** Selection, order and limit of rows; its key and range_end are not used. */
   readonly request: RangeRequest;
   readonly interval: Interval;
   readonly point: ReadPoint;
   /** Field number of a row. */
   readonly field: number;
-  /** Whether `more` and `count` of a RangeResponse follow the rows. */
+  /** True if `more` and `count` of a RangeResponse follow the rows. */
   readonly hasTrailer: boolean;
 }
 
 /**
  * One list of rows in a reply, at a point that the caller keeps pinned.
  *
- * Use: `prepare` passes over the index, counts, collects and sorts what has to be, and tells by `bytes` how long the list
- * is; `write` then reads the rows, a few at a time.
+ * Use: `prepare` passes over the index, counts, collects and sorts as needed, and sets `bytes` to
+ * the length of the list. `write` then reads the rows, a few at a time.
  */
 export class ListRead {
   private readonly p: ListParts;
@@ -59,7 +59,7 @@ export class ListRead {
     return this.rowsBytes + this.trailer.length;
   }
 
-  /** `done` runs once the length is known, unless the job is over before. */
+  /** `done` runs once the length is set, unless the job is over before. */
   prepare(slices: SlicedWork, job: Job, done: () => void): void {
     const finish = (source: RowSource): void => this.measure(slices, job, source, done);
     const choose = (): void => {
@@ -121,7 +121,7 @@ export class ListRead {
   /** First pass: how long the list is. */
   private measure(slices: SlicedWork, job: Job, source: RowSource, done: () => void): void {
     const cursor = new RowCursor(source);
-    // Rows without values are not of the size that the index knows.
+    // Rows without values are not of the size that the index holds.
     const { keysOnly } = this.p.request;
     const step = (): boolean => {
       if (keysOnly) cursor.look(READ_ROWS);

@@ -16,12 +16,12 @@ export interface ReplyField {
 }
 
 /**
- * A response that contains lists of rows, read at points of one pinned state: in slices that let other work through, and
- * with bounded memory however long the lists are.
+ * A response that contains lists of rows, read at points of one pinned state. It is read in slices
+ * that let other work through, and with bounded memory for lists of any length.
  *
  * A first pass over the index adds up the sizes of the rows, because gRPC wants the length first; a second one reads the
- * rows. A reply up to WHOLE_BYTES is built as a whole; a longer one is read while the transport drains it, and one above
- * what the transport can send is refused by it before any row is read.
+ * rows. A reply up to WHOLE_BYTES is built as a whole; a longer one is read while the transport
+ * drains it. The transport refuses one above its longest message before any row is read.
  */
 export class LongReply implements DeferredReply {
   private readonly parts: readonly ReplyPart[];

@@ -11,7 +11,7 @@ export interface RowSource {
   /** Every row was given. */
   readonly isExhausted: boolean;
   restart(): void;
-  /** Whether the limit left rows out. Known only once the source is exhausted. */
+  /** True if the limit left rows out. Valid only once the source is exhausted. */
   readonly more: boolean;
 }
 
@@ -111,8 +111,9 @@ export class ListSource implements RowSource {
 /**
  * Takes rows from a source one at a time, in looks: few rows, and few bytes of them, between two looks at the clock.
  *
- * A row is good until the next one is taken. Row objects are used again and again: those of a long list would outlive
- * young collections, and each dead list would keep others alive until the next full one.
+ * A row is good until the next one is taken. Row objects are used again and again. Those of a long
+ * list would outlive young collections, and each dead list would keep others alive until the next
+ * full one.
  */
 export class RowCursor {
   private readonly source: RowSource;

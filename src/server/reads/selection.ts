@@ -7,9 +7,9 @@ import type { Store } from '../../mvcc/store.js';
 import type { ReadPoint, RowRef } from '../../mvcc/types.js';
 
 /**
- * The semantics of Range that KV.Range, RangeStream and a range inside a transaction share: which rows, in which order,
- * how many, and how they are written into a RangeResponse. Values stay encoded: a row's stored bytes are
- * spliced into the reply.
+ * The semantics of Range that KV.Range, RangeStream and a range inside a transaction share:
+ * selection, order and limit of rows, and their form in a RangeResponse. Values stay encoded: a
+ * row's stored bytes are spliced into the reply.
  *
  * Ref: message RangeRequest of etcd's api/etcdserverpb/rpc.proto.
  */
@@ -33,8 +33,8 @@ export function isNaturalOrder(r: RangeRequest): boolean {
 }
 
 /**
- * With order NONE the limit is pushed down even when a target asks for sorting: etcd sorts only the first limit + 1 keys,
- * and clients observe that.
+ * With order NONE the limit is pushed down even when a target asks for sorting. etcd sorts only the
+ * first limit + 1 keys, and clients observe that.
  */
 function limitIsPushedDown(r: RangeRequest): boolean {
   if (r.limit <= 0 || hasFilters(r)) return false;
@@ -46,7 +46,7 @@ export function isPointRead(r: RangeRequest): boolean {
   return r.rangeEnd.length === 0 && !r.countOnly && !hasFilters(r);
 }
 
-/** How many rows the scan must produce at most; 0 for all. */
+/** Most rows the scan must produce; 0 for all. */
 export function scanLimit(r: RangeRequest): number {
   return limitIsPushedDown(r) ? r.limit + 1 : 0;
 }
@@ -117,8 +117,8 @@ export interface RowSpace {
 }
 
 /**
- * A row as the request wants it. Without values it comes from the index alone while `point` is still the newest: the
- * lease a key hangs on changes only with a put of the key.
+ * A row as the request wants it. Without values it comes from the index alone while `point` is
+ * still the newest. The lease a key hangs on changes only with a put of the key.
  */
 export function encodedRow(
   { store, lessor }: RowSpace,

@@ -15,8 +15,8 @@ import { intervalOf } from '../contract/interval.js';
 import { errors } from '../contract/errors.js';
 
 /**
- * Finds the fault of a KV request before it is proposed: judged from the request alone, in the order in which etcd
- * judges, so that a request with several faults gets the same answer.
+ * Finds the fault of a KV request before it is proposed. It is judged from the request alone, in
+ * etcd's order, so that a request with several faults gets the same answer.
  *
  * Ref: checkRangeRequest, checkPutRequest, checkTxnRequest in etcd server/etcdserver/api/v3rpc/key.go.
  */
@@ -42,7 +42,9 @@ export function checkDeleteRange(r: DeleteRangeRequest): RpcError | null {
   return r.key.length === 0 ? errors.emptyKey : null;
 }
 
-/** Checks a transaction; `maxOps` bounds each of its three lists, and what is left of it the nested ones. */
+/**
+ * Checks a transaction; `maxOps` bounds each of its three lists, and the remainder the nested ones.
+ */
 export function checkTxn(r: TxnRequest, maxOps: number): RpcError | null {
   const problem = checkShape(r, maxOps);
   if (problem !== null) return problem;
@@ -87,7 +89,7 @@ class Effects {
   }
 
   delete(interval: Interval): void {
-    // An open end is left out: etcd does not notice it either.
+    // An open end is left out: etcd does not check it either.
     if (interval.end === null || interval.end <= interval.start) return;
     this.deletes.push(interval);
     this.deleted.set(interval.start, interval.end, true);
@@ -102,8 +104,9 @@ function conflicts(ops: readonly RequestOp[]): boolean {
 
 /**
  * The effects of the ops of one branch, or null if a key is put twice, or put and deleted. The two sides of one nested
- * transaction exclude each other and may overlap. A delete in a nested transaction is held against the branch's own
- * puts and against the nested transactions after it, not against those before it, as in etcd.
+ * transaction exclude each other and may overlap. As in etcd, a delete in a nested transaction is
+ * held against the branch's own puts and against the nested transactions after it. It is not held
+ * against those before it.
  */
 function effectsOf(ops: readonly RequestOp[]): Effects | null {
   const all = new Effects();

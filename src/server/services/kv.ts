@@ -32,13 +32,13 @@ export interface KvOptions {
   readonly machine: StateMachine;
   readonly maxTxnOps: number;
   readonly maxRequestBytes: number;
-  /** Told of each Range once its reply is built, without the wait for its consistency. */
+  /** Called for each Range once its reply is built, without the wait for its consistency. */
   readonly onRange?: TimeReport;
 }
 
 /**
- * etcdserverpb.KV. Reads wait for their consistency and are answered from the store; changes are checked and then
- * proposed with the client's bytes unchanged; apply makes the response.
+ * etcdserverpb.KV. Reads wait for their consistency and are answered from the store. Changes are
+ * checked and then proposed with the client's bytes unchanged; apply makes the response.
  */
 export type KvRoles = Pick<Roles, 'env' | 'headers' | 'lessor' | 'reads' | 'proposals' | 'cluster'>;
 

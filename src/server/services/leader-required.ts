@@ -5,7 +5,7 @@ import { LEADERLESS_TIMEOUTS } from './limits.js';
 
 type LeaderRoles = Pick<Roles, 'env' | 'leadership'>;
 
-/** Whether the client of this call wants it refused while there is no leader. */
+/** True if the client of this call wants it refused while there is no leader. */
 function requiresLeader(call: CallContext): boolean {
   return call.metadata('hasleader') === 'true';
 }
@@ -19,9 +19,9 @@ function lacksLeader({ env, leadership }: LeaderRoles, timeouts: number): boolea
 /**
  * The refusal of a new call whose client requires a leader, or null.
  *
- * Ref: newUnaryInterceptor and newStreamInterceptor of etcd's api/v3rpc/interceptor.go. There a follower keeps naming the
- * leader it lost until its election timeout has passed; here the leader is forgotten when its connection closes, so the
- * time since then counts.
+ * Ref: newUnaryInterceptor and newStreamInterceptor of etcd's api/v3rpc/interceptor.go. There a
+ * follower keeps naming the leader it lost until its election timeout has passed. Here the leader
+ * is dropped when its connection closes, so the time since then counts.
  */
 export function leaderRefusal(
   roles: LeaderRoles,

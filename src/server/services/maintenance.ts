@@ -64,7 +64,8 @@ export function maintenanceService(roles: MaintenanceRoles): [string, Method][] 
   function hashKv(request: Uint8Array, call: UnaryCall): void {
     const { revision } = decodeHashKVRequest(request);
     reads.whenReadable(() => {
-      // Who compares members asks again at the revision that the header names: it must be the one that was hashed.
+      // A caller that compares members asks again at the revision that the header names: it must be
+      // the one that was hashed.
       const header = headers.fields();
       reads.store.hashKV(revision, (reason, result) => {
         if (result !== null) return call.reply(encodeHashKVResponse({ header, ...result }));

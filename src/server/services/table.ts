@@ -15,8 +15,8 @@ import { maintenanceService } from './maintenance.js';
 import { watchService } from './watch.js';
 
 /**
- * All methods of the API on one member: those this release serves, behind the checks every call passes, and the rest,
- * which say clearly that they are not there.
+ * All methods of the API on one member: those this release serves, behind the checks every call
+ * passes, and the rest, which refuse with UNIMPLEMENTED.
  */
 export interface ServiceOptions {
   readonly maxTxnOps: number;

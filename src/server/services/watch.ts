@@ -32,9 +32,9 @@ const Filter = { noPut: 0, noDelete: 1 } as const;
  * etcdserverpb.Watch: one stream carries any number of watchers. This file reads the client's requests; the
  * watchers themselves live in the hub (src/watch/hub.ts).
  *
- * Requests are handled in their order, in the time that long work has in a turn: a client that creates watchers by the
- * thousand holds nobody up. While many of them wait, or while the client does not read, no more are read: each has an
- * answer that would have to be kept.
+ * Requests are handled in their order, in the time that long work has in a turn. A client that
+ * creates watchers by the thousand delays no other client. While many of them wait, or while the
+ * client does not read, no more are read: each has an answer that would have to be kept.
  */
 export function watchService(roles: WatchRoles, options: WatchServiceOptions): [string, Method][] {
   const leaderRequired = new LeaderRequired(roles);
@@ -157,7 +157,7 @@ class WatchCall implements Job {
   }
 }
 
-/** Null for a request that asks for nothing known. */
+/** Null for a request without a known field. */
 function requestOf(message: Uint8Array): Request | null {
   const { createRequest, cancelRequest, progressRequest } = decodeWatchRequest(message);
   if (createRequest !== undefined) {

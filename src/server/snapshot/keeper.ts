@@ -14,8 +14,9 @@ import type { PeerTransport, SnapshotSink } from '../peer/types.js';
 import { ImageReceiver } from './receiver.js';
 
 /**
- * The state machine's image and the log's beginning: marks in the log how far the image is durable, so that old
- * entries can go; sends the image to followers whose entries are gone; receives one and puts it in place.
+ * The state machine's image and the log's beginning. Marks in the log how far the image is durable,
+ * so that old entries can go. Sends the image to followers whose entries are gone; receives one and
+ * puts it in place.
  *
  * Order of durable steps: image synced -> marker in the log -> entries released; and for a
  * received image: written and synced -> marked staged -> marker in the log -> CURRENT switched -> old image removed.
@@ -64,7 +65,7 @@ export class SnapshotKeeper {
     else done();
   }
 
-  /** Tells the seconds since it was made. */
+  /** Returns the seconds since it was made. */
   private stopwatch(): () => number {
     const { clock } = this.p.env;
     const startMs = clock.monoMs();
@@ -111,7 +112,10 @@ export class SnapshotKeeper {
     });
   }
 
-  /** Entries up to this index may go: enough of the later ones stay for slow followers, but no more than KEPT_LOG_BYTES. */
+  /**
+   * Entries up to this index may go: enough of the later ones stay for slow followers, but no more
+   * than KEPT_LOG_BYTES.
+   */
   private firstKept(markerIndex: number): number {
     let index = markerIndex - this.p.catchupEntries;
     const floor = this.appliedBytes - KEPT_LOG_BYTES;
@@ -126,7 +130,7 @@ export class SnapshotKeeper {
     return Math.min(index, markerIndex);
   }
 
-  /** Streams the newest image to a follower; the core learns the outcome. */
+  /** Streams the newest image to a follower and reports the outcome to the core. */
   send(message: Message): void {
     const { node, transport, log, observer } = this.p;
     const seconds = this.stopwatch();

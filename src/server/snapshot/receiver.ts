@@ -21,8 +21,9 @@ export interface ImageReceiverParts {
 }
 
 /**
- * Receives one image into a directory of its own: opens an engine there with the first chunk, fills it, verifies the
- * whole against its witness, makes it durable and marks it staged. Whatever goes wrong removes the directory.
+ * Receives one image into a directory of its own. Opens an engine there with the first chunk, fills
+ * it, verifies the whole against its witness, makes it durable and marks it staged. Any failure
+ * removes the directory.
  */
 export class ImageReceiver implements SnapshotSink {
   private readonly p: ImageReceiverParts;

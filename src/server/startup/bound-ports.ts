@@ -13,8 +13,8 @@ import type { Logger } from '../../base/observe/logger.js';
 import type { ServerConfig } from '../config/server-config.js';
 
 /**
- * Every port of a member, bound before the member writes anything and before anybody is served: a port that is taken
- * ends the start while nothing has happened yet.
+ * Every port of a member, bound before the member writes anything and before any client is served.
+ * A port that is taken ends the start while nothing has happened yet.
  */
 export class BoundPorts {
   readonly peer: BoundPort[] = [];
@@ -45,7 +45,7 @@ export class BoundPorts {
     return ports;
   }
 
-  /** Harmless for ports that whoever accepted on them has closed. */
+  /** Harmless for ports that their server has closed. */
   close(): void {
     for (const port of [...this.peer, ...this.client, ...this.metrics]) port.close();
   }

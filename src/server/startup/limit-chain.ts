@@ -25,8 +25,8 @@ export interface LimitFlags {
  *
  *   request <= entry <= log record <= append <= body between members
  *
- * Appends, the window to a follower, and uncommitted bytes have no link of their own: each lets one entry of any size
- * pass (src/raft/limits.ts).
+ * Appends, the window to a follower, and uncommitted bytes have no link of their own. Each lets one
+ * entry of any size pass (src/raft/limits.ts).
  *
  * Throws: StartupError when a flag breaks the chain.
  */

@@ -27,7 +27,10 @@ export interface MemberParts {
   readonly onPublished: () => void;
 }
 
-/** Opens the member's state, or makes it. Nobody is served before it is started. Throws: StartupError. */
+/**
+ * Opens the member's state, or makes it. No client is served before it is started. Throws:
+ * StartupError.
+ */
 export function openMember(parts: MemberParts): Promise<Member> {
   return new Promise((resolve, reject) => {
     Member.open(memberOptions(parts), (error, member) => {

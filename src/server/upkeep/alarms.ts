@@ -5,7 +5,7 @@ export const AlarmType = { none: 0, noSpace: 1, corrupt: 2 } as const;
 
 const NAMES = ['NONE', 'NOSPACE', 'CORRUPT'];
 
-/** As the API spells it; the number of one it does not know. */
+/** As the API spells it; the number of an unknown one. */
 export function alarmName(type: number): string {
   return NAMES[type] ?? String(type);
 }

@@ -75,7 +75,7 @@ export class AutoCompactor {
     const startMs = env.clock.monoMs();
     this.log.info(`starting auto ${this.mode.mode} compaction`, this.fields(revision));
     proposals.propose(CommandKind.compact, encodeCompactionRequest({ revision }), (error) => {
-      // Refused as compacted: somebody else compacted further already.
+      // Refused as compacted: another client compacted further already.
       if (error === null || error === errors.compacted) {
         this.lastCompacted = revision;
         const took = durationText(env.clock.monoMs() - startMs);

@@ -12,11 +12,14 @@ export interface LeaderWatchParts {
   readonly log: Logger;
   readonly leadership: Pick<Leadership, 'leaderlessSinceMs'>;
   readonly cluster: Pick<ClusterView, 'memberId' | 'members'>;
-  /** Whether the connection to a peer is up. */
+  /** True if the connection to a peer is up. */
   readonly isReachable: (id: MemberId) => boolean;
 }
 
-/** Says every 30 s that this member has no leader, since when, which peers it cannot reach, and what to check. */
+/**
+ * Logs every 30 s that this member has no leader: since when, the unreachable peers, and the next
+ * step.
+ */
 export class LeaderWatch {
   private readonly p: LeaderWatchParts;
   private timer: Timer | null = null;

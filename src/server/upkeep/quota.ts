@@ -7,10 +7,10 @@ import {
 import { CommandKind } from '../contract/command.js';
 
 /*
- * Estimates the bytes a command may add to the backend, as etcd does: a command that adds nothing passes whatever the size, so
- * that a full member can still be cleaned up by transactions that only delete.
+ * Estimates the bytes a command may add to the backend, as etcd does. A command that adds nothing
+ * passes at any size, so that transactions that only delete can still clean up a full member.
  *
- * Ref: etcd contract 6.2.
+ * Ref: costPut, costTxn and Available in etcd server/storage/quota.go.
  */
 
 const KEY_OVERHEAD_BYTES = 256;
@@ -18,7 +18,10 @@ const LEASE_BYTES = 64;
 /** No put in a request is shorter than this, with its key of one byte and the tags and lengths around it. */
 const SHORTEST_PUT_BYTES = 5;
 
-/** Bytes that a command of this kind and length cannot exceed: tells most commands apart without decoding them. */
+/**
+ * Bytes that a command of this kind and length cannot exceed: passes most commands without decoding
+ * them.
+ */
 export function mostAddedBytes(kind: CommandKind, requestBytes: number): number {
   switch (kind) {
     case CommandKind.put:

@@ -2,7 +2,7 @@ import type { LogFields } from '../../base/observe/logger.js';
 import { Role } from '../../raft/types.js';
 import type { RaftStatus } from '../../raft/types.js';
 
-/** What a state report asks of a member. */
+/** Parts of a member that a state report reads. */
 export interface ReportedMember {
   readonly memberId: bigint;
   readonly node: { status(): RaftStatus };
@@ -24,7 +24,7 @@ const ROLE_NAMES: Readonly<Record<Role, string>> = {
   [Role.leader]: 'leader',
 };
 
-/** What a member is doing, for a person who wonders why it does not do more. */
+/** State of a member, for a person who looks for the cause of a wait. */
 export function stateReport(member: ReportedMember): LogFields {
   const raft = member.node.status();
   const { store, hub, queue, readIndex } = member;

@@ -8,7 +8,7 @@ import { expect } from 'chai';
 const SOURCE = fileURLToPath(new URL('../../../src/base/', import.meta.url));
 const TSX = import.meta.resolve('tsx');
 
-/** What a process writes to standard error that stops with env.fatal() and has `outputs` as its log. */
+/** Standard error of a process that stops with env.fatal() and has `outputs` as its log. */
 function lastWords(outputs: string): string[] {
   const dir = mkdtempSync(join(tmpdir(), 'fatal-test-'));
   const script = join(dir, 'stop.mts');
@@ -27,11 +27,11 @@ function lastWords(outputs: string): string[] {
 }
 
 describe('a process that must stop', () => {
-  it('says why once, in its log', () => {
+  it('logs the cause once', () => {
     expect(lastWords('stderr')).have.length(1);
   });
 
-  it('says why on standard error when its log cannot be written', () => {
+  it('writes the cause to standard error when its log cannot be written', () => {
     expect(lastWords('/dev/full')).have.length(1);
   });
 });

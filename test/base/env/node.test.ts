@@ -114,7 +114,7 @@ describe('createNodeEnv', () => {
     expect(seen.size).to.be.greaterThan(2900);
   });
 
-  it('ends the process with one line that says what, next and cause', () => {
+  it('ends the process with one line of finding, next step and cause', () => {
     const code = `
       import { createNodeEnv } from './src/base/env/node.ts';
       const env = createNodeEnv({ onFatal: () => { throw new Error('ignored'); } });

@@ -32,7 +32,7 @@ import { until } from '../../support/until.js';
 
 /** Tests of the real /proc. */
 describe('process marks', () => {
-  it('read state and start from a line of /proc, whatever the name of the program', () => {
+  it('read state and start from a line of /proc, for any name of the program', () => {
     const rest = Array.from({ length: 18 }, (_, i) => i + 4).join(' ');
     expect(startOf(`12 (a b) S ${rest} 777 0 0`)).equal(777);
     expect(startOf(`12 (evil) R 1 2) S ${rest} 778 0 0`)).equal(778);
@@ -56,8 +56,8 @@ describe('process marks', () => {
     expect(isRunning({ pid: mark.pid, started: 0, boot: '0', namespace: '0' })).equal(false);
   });
 
-  it('of a process that nobody has waited for yet count as gone', async () => {
-    // The shell's child ends once the shell has become a program that waits for nobody.
+  it('of a process that was not waited for yet count as gone', async () => {
+    // The shell's child ends once the shell has become a program that waits for no child.
     const script = '(read line <&3) & echo $!; exec sleep 60';
     const shell = spawn('/bin/sh', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore', 'pipe'] });
     const [line] = (await once(shell.stdout as Readable, 'data')) as [Buffer];
@@ -127,7 +127,7 @@ describe('OwnedDirectory', () => {
     expect(readdirSync(root)).deep.equal([elsewhere]);
   });
 
-  it('that is abandoned is gone with the parents made for it, but for what others put there', () => {
+  it('that is abandoned is gone with the parents made for it, but for files of others', () => {
     const owned = OwnedDirectory.take(join(root, 'a', 'b'));
     writeFileSync(join(root, 'a', 'b', 'file'), '');
     writeFileSync(join(root, 'a', 'theirs'), '');
@@ -135,7 +135,7 @@ describe('OwnedDirectory', () => {
     expect(readdirSync(root, { recursive: true })).deep.equal(['a', 'a/theirs']);
   });
 
-  it('that was there keeps what was in it when it is abandoned', () => {
+  it('that was there keeps its content when it is abandoned', () => {
     mkdirSync(join(root, 'old'));
     const owned = OwnedDirectory.take(root);
     mkdirSync(join(root, 'new', 'deep'), { recursive: true });
@@ -143,7 +143,7 @@ describe('OwnedDirectory', () => {
     expect(readdirSync(root)).deep.equal(['old']);
   });
 
-  it('that is in use is not cleared by the one who is refused', () => {
+  it('that is in use is not cleared by a process that is refused', () => {
     const owned = OwnedDirectory.take(root);
     writeFileSync(join(root, 'theirs'), '');
     expect(() => OwnedDirectory.take(root)).to.throw(DirectoryInUse);
@@ -151,7 +151,7 @@ describe('OwnedDirectory', () => {
     owned.release();
   });
 
-  it('knows of no lock on a file that is absent', () => {
+  it('finds no lock on a file that is absent', () => {
     expect(fileLockOwner(join(root, 'absent'))).equal(undefined);
   });
 });

@@ -12,7 +12,7 @@ import { closest } from '../../../src/base/flags/suggest.js';
 import { FlagTable } from '../../../src/base/flags/table.js';
 import { UsageError } from '../../../src/base/flags/usage-error.js';
 
-/** A program that is no etcd: nothing in the machinery may know the server's names. */
+/** A program that is no etcd: the machinery may not depend on the server's names. */
 const TABLE = new FlagTable({
   command: 'lamp',
   summary: 'Lights a lamp.',
@@ -85,7 +85,7 @@ describe('a table of flags', () => {
     expect(readConfigFile(TABLE, file('oil: 3')).warnings.join()).contain('key "oil"');
   });
 
-  it('refuses what would leave a doubt', () => {
+  it('refuses ambiguous settings', () => {
     const both = parseCommandLine(TABLE, ['--colors=red', '--colours=red']).assignments;
     expect(() => assembleSettings(TABLE, both)).throw(StartupError, 'at the same time');
     const fuse = parseCommandLine(TABLE, ['--fuse']).assignments;

@@ -25,7 +25,7 @@ describe('BoundPort', () => {
     return socket;
   }
 
-  it('keeps connections, unread, until somebody accepts', async () => {
+  it('keeps connections, unread, until a server accepts', async () => {
     const port = await bind();
     const early = dial(port);
     early.write('early');

@@ -91,7 +91,7 @@ describe('ConnectionBudget', () => {
     expect(await connect(one)).to.equal(false);
   });
 
-  it('says so once a minute, with how many it closed', async () => {
+  it('logs once a minute the number it closed', async () => {
     const port = await listen(new ConnectionBudget('clients', 1, log, clock));
     await connect(port);
     for (let n = 0; n < 3; n++) await connect(port);

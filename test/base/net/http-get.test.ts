@@ -44,7 +44,7 @@ describe('httpGet', () => {
     });
   });
 
-  it('fails when nobody listens', async () => {
+  it('fails when no process listens', async () => {
     const url = await serve(() => undefined);
     server?.close();
     expect(await failure(httpGet(url, '/', 5000))).contain('ECONNREFUSED');

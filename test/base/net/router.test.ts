@@ -71,7 +71,7 @@ describe('router', () => {
     expect(status(await ask('GET http://other.example'))).equal(404);
   });
 
-  it('sends a path that is not clean to the one that is, known or not', async () => {
+  it('redirects a path to its clean form, with or without a route', async () => {
     const answer = await ask('GET //echo?a=b');
     expect(status(answer)).equal(301);
     expect(header(answer, 'Location')).equal('/echo?a=b');

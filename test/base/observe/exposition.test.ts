@@ -94,7 +94,7 @@ describe('the checks of a page', () => {
     }
   });
 
-  it('report what promtool objects to', () => {
+  it('report the objections of promtool', () => {
     const cases: [string, RegExp][] = [
       [`${head('a', 'counter')}a 1\n`, /a counter should end in _total/],
       [`${head('a_total', 'gauge')}a_total 1\n`, /only a counter/],

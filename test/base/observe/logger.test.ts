@@ -60,7 +60,7 @@ describe('the log', () => {
     });
   });
 
-  it('leaves out what is less important than its level', () => {
+  it('leaves out messages below its level', () => {
     const sink = new Lines();
     const log = loggerTo([sink], 'warn');
     log.debug('a');
@@ -151,7 +151,7 @@ describe('the log', () => {
     expect(child.level).equal('debug');
   });
 
-  it('opens its files anew when it is told to', async () => {
+  it('opens its files anew on reopen', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'logger-test-'));
     const path = join(dir, 'm.log');
     const log = createLogger({ level: 'info', format: 'json', outputs: [path] });

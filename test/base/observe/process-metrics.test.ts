@@ -12,7 +12,7 @@ describe('ProcessMetrics', () => {
   });
   afterEach(() => metrics.close());
 
-  it('tells what the process uses', async () => {
+  it('reports the use of the process', async () => {
     const sample = await metrics.sample();
     const page = parseExposition(exposition(PROCESS_FAMILIES, { process: sample }));
     const value = (name: string): number => page.get(name)?.samples[0]?.value ?? NaN;
@@ -76,13 +76,13 @@ describe('the files of proc', () => {
     '',
   ].join('\n');
 
-  it('tell the soft limits', () => {
+  it('hold the soft limits', () => {
     expect(limitOf(LIMITS, 'Max open files')).equal(20000);
     expect(limitOf(LIMITS, 'Max address space')).equal(2 ** 64 - 1);
     expect(limitOf('', 'Max open files')).equal(0);
   });
 
-  it('tell the traffic by name of its column', () => {
+  it('hold the traffic by name of its column', () => {
     const netstat = [
       'TcpExt: InOctets OutOctets',
       'TcpExt: 1 2',

@@ -1,4 +1,4 @@
-"""Cases for a member of the store, run by grpcio (the C core), a gRPC stack nobody here wrote.
+"""Cases for a member of the store, run by grpcio (the C core), a foreign gRPC stack.
 
 Run as `grpc_cases.py ENDPOINT TRANSPORT` by python-grpc.test.ts. Writes one JSON line with the names of its cases, then
 reads case names from standard input and answers each with a JSON line: `{"ok": true}` or `{"error": text}`. In between

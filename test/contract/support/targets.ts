@@ -1,6 +1,7 @@
 /**
  * The servers whose answers are asserted: mainstay on either transport and a real etcd, one member each, started once for all files of this
- * folder. Assertions that hold for all are the contract; where the installed etcd is of an older release, the test says so.
+ * folder. Assertions that hold for all are the contract; exceptions for an older installed etcd are
+ * marked in the test.
  */
 import { ClientError, EtcdClient } from '../../../src/client/client.js';
 import {
@@ -73,7 +74,7 @@ const etcd = versionOf(etcdProgram(), '--version');
 /** The release mainstay behaves like. */
 const OUR_MINOR = 6;
 
-/** Watchers that ask for it hear of progress this often; 3.4 cannot be told. */
+/** Interval of progress notices; 3.4 has no flag for it. */
 const PROGRESS = { 'experimental-watch-progress-notify-interval': '300ms' };
 
 /** Both transports of mainstay serve the same contract. */
@@ -103,7 +104,7 @@ export function describeForAll(title: string, define: (target: Target) => void):
   }
 }
 
-/** How a call was refused, as `code text`; throws if it was not. */
+/** Refusal of a call, as `code text`; throws if it was not refused. */
 export async function refusal(call: Promise<unknown>): Promise<string> {
   try {
     await call;

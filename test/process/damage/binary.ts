@@ -4,7 +4,7 @@ import { freePorts, TestServer, until } from '../../support/servers.js';
 import type { CaseOrder, Outcome } from './child.js';
 import { historyHash } from './members.js';
 
-/** Starts the program itself on a damaged directory and says how it ended. */
+/** Starts the program itself on a damaged directory and reports how it ended. */
 
 const DEADLINE_MS = 60_000;
 /** A finding has its next step in the line below, or in the same line of the log. */

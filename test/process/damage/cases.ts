@@ -37,7 +37,7 @@ export interface Case {
 
 const MEMORY = '/dev/shm';
 const CUTS_PERMILLE = 150;
-/** Not a part of what is believed: LevelDB's own notes. */
+/** Not verified: LevelDB's own notes. */
 const UNREAD = /\/(LOG|LOG\.old|LOCK)$/;
 /** A process is replaced after this many cases: members that stopped leave memory behind. */
 const CASES_A_PROCESS = 150;

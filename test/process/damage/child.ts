@@ -4,14 +4,14 @@ import type { Member } from '../../../src/server/member/member.js';
 import { contentOf, linearizable, LocalCluster, stop } from './members.js';
 
 /**
- * Starts members on damaged directories, one case after the other, and says how each ended. A process of its own,
- * because LevelDB may end it.
+ * Starts members on damaged directories, one case after the other, and reports each outcome. A
+ * process of its own, because LevelDB may end it.
  */
 
 export interface CaseOrder {
   readonly id: number;
   readonly dirs: readonly string[];
-  /** Which of them is damaged. */
+  /** The one of them that is damaged. */
   readonly damaged: number;
   readonly content: string;
   readonly historyHash: string;
@@ -27,7 +27,7 @@ export interface CaseOutcome {
   readonly text: string;
 }
 
-/** How a case ended. `aborted`: the process ended by itself, which nothing may bring about. */
+/** End of a case. `aborted`: the process ended by itself, which nothing may bring about. */
 export type Outcome = Omit<CaseOutcome, 'id' | 'kind'> & {
   readonly kind: CaseOutcome['kind'] | 'aborted';
 };
@@ -35,7 +35,7 @@ export type Outcome = Omit<CaseOutcome, 'id' | 'kind'> & {
 const DEADLINE_MS = 20_000;
 /** Errors that name what was found and have a next step. */
 const FINDINGS = new Set(['StartupError', 'Stopped']);
-/** The last resort of a start-up error: its next step does not tell what to do about damage. */
+/** The last resort of a start-up error: its next step does not concern damage. */
 const UNCLEAR_TEXT = /cannot be used: /;
 
 /** The stop of the process, for one case. */

@@ -133,8 +133,9 @@ export function linearizable(member: Member): Promise<void> {
 }
 
 /**
- * Everything a client can read from a member, as one text: all changes of the history that is left, with their values,
- * the newest state by way of the index, and leases, members, alarms and the cluster's version.
+ * Everything a client can read from a member, as one text. It has all changes of the remaining
+ * history with their values, the newest state by way of the index, leases, members, alarms and the
+ * cluster's version.
  */
 export async function contentOf(member: Member): Promise<string> {
   const { store } = member;

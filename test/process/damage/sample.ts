@@ -18,9 +18,9 @@ export interface Sample {
   readonly name: string;
   /** One directory a member. */
   readonly dirs: readonly string[];
-  /** What every member holds. */
+  /** Content that every member holds. */
   readonly content: string;
-  /** What HashKV returns for it, see `historyHash`. */
+  /** HashKV's result for it, see `historyHash`. */
   readonly historyHash: string;
 }
 
@@ -29,8 +29,9 @@ const KEYS = 40;
 const LEASE_TTL_SEC = 1_000_000;
 
 /**
- * Makes a member, or several of which the last one received an image, with puts, deletes, leases, an alarm and compactions in their data, and stops them: in
- * order (`<name>/stopped`) and, as of the moment before, as if they had been killed (`<name>/killed`).
+ * Makes a member, or several of which the last one received an image. Their data holds puts,
+ * deletes, leases, an alarm and compactions. Stops them in order (`<name>/stopped`) and, as of the
+ * moment before, as if they had been killed (`<name>/killed`).
  */
 export async function makeSamples(dir: string, size: number, seed: number): Promise<Sample[]> {
   const dirOf = (i: number): string => `${dir}/stopped/m${i + 1}`;

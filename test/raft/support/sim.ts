@@ -16,8 +16,9 @@ import type {
 import { Random } from './random.js';
 
 /*
- * A whole cluster in one thread, driven by one seed: an unreliable network, disks that forget what was not synced,
- * state machines that lag, membership that changes. The invariants of the algorithm are checked after every event.
+ * A whole cluster in one thread, driven by one seed: an unreliable network, disks that lose
+ * unsynced writes, state machines that lag, membership that changes. The invariants of the
+ * algorithm are checked after every event.
  */
 
 /** A membership change as the payload of an entry. */
@@ -246,8 +247,8 @@ export class Sim {
   }
 
   /**
-   * Replaces the disk of a stopped member by its copy. What follows breaks promises of the algorithm, so from here on
-   * only what a member promises by itself is checked.
+   * Replaces the disk of a stopped member by its copy. Its later messages break promises of the
+   * algorithm, so from here on only the promises of a single member are checked.
    */
   rollBack(node: SimNode): void {
     if (node.copy === null || node.core !== null) throw new Error('nothing to roll back to');
@@ -426,7 +427,7 @@ export class Sim {
     this.network.splice(at, 1);
   }
 
-  /** A transport always learns in the end that a snapshot did not arrive. */
+  /** A transport always reports in the end that a snapshot did not arrive. */
   reportLostSnapshots(): void {
     for (const node of this.live()) {
       for (const peer of this.nodes.keys()) node.core?.reportSnapshot(peer, false);
@@ -444,7 +445,7 @@ export class Sim {
   private receive(m: Message): void {
     const node = this.nodes.get(m.to);
     if (node?.core === null || node === undefined || this.cut.has(`${m.from}>${m.to}`)) return;
-    // A transport refuses removed members once it knows of the removal.
+    // A transport refuses removed members once the removal is applied.
     if ((this.removed.get(m.from) ?? Infinity) <= node.applied) return;
     node.core.step(m);
     this.observe(node);

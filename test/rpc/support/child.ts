@@ -40,7 +40,7 @@ export class Child<Order, Report> {
         this.process.removeListener('exit', onExit);
         resolve(report as Report);
       });
-      // A process that is gone says so by its end.
+      // A process that is gone shows it by its end.
       this.process.send(order, () => {});
     });
   }

@@ -1,6 +1,6 @@
 /**
- * A process of its own that keeps thousands of connections to a port and says nothing on them, run by
- * `http2-fuzz.test.ts`, whose own process need not have descriptors for both ends.
+ * A process of its own that keeps thousands of silent connections to a port, run by
+ * `http2-fuzz.test.ts`. So the test's own process need not have descriptors for both ends.
  */
 import * as net from 'node:net';
 import { PREFACE } from '../../../src/rpc/http2/frames.js';

@@ -1,6 +1,6 @@
 /**
- * A process of its own with the transport of our own and nothing else in it, so that its memory says what connections
- * cost; run by `http2-fuzz.test.ts`.
+ * A process of its own with the transport of our own and nothing else in it, so that its memory is
+ * the cost of connections. Run by `http2-fuzz.test.ts`.
  */
 import type { Method } from '../../../src/rpc/service.js';
 import { startRawServer } from './raw-client.js';

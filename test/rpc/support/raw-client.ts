@@ -1,4 +1,4 @@
-/** An HTTP/2 client that sends whatever a test wants, and a server whose time a test moves. */
+/** An HTTP/2 client that sends any bytes a test gives, and a server whose time a test moves. */
 import * as net from 'node:net';
 import type { Timer } from '../../../src/base/env/env.js';
 import { HpackDecoder, MAX_STRING_BYTES } from '../../../src/rpc/http2/hpack-decoder.js';
@@ -212,7 +212,7 @@ export class RawClient {
     return found.payload.readUInt32BE(0);
   }
 
-  /** Everything the server said on a stream, once it has ended. */
+  /** All that the server sent on a stream, once it has ended. */
   async reply(streamId: number): Promise<Reply> {
     const isEnd = (each: Frame): boolean =>
       each.streamId === streamId &&

@@ -134,7 +134,7 @@ function expectAnswer({ call, expected, what }: Waiting): void {
 describe('replies read after their command', function () {
   this.timeout(60_000);
 
-  it(`equal those made within it, whatever happens before they are read (SEED=${SEED})`, () => {
+  it(`equal those made within it after any later changes (SEED=${SEED})`, () => {
     for (let run = 0; run < 40; run++) {
       const d = new Draw(randomOf(SEED + run));
       const bench = new SlowBench(SEED + run);
@@ -177,7 +177,7 @@ describe('replies read after their command', function () {
     }
   });
 
-  it(`keep what they need of a compaction at their own revision (SEED=${SEED})`, () => {
+  it(`keep their rows at a compaction at their own revision (SEED=${SEED})`, () => {
     const d = new Draw(randomOf(SEED));
     const bench = new SlowBench(SEED);
     const model = new Model();
@@ -203,7 +203,7 @@ describe('replies read after their command', function () {
     expect(kept).to.be.greaterThan(10);
   });
 
-  it(`of transactions that only read equal those through the log, whatever is written meanwhile (SEED=${SEED})`, () => {
+  it(`of transactions that only read equal those through the log beside any writes (SEED=${SEED})`, () => {
     const rangesOnly = (d: Draw, revision: number): RequestOpInit[] =>
       Array.from({ length: d.below(5) }, () => ({ requestRange: d.range(revision) }));
     for (let run = 0; run < 20; run++) {
@@ -329,7 +329,7 @@ describe('replies read after their command', function () {
       expect(call.bytes.subarray(-2)).to.deep.equal(Buffer.from([0x10, 1]));
     });
 
-    it('reads no row of a reply that nobody takes', () => {
+    it('reads no row of a reply that is not taken', () => {
       for (let steps = 0; steps < 20; steps++) {
         const request = encodeTxnRequest({
           success: [...ranges(3), { requestPut: { key: bytes('k000') } }],

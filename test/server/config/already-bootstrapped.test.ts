@@ -8,7 +8,7 @@ import { refuseIfBootstrapped } from '../../../src/server/config/already-bootstr
 
 const SELF = 2n ** 63n + 5n;
 
-/** Whether member SELF may join a cluster whose other member is at `url`. */
+/** True if member SELF may join a cluster whose other member is at `url`. */
 async function answerOf(url: string): Promise<string> {
   const bootstrap = {
     memberId: SELF,
@@ -26,7 +26,7 @@ async function answerOf(url: string): Promise<string> {
   }
 }
 
-describe('a member without data asks the others whether it has lost it', () => {
+describe('a member without data asks the others if it started before', () => {
   let server: Server;
   let dir = '';
   let clusterId = 'c1';
@@ -75,7 +75,7 @@ describe('a member without data asks the others whether it has lost it', () => {
     });
   }
 
-  it('and joins when nobody answers', async () => {
+  it('and joins when no peer answers', async () => {
     await overTcp();
     expect(await answerOf('http://127.0.0.1:1')).to.equal('joins');
     expect(await answerOf(`unix://${dir}/nobody`)).to.equal('joins');

@@ -29,7 +29,7 @@ async function refusal(promise: Promise<unknown>): Promise<StartupError> {
 }
 
 describe('bootstrapCluster', () => {
-  it('gives every member the same cluster, whatever the order of the list', async () => {
+  it('gives every member the same cluster, for any order of the list', async () => {
     const a = config(
       '--name=a',
       '--initial-advertise-peer-urls=http://h:1',
@@ -77,7 +77,7 @@ describe('bootstrapCluster', () => {
     expect((await bootstrapCluster(settings, resolve)).members).have.length(1);
   });
 
-  it('says which name cannot be resolved', async () => {
+  it('names the host that cannot be resolved', async () => {
     const settings = config('--name=a', '--initial-cluster=a=http://host.example:1');
     const resolve: ResolveHost = () => Promise.reject(new Error('ENOTFOUND'));
     const error = await refusal(bootstrapCluster(settings, resolve));

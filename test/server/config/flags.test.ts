@@ -27,7 +27,7 @@ describe('the table of server flags', () => {
       expect(() => parseFlagText(spec, spec.default), spec.name).not.throw();
   });
 
-  it('says why for every flag that is not served', () => {
+  it('gives the reason for every flag that is not served', () => {
     for (const spec of FLAGS) {
       if (spec.effect !== 'served') expect(spec.note, spec.name).be.a('string');
     }
@@ -42,7 +42,7 @@ describe('the table of server flags', () => {
       if (spec.type === 'legacy' || spec.gate !== undefined || spec.name === 'config-file')
         continue;
       const argv = [`--${spec.name}=${spec.default}`];
-      // An explicit address for clients must also be told to them.
+      // An explicit address for clients must also be advertised.
       if (spec.name === 'listen-client-urls') argv.push('--advertise-client-urls=http://a:1');
       if (spec.name !== 'name') argv.push('--name=a');
       const result = parseServerConfig(argv, {});

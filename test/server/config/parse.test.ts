@@ -21,7 +21,7 @@ function refusal(argv: readonly string[], env: Env = {}): { code: number; stderr
 }
 
 describe('the server command line', () => {
-  it("gives etcd's defaults when nothing is said", () => {
+  it("gives etcd's defaults when nothing is set", () => {
     const { config, warnings } = run([]);
     expect(config).deep.include({
       name: 'default',
@@ -102,7 +102,7 @@ describe('the server command line', () => {
     expect(run([]).warnings).contain('--name is not set');
   });
 
-  it('accepts flags without an effect here, and says so', () => {
+  it('accepts flags without an effect here, with a warning', () => {
     expect(run(['--name=a', '--max-wals=3']).warnings).contain('--max-wals has no effect');
     expect(run(['--name=a', '--v', '--force=1']).warnings).contain('--force has no effect');
     expect(run(['--name=a', '--max-wals=5', '--enable-grpc-gateway=false']).warnings).equal('');
@@ -221,7 +221,7 @@ describe('refusals of the server command line', () => {
 });
 
 describe('ETCD_* variables', () => {
-  it('set what no flag sets', () => {
+  it('set values without a flag', () => {
     const { config, warnings } = run([], { ETCD_NAME: 'e', ETCD_ELECTION_TIMEOUT: '2000' });
     expect(config).include({ name: 'e', electionMs: 2000 });
     expect(warnings).equal('');
@@ -234,7 +234,7 @@ describe('ETCD_* variables', () => {
     expect(warnings).not.contain('ETCDCTL_API');
   });
 
-  it('must not set what a flag sets too, under whichever name', () => {
+  it('must not set a value that a flag sets too, under any of its names', () => {
     for (const argv of [['--watch-progress-notify-interval=5s']]) {
       for (const name of [
         'ETCD_WATCH_PROGRESS_NOTIFY_INTERVAL',

@@ -31,7 +31,7 @@ function oldCommand(kindNumber: number, origin: number, request: Uint8Array): Ui
 }
 
 describe('command', () => {
-  it('gives back what was encoded', () => {
+  it('gives back the encoded command', () => {
     fc.assert(
       fc.property(kind, u32, u32, body, (k, origin, sequence, request) => {
         const data = encodeCommand(k, origin, sequence, request);
@@ -70,7 +70,7 @@ describe('command', () => {
     expect(sequenceOf(data, 7)).to.equal(undefined);
   });
 
-  it('names what it cannot apply', () => {
+  it('names a command it cannot apply', () => {
     const good = encodeCommand(CommandKind.put, 1, 2, put);
     const withByte = (at: number, value: number): Uint8Array => {
       const data = Uint8Array.from(good);

@@ -4,13 +4,13 @@ import { isBoltDatabase, isEtcdSegment } from '../../../src/server/directory/etc
 const bytes = (hex: string): Buffer => Buffer.from(hex.replaceAll(' ', ''), 'hex');
 
 describe('files of etcd', () => {
-  it('are told by the first record of a segment, with and without a checksum before it', () => {
+  it('are recognised by the first record of a segment, with and without a checksum before it', () => {
     const zeros = '00'.repeat(32);
     expect(isEtcdSegment(bytes(`04000000 00000084 08041000 00000000 ${zeros}`))).equal(true);
     expect(isEtcdSegment(bytes(`08000000 00000000 080410c6 d7ed8403 ${zeros}`))).equal(true);
   });
 
-  it('are told from those of mainstay and from others', () => {
+  it('are distinguished from those of mainstay and from others', () => {
     const zeros = '00'.repeat(64);
     expect(isEtcdSegment(Buffer.from(`mainswal${zeros}`))).equal(false);
     expect(isEtcdSegment(bytes(zeros))).equal(false);
@@ -22,7 +22,7 @@ describe('files of etcd', () => {
     expect(isBoltDatabase(bytes('00'))).equal(false);
   });
 
-  it('are told by the magic number of Bolt', () => {
+  it('are recognised by the magic number of Bolt', () => {
     const page = Buffer.alloc(64);
     page.writeUInt32LE(0xed0cdaed, 16);
     expect(isBoltDatabase(page)).equal(true);

@@ -58,7 +58,7 @@ describe('a failure to open a directory', () => {
     ],
   };
   for (const [what, [error, finding, nextStep]] of Object.entries(level)) {
-    it(`says that it is ${what}, and the next step`, () => {
+    it(`names ${what} and the next step`, () => {
       const refusal = failure(error);
       expect(refusal.message)
         .match(finding)
@@ -81,7 +81,7 @@ describe('a failure to open a directory', () => {
     expect(failure(damage, 3).nextStep).not.contain('wal repair');
   });
 
-  it('passes on what the log says about its owner and format', () => {
+  it('passes on a refusal of the log for owner or format', () => {
     expect(failure(new WalForeign('not yours')).message).equal('not yours');
     const newer = new WalNewer('/p', { kind: 'newer', version: 9, readableSince: '2.0.0' });
     expect(failure(newer).nextStep).equal('start this member with mainstay 2.0.0 or newer');
@@ -93,7 +93,7 @@ describe('a failure to open a directory', () => {
     expect(failure(refusal)).equal(refusal);
   });
 
-  it('says of damage of the state what was found, and what a member alone and one of several can do', () => {
+  it('gives the finding of damaged state, and the next step for a member alone and for one of several', () => {
     const damage = new ImageDamaged(
       'a block does not match its checksum',
       '/data/x/000003.ldb',

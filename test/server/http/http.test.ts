@@ -222,7 +222,7 @@ describe('HTTP of a member', () => {
       expectPlain(await get('/livez?verbose&exclude=serializable_read'), 200, 'ok\n');
     });
 
-    it('tell what failed', async () => {
+    it('name the failed check', async () => {
       await listenClient();
       facts.alarms = ['CORRUPT'];
       facts.isLearner = true;
@@ -261,7 +261,7 @@ describe('HTTP of a member', () => {
   });
 
   describe('/version', () => {
-    it('tells the server, the cluster and the storage version', async () => {
+    it('reports the server, the cluster and the storage version', async () => {
       await listenClient();
       const answer = await get('/version');
       expect(answer.status).equal(200);
@@ -272,14 +272,14 @@ describe('HTTP of a member', () => {
       expect((await ask('POST', '/version')).status).equal(405);
     });
 
-    it('tells that the cluster has not decided yet', async () => {
+    it('reports that the cluster has not decided yet', async () => {
       cluster.clusterVersion = undefined;
       await listenClient();
       expect((await get('/version')).body).match(/"etcdcluster":"not_decided"\}$/);
     });
   });
 
-  it('packs the metrics for who asks for it', async () => {
+  it('packs the metrics for clients that ask for it', async () => {
     await listenClient();
     const packed = await get('/metrics', { 'accept-encoding': 'gzip' });
     expect(packed.headers['content-encoding']).equal('gzip');
@@ -387,7 +387,7 @@ describe('HTTP of a member', () => {
       ]);
     });
 
-    it('refuses what is no level, and changes nothing', async () => {
+    it('refuses an unknown level, and changes nothing', async () => {
       await listenClient();
       const cases: [string, string][] = [
         ['{"Level":"nonsense"}', 'Invalid log level nonsense'],

@@ -100,7 +100,7 @@ describe('Lease service', () => {
       expect(member.lessor.timeToLive(7n, member.env.nowMs + 1)?.remainingSec).equals(99);
     });
 
-    it('passes on what apply answers', () => {
+    it('passes on the answer of apply', () => {
       const granted = call('LeaseGrant', encodeLeaseGrantRequest({ TTL: 9 }));
       member.proposed[0]?.done(null, Uint8Array.of(1, 2));
       expect(granted.written).deep.equals([Uint8Array.of(1, 2)]);
@@ -348,7 +348,7 @@ describe('Lease service', () => {
       expect(stream.error).equals(errors.timeout);
     });
 
-    it('fails after a second if apply lags behind what is committed', () => {
+    it('fails after a second if apply lags behind the commit index', () => {
       member.holdReads = true;
       member.committedIndex = 12;
       const stream = call('LeaseKeepAlive', keepAlive(1n));

@@ -73,7 +73,9 @@ describe('LeaseRevoker', () => {
       member.env.msPerLook = 1;
     }
 
-    /** Calls back before the nth part of the leases gets its place, and tells how many parts there were. */
+    /**
+     * Calls back before the nth part of the leases gets its place, and returns the number of parts.
+     */
     function watchPlacing(n: number, callback: () => void): () => number {
       const { lessor } = member;
       const placeSome = lessor.placeSome.bind(lessor);
@@ -123,7 +125,7 @@ describe('LeaseRevoker', () => {
     });
   });
 
-  it('F10: proposes again what failed', () => {
+  it('F10: proposes a failed revocation again', () => {
     member.lessor.grant(1n, 2);
     member.onPropose = (proposal) => proposal.done(errors.tooManyRequests, null);
     member.env.advance(4_000);
@@ -160,7 +162,7 @@ describe('LeaseRevoker', () => {
     expect(member.proposed.length).equals(1);
   });
 
-  it('F1: drops what it took up when the term changes, even if it is leader again', () => {
+  it('F1: drops leases it took up when the term changes, even if it is leader again', () => {
     for (let id = 1n; id <= 40n; id++) member.lessor.grant(id, 2);
     member.env.advance(3_000);
     expect(member.proposed.length).equals(16);
@@ -197,7 +199,7 @@ describe('LeaseRevoker', () => {
     expect(member.env.timerCount).equals(0);
   });
 
-  it('logs the remaining time of long leases every five minutes, if told so', () => {
+  it('logs the remaining time of long leases every five minutes, if switched on', () => {
     begin(true);
     member.lessor.grant(1n, 1_000);
     member.lessor.grant(2n, 200);

@@ -63,7 +63,7 @@ describe('EntryApplier', () => {
     expect(bench.running.node.status().confState.voters).to.deep.equal([1n, 2n, 3n]);
   });
 
-  it('passes over the entries it is told to, and applies what follows', () => {
+  it('passes over the entries named by the operator, and applies those that follow', () => {
     const bench = follow([put('a'), ofUnknownKind, withBrokenBody, put('b')], [3, 4]);
     const { store, leadership } = bench.running;
     expect(leadership.appliedIndex).to.equal(5);

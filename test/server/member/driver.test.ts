@@ -261,7 +261,7 @@ describe('RaftDriver', () => {
       expect(b.driver.overloaded).to.equal(false);
     });
 
-    it('fails whoever waits when it stops, and does nothing afterwards', () => {
+    it('fails all waiters when it stops, and does nothing afterwards', () => {
       const b = new Bench().start();
       b.isDiskHeld = true;
       const put = b.propose('a');
@@ -302,7 +302,7 @@ describe('RaftDriver', () => {
       expect(b.ticks).to.equal(8);
     });
 
-    it('does not campaign before it read what its leader sent during a stall', () => {
+    it('does not campaign before it read the messages of a stall', () => {
       for (const hasHeard of [true, false]) {
         const b = new Bench(3).start();
         b.receive(MessageType.heartbeat, 2n);
@@ -376,7 +376,7 @@ describe('RaftDriver', () => {
       expect(acknowledged()).to.not.include(-1);
     });
 
-    it('forwards what waited for a leader as soon as there is one', () => {
+    it('forwards waiting proposals as soon as there is a leader', () => {
       const b = new Bench(3).start();
       const put = b.propose('a');
       const read = b.read();
@@ -426,7 +426,7 @@ describe('RaftDriver', () => {
       expect(put.outcome).to.equal(errors.timeoutLeaderFailure);
     });
 
-    it('drops what waits for apply when a snapshot contains it, and goes on behind it', () => {
+    it('drops entries that wait for apply when a snapshot contains them, and goes on behind it', () => {
       const b = new Bench(3).start();
       b.backlogBytes = BACKLOG_BYTES + 1;
       b.receive(MessageType.append, 2n, { entries: entries(1, 1, 3, 1), commit: 3 });

@@ -18,7 +18,7 @@ function headerEncoder(clusterId: bigint, memberId: bigint, term: () => number):
 }
 
 describe('encoders by hand', () => {
-  it('HeaderEncoder writes what the generated codec writes', () => {
+  it('HeaderEncoder writes the same bytes as the generated codec', () => {
     fc.assert(
       fc.property(
         id,
@@ -48,7 +48,7 @@ describe('encoders by hand', () => {
     expect(hex(first)).to.equal(before);
   });
 
-  it('FieldWriter writes what the generated codec writes, and sizes agree', () => {
+  it('FieldWriter writes the same bytes as the generated codec, and sizes agree', () => {
     const kv = fc.uint8Array({ maxLength: 300 });
     fc.assert(
       fc.property(

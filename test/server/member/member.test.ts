@@ -98,7 +98,7 @@ describe('Member', () => {
     expect((bench.error as StartupError).nextStep).to.match(/free some space/);
   });
 
-  it('knows the names of its cluster before anybody published one', () => {
+  it('has the names of its cluster before any member published one', () => {
     const machine = new Machine();
     const other = new MemberBench(machine, 3);
     machine.env.settle();
@@ -122,7 +122,7 @@ describe('Member', () => {
     expect(bench.running.leadership.changes).to.equal(2);
   });
 
-  it('over its quota refuses what adds, lets deletes pass and raises one alarm', () => {
+  it('over its quota refuses additions, lets deletes pass and raises one alarm', () => {
     const machine = new Machine();
     const bench = lone(machine, 6000);
     for (let i = 0; i < 4; i++) propose(machine, bench, CommandKind.put, put(`k${i}`, 1000));

@@ -72,8 +72,8 @@ class Observed {
   }
 }
 
-describe('what a member reports', () => {
-  it('counts what it does to its metrics', async () => {
+describe('the metrics of a member', () => {
+  it('count its work', async () => {
     const observed = new Observed();
     for (const key of ['a', 'b', 'a']) observed.put(key);
     observed.propose(CommandKind.leaseGrant, encodeLeaseGrantRequest({ ID: 7n, TTL: 60 }));

@@ -91,7 +91,7 @@ describe('Proposals', () => {
   });
 
   for (const result of ['no-leader', 'transferring'] as const) {
-    it(`keeps the queue and its order while the core says ${result}`, () => {
+    it(`keeps the queue and its order while the core returns ${result}`, () => {
       const b = new Bench();
       b.result = result;
       b.propose('a');
@@ -106,7 +106,7 @@ describe('Proposals', () => {
     });
   }
 
-  it('refuses what the core will not take', () => {
+  it('refuses proposals that the core does not take', () => {
     const b = new Bench();
     b.result = 'too-much-uncommitted';
     b.propose('a');
@@ -141,7 +141,7 @@ describe('Proposals', () => {
     b.result = 'ok';
     b.submit();
     expect(b.log.map(bodyOf)).to.deep.equal(['sent', 'young']);
-    // Applied after its deadline: nobody waits any more.
+    // Applied after its deadline: no caller waits any more.
     expect(b.commit(b.log[0] as Uint8Array)).to.equal(false);
   });
 

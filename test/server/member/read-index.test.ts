@@ -115,7 +115,7 @@ describe('ReadIndex', () => {
     expect(b.reads.failed).to.equal(1);
   });
 
-  it('fails on a change of leader only what was asked of the old one', () => {
+  it('fails on a change of leader only reads asked of the old one', () => {
     const b = new Bench();
     b.read('confirmed');
     b.reads.start(b.ask);
@@ -168,7 +168,7 @@ describe('ReadIndex', () => {
     b.reads.onApplied(100);
   });
 
-  it('fails everything at the end, whatever it waits for', () => {
+  it('fails all reads at the end, in every state', () => {
     const b = new Bench();
     b.read('confirmed');
     b.reads.start(b.ask);

@@ -20,7 +20,7 @@ function value(page: string, series: string): number {
   return Number(line.slice(series.length + 1));
 }
 
-/** Names in the table of docs/COMPATIBILITY.md that says what is absent, but the Go runtime's. */
+/** Names in the table of absent metrics in docs/COMPATIBILITY.md, but the Go runtime's. */
 function absentByManual(): string[] {
   const path = join(import.meta.dirname, '../../../docs/COMPATIBILITY.md');
   const [, after = ''] = readFileSync(path, 'utf8').split('| absent | reason |\n');
@@ -85,7 +85,7 @@ describe('MetricsPage', () => {
     expect(page).not.contain('grpc_server_handling_seconds');
   });
 
-  it('counts what transports report', async () => {
+  it('counts the reports of transports', async () => {
     const { metrics, text } = setUp(true);
     metrics.started(PUT);
     metrics.started(PUT);
@@ -257,7 +257,7 @@ describe('MetricsPage', () => {
     for (const [name, { samples }] of families) expect(samples.length, name).greaterThan(0);
   });
 
-  it('has every family of etcd with its type and labels, or the manual says why not', async () => {
+  it('has every family of etcd with its type and labels, or the manual gives the reason', async () => {
     const families = parseExposition(await fullPage());
     const absent = ETCD_FAMILIES.map(([name]) => name).filter((name) => !families.has(name));
     expect(absent).deep.equal(absentByManual());

@@ -69,7 +69,7 @@ describe('observedTable', () => {
     slow = new SlowCallLog(clock, log, 300);
   });
 
-  /** Runs a call of `path` that takes `tookMs` and ends as `end` says. */
+  /** Runs a call of `path` that takes `tookMs` and ends by `end`. */
   function run(
     path: string,
     request: Uint8Array,
@@ -115,7 +115,7 @@ describe('observedTable', () => {
     ]);
   });
 
-  it('says nothing of others', () => {
+  it('logs nothing of others', () => {
     run(PUT, put, 300, (call) => call.reply(Buffer.alloc(0)));
     run(PUT, put, 5, (call) => call.fail(REFUSED));
     expect(lines).deep.equal([]);
@@ -131,7 +131,7 @@ describe('observedTable', () => {
     ]);
   });
 
-  it('counts what each kind of call asked for and got', () => {
+  it('counts requests and replies of each kind of call', () => {
     isVerbose = true;
     const kvs = [{ key: KEY, value: VALUE }];
     const range = encodeRangeRequest({ key: KEY });

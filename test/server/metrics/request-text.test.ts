@@ -53,7 +53,7 @@ describe('requests as text for the log', () => {
     );
   });
 
-  it('escape what is not printable', () => {
+  it('escape bytes that are not printable', () => {
     expect(putText(encodePutRequest({ key: bytes('\0a"\\\n\xff') }))).equal(
       'key:"\\000a\\"\\\\\\n\\377"',
     );

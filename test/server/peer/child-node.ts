@@ -1,5 +1,5 @@
 /**
- * A member's transport in a process of its own: prints its port, learns its peer from the first
+ * A member's transport in a process of its own: prints its port, reads its peer from the first
  * line, then stays.
  */
 import { createInterface } from 'node:readline';

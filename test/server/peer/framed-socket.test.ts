@@ -5,7 +5,7 @@ import { FramedSocket } from '../../../src/server/peer/framed-socket.js';
 import { FrameReader, FrameType, makeFrame } from '../../../src/server/peer/frames.js';
 import { ManualEnv } from '../member/manual-env.js';
 
-/** A framed socket whose bytes come from the test, and what its owner was told. */
+/** A framed socket whose bytes come from the test, and the events at its owner. */
 function socketWith(onFrame: () => void): { socket: net.Socket; malformed: string[] } {
   const socket = new net.Socket();
   const malformed: string[] = [];

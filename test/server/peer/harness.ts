@@ -79,7 +79,7 @@ export interface NodeOptions {
   readonly path?: string;
 }
 
-/** A transport and everything its handler was told. */
+/** A transport and all events at its handler. */
 export class TestNode implements PeerHandler {
   readonly id: bigint;
   readonly metrics = new CountingMetrics();

@@ -58,7 +58,7 @@ describe('two processes with one identity', () => {
   const isUp = (node: TestNode, to: bigint): boolean =>
     node.transport.connectedSince(to) !== undefined;
 
-  it('do not cut the connection of the first, and the second is told why, in few lines', async () => {
+  it('do not cut the connection of the first, and the second gets the reason, in few lines', async () => {
     const other = await make(2n);
     const first = await make(1n, { incarnation: 11 });
     const second = await make(1n, { incarnation: 22 });

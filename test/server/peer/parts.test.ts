@@ -27,7 +27,7 @@ function part(type: number, totalBytes: number, offset: number, content: number)
 }
 
 describe('parts of long bodies', () => {
-  it('give back the body, whatever pieces it had and whatever passes between', () => {
+  it('give back the body, for any pieces and any frames between', () => {
     const pieces = fc.array(fc.integer({ min: 0, max: 2 * PART_BYTES }), { maxLength: 4 });
     fc.assert(
       fc.property(pieces, pieces, fc.infiniteStream(fc.boolean()), (first, second, turns) => {

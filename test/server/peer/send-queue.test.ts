@@ -21,9 +21,7 @@ import { SendQueue, isMark } from '../../../src/server/peer/send-queue.js';
 const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 const MIB = 1024 * 1024;
 
-/**
- * The other side of a connection: reads what is written and confirms a mark when the test says so.
- */
+/** The other side of a connection: reads all bytes and confirms a mark at the test's call. */
 class Receiver implements Outlet {
   queuedBytes = 0;
   pendingWrites = 0;
@@ -88,7 +86,7 @@ describe('SendQueue', () => {
     expect(to.received).to.deep.equal([append(1, 10), heartbeat, append(2, 10)]);
   });
 
-  it('sends an entry of 67,108,794 bytes, and what follows it', () => {
+  it('sends an entry of 67,108,794 bytes, and the next one', () => {
     const to = new Receiver();
     expect(to.queue.send([append(1, 67_108_794)])).to.equal(true);
     expect(to.queue.send([append(2, 10)])).to.equal(true);
@@ -123,7 +121,7 @@ describe('SendQueue', () => {
     expect(to.indexes).to.deep.equal(Array.from({ length: 40 }, (_, i) => i + 1));
   });
 
-  it('keeps the order of entries and reports every gap, whatever their sizes', () => {
+  it('keeps the order of entries of any size and reports every gap', () => {
     const step = fc.oneof(
       fc.record({ bytes: fc.oneof(fc.nat(300), fc.nat(FRAME_TARGET_BYTES), fc.nat(3 * MIB)) }),
       fc.constant('confirm' as const),
@@ -144,7 +142,7 @@ describe('SendQueue', () => {
     );
   });
 
-  it('drops entries beyond its bound, all of one call after the first, and says so', () => {
+  it('drops entries beyond its bound, all of one call after the first, and reports it', () => {
     const to = new Receiver();
     const size = 900_000;
     let taken = 0;
@@ -163,7 +161,7 @@ describe('SendQueue', () => {
     expect(taken).to.equal(MAX_QUEUED_WRITES + 1);
   });
 
-  it('takes one entry longer than its bound, and drops what follows until there is room', () => {
+  it('takes one entry longer than its bound, and drops later ones until there is room', () => {
     const to = new Receiver();
     const long = MAX_QUEUED_BYTES + 1;
     // The first is being sent, the second waits.
@@ -175,7 +173,7 @@ describe('SendQueue', () => {
     expect(to.indexes).to.deep.equal([1, 2, 3]);
   });
 
-  it('takes whatever the core sends ahead of an answer, one long entry last', () => {
+  it('takes all that the core sends ahead of an answer, one long entry last', () => {
     const to = new Receiver();
     let index = 0;
     for (let ahead = 0; ahead < MAX_INFLIGHT_BYTES; ahead += MIB) {

@@ -224,7 +224,7 @@ describe('TcpPeerTransport', () => {
       await until('connections', () => areConnected([a, b]));
     });
 
-    it('work over unix sockets, and tell that the process is gone', async () => {
+    it('work over unix sockets, and report that the process is gone', async () => {
       const dir = mkdtempSync(join(tmpdir(), 'peer-'));
       try {
         const a = await make(1n, { path: join(dir, 'a.sock') });
@@ -259,7 +259,7 @@ describe('TcpPeerTransport', () => {
       expect(b.messages).to.deep.equal([]);
     });
 
-    it('measure round trips and notice each other with pings', async () => {
+    it('measure round trips and notice silence with pings', async () => {
       const [a, b] = await pair();
       await until(
         'round trips',
@@ -294,7 +294,7 @@ describe('TcpPeerTransport', () => {
   });
 
   describe('introductions', () => {
-    it('with another cluster id are refused, and both sides say so once', async () => {
+    it('with another cluster id are refused, and both sides log it once', async () => {
       const a = await make(1n);
       const b = await make(2n, { clusterId: 0xeen });
       introduce([a, b]);
@@ -319,7 +319,7 @@ describe('TcpPeerTransport', () => {
       await until('refusal', () => a.logged(/this is member 2, not 3/).length === 1);
     });
 
-    it('by a removed member are refused, and it is told once', async () => {
+    it('by a removed member are refused, and it gets the reason once', async () => {
       const [a, b] = await pair();
       a.transport.setPeers([], [2n]);
       await until('told', () => b.removals > 0);
@@ -328,7 +328,7 @@ describe('TcpPeerTransport', () => {
       expect(a.removals).to.equal(0);
     });
 
-    it('by an unknown member are refused until it is known', async () => {
+    it('by an unknown member are refused until it is added', async () => {
       const a = await make(1n);
       const b = await make(2n);
       b.transport.setPeers([a.address], []);
@@ -575,7 +575,7 @@ describe('TcpPeerTransport', () => {
       expect(a.messages).to.deep.equal([]);
     });
 
-    it('that say nothing cannot fill the port', async () => {
+    it('without a word cannot fill the port', async () => {
       const [a, b] = await pair();
       const strangers = await crowd(a.port, 2 * MAX_UNDECIDED, MAX_UNDECIDED);
       expect(areConnected([a, b])).to.equal(true);
@@ -604,7 +604,7 @@ describe('TcpPeerTransport', () => {
     });
 
     /**
-     * Connects `count` times and says `text`; returns when `surplus` of them were closed, and no
+     * Connects `count` times and sends `text`; returns when `surplus` of them were closed, and no
      * more than these.
      */
     async function crowd(

@@ -122,7 +122,7 @@ const ALL = { key: Buffer.from('\0'), rangeEnd: Buffer.from('\0') };
 describe('ranges for clients', function () {
   this.timeout(30_000);
 
-  it(`equal what the rules say, whatever is asked (SEED=${SEED})`, () => {
+  it(`equal the model for any request (SEED=${SEED})`, () => {
     const d = new Draw(randomOf(SEED));
     const bench = new Bench(SEED);
     for (let i = 0; i < 150; i++) {
@@ -182,7 +182,7 @@ describe('ranges for clients', function () {
       });
     }
 
-    it('are answered at the revision at which they began, whatever is written and compacted meanwhile', () => {
+    it('are answered at the revision at which they began, beside writes and compactions', () => {
       const other = new Bench(2);
       other.fill(1500, 4000);
       const call = other.ask(ALL);

@@ -20,7 +20,7 @@ export function promptSlices(): SlicedWork {
   return new SlicedWork(prompt as unknown as Env);
 }
 
-/** A call whose client takes the parts of a long reply when the test says so. */
+/** A call whose client takes the parts of a long reply at the test's call. */
 export class Call {
   readonly peer = 'test';
   readonly deadlineMs = Infinity;

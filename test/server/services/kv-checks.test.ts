@@ -156,7 +156,7 @@ describe('checks of KV requests', () => {
     );
   });
 
-  it('bounds the longest of the three lists, and nested ones by what is left', () => {
+  it('bounds the longest of the three lists, and nested ones by the remainder', () => {
     const puts = (n: number): RequestOpInit[] => Array.from({ length: n }, (_, i) => put(`k${i}`));
     expect(checkTxn(txn({ success: puts(128) }), MAX_OPS)).to.equal(null);
     expect(checkTxn(txn({ success: puts(129) }), MAX_OPS)).to.equal(errors.tooManyOps);
@@ -210,7 +210,7 @@ describe('checks of KV requests', () => {
     expect(asRange({ key: b('k'), sortOrder: 2, sortTarget: 4 })).to.equal(null);
   });
 
-  it('tells what need not be logged, and what needs no quorum', () => {
+  it('decides which requests need no log, and which need no quorum', () => {
     expect(isReadOnly(txn({}))).to.equal(true);
     expect(isSerializable(txn({}))).to.equal(true);
     expect(isReadOnly(txn({ success: [range('a')], failure: [range('b')] }))).to.equal(true);

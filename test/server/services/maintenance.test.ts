@@ -45,7 +45,7 @@ function askHash({ store }: MachineBench, revision = 0): RecordedCall {
 }
 
 describe('HashKV', () => {
-  it('ends with an error when a received snapshot replaces the state, at whatever moment', () => {
+  it('ends with an error when a received snapshot replaces the state at any moment', () => {
     let failed = 0;
     let answered = 0;
     for (let steps = 0; answered === 0; steps++) {
@@ -81,7 +81,7 @@ describe('HashKV', () => {
     expect(failed).greaterThan(2);
   });
 
-  it('names the revision that was hashed, whatever is written meanwhile', () => {
+  it('names the revision that was hashed, beside any writes', () => {
     for (const revision of [0, 5]) {
       const bench = benchWithKeys();
       const current = bench.store.currentRevision;
@@ -99,7 +99,7 @@ describe('HashKV', () => {
     }
   });
 
-  it('is answered once, whatever happens afterwards', () => {
+  it('is answered once', () => {
     const { env, store, backend: old } = benchWithKeys();
     let answers = 0;
     store.hashKV(0, () => answers++);

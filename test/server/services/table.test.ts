@@ -197,7 +197,7 @@ describe('services of a member', () => {
     expect(b.call(`${KV}RangeStream`, filtered).error).to.equal(errors.rangeStreamFilters);
   });
 
-  it('refuse an alarm action nobody knows', () => {
+  it('refuse an unknown alarm action', () => {
     const b = new Bench(1);
     const call = b.call(`${MAINTENANCE}Alarm`, encodeAlarmRequest({ action: 3 }));
     expect(call.error?.code).to.equal(Status.invalidArgument);

@@ -76,7 +76,7 @@ describe('installing a snapshot', function () {
   });
 
   for (const keeps of [false, true]) {
-    it(`survives a crash at every step; what was acknowledged stays (unsynced data ${keeps ? 'kept' : 'lost'})`, () => {
+    it(`survives a crash at every step; acknowledged writes stay (unsynced data ${keeps ? 'kept' : 'lost'})`, () => {
       let acknowledged = 0;
       let installed = 0;
       for (let steps = 0; ; steps++) {
@@ -93,7 +93,7 @@ describe('installing a snapshot', function () {
         if (isAcknowledged || isInstalled) {
           expect(index, `crash after ${steps} steps`).to.equal(INDEX);
         }
-        // Whatever is left over does not hinder the next attempt.
+        // Left-over files do not hinder the next attempt.
         if (index === 0) {
           receive(again, image);
           machine.env.settle();

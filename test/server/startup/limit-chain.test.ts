@@ -18,7 +18,7 @@ describe('chain of limits', () => {
       .and.includes(`${MAX_ENTRY_BYTES} bytes`);
   });
 
-  it('lets the transport pass what the service refuses in its own words', () => {
+  it('lets the transport pass requests that the service refuses with its own text', () => {
     expect(receiveLimit(1000)).to.be.greaterThan(1000);
   });
 });

@@ -104,7 +104,7 @@ describe('AutoCompactor', () => {
     ]);
   });
 
-  it('periodic: what somebody else compacted already is done', () => {
+  it('periodic: a revision that another client compacted already is done', () => {
     const b = periodic(10 * MINUTE_MS);
     b.refusal = errors.compacted;
     b.env.advance(25 * MINUTE_MS);

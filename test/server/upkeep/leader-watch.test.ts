@@ -9,7 +9,7 @@ interface Line {
   readonly fields: LogFields;
 }
 
-/** A member among a, b and c that is a; the test says who leads and who is reachable. */
+/** Member a among a, b and c; the test sets the leader and the reachable members. */
 class Bench {
   readonly env = new ManualEnv();
   readonly lines: Line[] = [];
@@ -48,7 +48,7 @@ class Bench {
 }
 
 describe('LeaderWatch', () => {
-  it('says every 30 s since when there is no leader, whom it cannot reach, and what to check', () => {
+  it('logs every 30 s since when there is no leader, the unreachable peers and the next step', () => {
     const bench = new Bench();
     bench.reachable.add(2n);
     bench.env.advance(95_000);
@@ -72,7 +72,7 @@ describe('LeaderWatch', () => {
     expect(bench.times).deep.equal([130]);
   });
 
-  it('says nothing after it was stopped', () => {
+  it('logs nothing after it was stopped', () => {
     const bench = new Bench();
     bench.watch.stop();
     bench.env.advance(100_000);

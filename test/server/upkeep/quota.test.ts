@@ -14,7 +14,7 @@ const put = (key: string, value: string): RequestOpInit => ({
 });
 const del = (key: string): RequestOpInit => ({ requestDeleteRange: { key: Buffer.from(key) } });
 
-describe('estimate of what a command adds', () => {
+describe('estimate of the bytes a command adds', () => {
   const cases: readonly [string, CommandKind, Uint8Array, number][] = [
     [
       'a put',
@@ -46,7 +46,7 @@ describe('estimate of what a command adds', () => {
     ['a compaction', CommandKind.compact, new Uint8Array(0), 0],
   ];
   for (const [what, kind, request, expected] of cases) {
-    it(`${what}: ${expected} bytes, and no more than its length tells`, () => {
+    it(`${what}: ${expected} bytes, and no more than its length allows`, () => {
       expect(addedBytes(kind, request)).to.equal(expected);
       expect(mostAddedBytes(kind, request.length)).to.be.at.least(expected);
     });
