@@ -4,6 +4,12 @@ import { LeaseQueue, Places } from './queue.js';
 import type { Key } from '../base/collections/interval.js';
 import type { LeaseId, MvccReason } from '../mvcc/types.js';
 import { NO_LEASE } from '../mvcc/types.js';
+import {
+  CHECKPOINT_INTERVAL_SEC,
+  EXPIRIES_PER_SEC,
+  MAX_LEASE_TTL_SEC,
+  REVOKE_RETRY_MS,
+} from './limits.js';
 
 /**
  * The lessor: which leases exist, which keys hang on them, and, on the leader, when they expire.
@@ -25,19 +31,8 @@ import { NO_LEASE } from '../mvcc/types.js';
  * time: monotonic milliseconds.
  */
 
-/** Longest TTL a lease may have. */
-export const MAX_LEASE_TTL_SEC = 9_000_000_000;
-/** Leases that may expire in one second after a change of leader; the others follow later. */
-const EXPIRIES_PER_SEC = 1000;
-/** When a lease handed out by `expired` is handed out again: longer than a proposal takes to fail. */
-const REVOKE_RETRY_MS = 10_000;
 /** Of a lease that was added while this member was not the leader. */
 const NO_REIGN = -1;
-/**
- * Period at which the remaining time of a long lease is logged, and length from which a lease is
- * long.
- */
-const CHECKPOINT_INTERVAL_SEC = 300;
 
 /** Result of a renewal: the TTL from now on in seconds, 0 when there is no such lease. */
 export type Renewal = number | 'expired-pending' | 'not-primary';

@@ -1,13 +1,6 @@
 import { invariant } from '../base/invariant.js';
 import type { Entry, EntryType, Index, Term } from './types.js';
-
-/** Payload bytes and entries of one slab. */
-const SLAB_BYTES = 256 * 1024;
-const SLAB_ENTRIES = 1024;
-/** A payload above this is kept as it is, in a slab of its own. */
-const LARGE_BYTES = SLAB_BYTES / 8;
-/** Slabs kept for reuse: a compaction drops many at once, and the next ones are needed soon. */
-const SPARE_SLABS = 16;
+import { LARGE_PAYLOAD_BYTES, SLAB_BYTES, SLAB_ENTRIES, SPARE_SLABS } from './limits.js';
 
 /** Entries with contiguous indexes; entry i of the slab has index `first` + i. */
 class Slab {
@@ -92,7 +85,8 @@ export class ColdEntries {
       'entry {} does not follow the last cold one',
       entry.index,
     );
-    if (entry.data.length > LARGE_BYTES) slab = this.append(new Slab(entry.data, 1), entry.index);
+    if (entry.data.length > LARGE_PAYLOAD_BYTES)
+      slab = this.append(new Slab(entry.data, 1), entry.index);
     else if (slab === undefined || !slab.fits(entry.data.length)) {
       slab = this.append(this.spare.pop() ?? emptySlab(), entry.index);
     }

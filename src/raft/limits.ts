@@ -38,3 +38,13 @@ export function assertConfig(config: RaftConfig): void {
     invariant(config[bound] >= 1, `${bound} is ${config[bound]}, which lets nothing pass`);
   }
 }
+
+/** Payload bytes and entries of one slab. */
+export const SLAB_BYTES = 256 * 1024;
+export const SLAB_ENTRIES = 1024;
+
+/** A payload above this is kept as it is, in a slab of its own. */
+export const LARGE_PAYLOAD_BYTES = SLAB_BYTES / 8;
+
+/** Slabs kept for reuse: a compaction drops many at once, and the next ones are needed soon. */
+export const SPARE_SLABS = 16;

@@ -7,15 +7,12 @@ import { WatchEvent } from './event.js';
 import type { Watcher, WatchGroup } from './group.js';
 import { WatcherList } from './group.js';
 import type { BatchBounds, RecentEvents } from './recent.js';
-
-/** Amount of history that one read brings. */
-const READ_BYTES = 128 * 1024;
-/** Watchers served from one slice of history before others get their turn. */
-const WATCHERS_PER_SLICE = 512;
-/** Revisions in one response. */
-const REVISIONS_PER_RESPONSE = 1000;
-/** Steps of a loop between two looks at the clock. */
-const CLOCK_EVERY = 16;
+import {
+  CATCH_UP_STEPS_PER_LOOK,
+  HISTORY_READ_BYTES,
+  REVISIONS_PER_RESPONSE,
+  WATCHERS_PER_SLICE,
+} from './limits.js';
 
 /** The hub as its catch-up sees it. */
 export interface CatchUpHost {
@@ -105,7 +102,8 @@ export class CatchUp {
     while (!this.reading) {
       const first = this.behind.head;
       if (first === undefined) return false;
-      if (++looked % CLOCK_EVERY === 0 && this.env.clock.monoMs() >= deadlineMs) return false;
+      if (++looked % CATCH_UP_STEPS_PER_LOOK === 0 && this.env.clock.monoMs() >= deadlineMs)
+        return false;
       const { compactRevision } = this.source;
       if (first.next < compactRevision) {
         first.stream.cancelCompacted(first, compactRevision);
@@ -136,7 +134,7 @@ export class CatchUp {
   private read(from: number): void {
     const { epoch } = this;
     this.reading = true;
-    this.source.history(from, this.host.currentRevision, READ_BYTES, (error, result) => {
+    this.source.history(from, this.host.currentRevision, HISTORY_READ_BYTES, (error, result) => {
       if (epoch !== this.epoch) return;
       this.reading = false;
       if (error !== null || result === null) {
@@ -191,7 +189,8 @@ export class CatchUp {
         slice.served++;
         this.serve(watcher, slice);
       }
-      if (slice.toLookAt % CLOCK_EVERY === 0 && this.env.clock.monoMs() >= deadlineMs) return false;
+      if (slice.toLookAt % CATCH_UP_STEPS_PER_LOOK === 0 && this.env.clock.monoMs() >= deadlineMs)
+        return false;
     }
     behind.cursor = undefined;
     return true;

@@ -13,6 +13,12 @@ import type { BatchBounds } from './recent.js';
 import { RecentEvents } from './recent.js';
 import type { WatchSink, WatchStreamOptions } from './stream.js';
 import { WatchStream } from './stream.js';
+import {
+  DISPATCH_SLICE_MS,
+  DISPATCH_STEPS_PER_LOOK,
+  RECENT_BYTES,
+  UNDISPATCHED_BYTES,
+} from './limits.js';
 
 /**
  * The watch hub: turns committed changes into the event streams of watchers.
@@ -26,19 +32,11 @@ import { WatchStream } from './stream.js';
  * Promises, per watcher: Events come in (main, sub) order, each once, none missing, all of one
  * revision in one response (or its fragments). Memory is bounded against any client. A progress
  * answer of revision r is sent only after all events up to r. No step runs much longer than
- * SLICE_MS.
+ * DISPATCH_SLICE_MS.
  *
  * Called by: apply (notify, restore), the watch service (openStream and what it returns), metrics (getters).
  */
 
-/** Time the hub works before it lets other work run. */
-const SLICE_MS = 3;
-/** Steps of a loop between two looks at the clock. */
-const CLOCK_EVERY = 32;
-/** Memory for revisions that watchers behind may still need. */
-const RECENT_BYTES = 4 * 1024 * 1024;
-/** Revisions that may wait for dispatch before `notify` dispatches at once, which slows the writers down. */
-const UNDISPATCHED_BYTES = 16 * 1024 * 1024;
 /** Most events and bytes in one response, or one step of the dispatch; a revision is never cut. */
 const BATCH: BatchBounds = { revisions: 1000, events: 1000, bytes: 512 * 1024 };
 
@@ -300,13 +298,13 @@ export class WatchHub implements CatchUpHost {
     const startMs = clock.monoMs();
     let more = false;
     while (this.dispatched < this.revision) {
-      more = !this.step(startMs + SLICE_MS);
-      if (more || clock.monoMs() >= startMs + SLICE_MS) break;
+      more = !this.step(startMs + DISPATCH_SLICE_MS);
+      if (more || clock.monoMs() >= startMs + DISPATCH_SLICE_MS) break;
     }
     this.flushProgress();
     if (this.dispatched < this.revision) more = true;
     // Dispatching may use up its time turn after turn: those behind have time of their own.
-    if (this.catchUp.run(clock.monoMs() + SLICE_MS)) more = true;
+    if (this.catchUp.run(clock.monoMs() + DISPATCH_SLICE_MS)) more = true;
     this.trimRecent();
     if (more) this.wake();
   }
@@ -366,7 +364,8 @@ export class WatchHub implements CatchUpHost {
       while (dispatch.position < events.length) {
         const event = events[dispatch.position++];
         if (event !== undefined) this.matchOne(event);
-        if (++looked % CLOCK_EVERY === 0 && this.env.clock.monoMs() >= deadlineMs) return false;
+        if (++looked % DISPATCH_STEPS_PER_LOOK === 0 && this.env.clock.monoMs() >= deadlineMs)
+          return false;
       }
     }
     return true;
@@ -401,7 +400,8 @@ export class WatchHub implements CatchUpHost {
       let watcher = group.synced.advance();
       while (watcher !== undefined) {
         this.deliver(watcher, content, dispatch);
-        if (++looked % CLOCK_EVERY === 0 && this.env.clock.monoMs() >= deadlineMs) return false;
+        if (++looked % DISPATCH_STEPS_PER_LOOK === 0 && this.env.clock.monoMs() >= deadlineMs)
+          return false;
         watcher = group.synced.advance();
       }
       group.batch = undefined;

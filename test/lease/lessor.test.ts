@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { Lessor, MAX_LEASE_TTL_SEC } from '../../src/lease/lessor.js';
+import { MAX_LEASE_TTL_SEC } from '../../src/lease/limits.js';
+import { Lessor } from '../../src/lease/lessor.js';
 import { LeaseQueue, Places } from '../../src/lease/queue.js';
 import type { Key } from '../../src/base/collections/interval.js';
 import type { LeaseId } from '../../src/mvcc/types.js';

@@ -16,6 +16,7 @@ import type { Roles } from '../contract/roles.js';
 import { PeerRequest } from '../contract/roles.js';
 import { ENDLESS } from '../../base/slices/sliced-work.js';
 import { sortInSlices } from '../../base/slices/sliced-sort.js';
+import { APPLIED_WAIT_MS, KEYS_PER_PART, QUESTION_RETRY_MS } from './limits.js';
 
 /**
  * Questions about the time of leases, which only the leader can answer: keepalive and time-to-live.
@@ -30,13 +31,6 @@ export type LeaseQuestion = typeof PeerRequest.leaseKeepAlive | typeof PeerReque
 
 /** `body` is the encoded response without its header. One of the two is null. */
 export type LeaseAnswer = (error: RpcError | null, body: Uint8Array | null) => void;
-
-/** Time the leader waits for committed entries to be applied. */
-const APPLIED_WAIT_MS = 1000;
-/** Pause before a question is asked again. */
-const RETRY_MS = 50;
-/** Keys encoded between two looks at the clock. */
-const KEYS_PER_PART = 256;
 
 /** Parts of a member that questions about leases need. */
 export type LeaseRoles = Pick<
@@ -163,7 +157,7 @@ function renew(roles: LeaseRoles, id: LeaseId, deadlineMs: number, done: LeaseAn
     if (renewal === 'not-primary') return done(errors.notPrimaryLessor, null);
     // Its revocation is under way: the answer follows its outcome.
     if (nowMs >= deadlineMs) return done(errors.timeout, null);
-    roles.env.after(RETRY_MS, () => renew(roles, id, deadlineMs, done));
+    roles.env.after(QUESTION_RETRY_MS, () => renew(roles, id, deadlineMs, done));
   });
 }
 
@@ -195,8 +189,8 @@ export function askLeader(
   const { clock } = roles.env;
   const deadlineMs = clock.monoMs() + roles.proposals.timeoutMs;
   const again = (error: RpcError): void => {
-    if (clock.monoMs() + RETRY_MS >= deadlineMs) done(error, null);
-    else roles.env.after(RETRY_MS, attempt);
+    if (clock.monoMs() + QUESTION_RETRY_MS >= deadlineMs) done(error, null);
+    else roles.env.after(QUESTION_RETRY_MS, attempt);
   };
   const attempt = (): void => {
     if (roles.leadership.isLeader) {

@@ -4,11 +4,7 @@ import type { UnaryCall } from '../../rpc/service.js';
 import type { Roles } from '../contract/roles.js';
 import type { Job } from '../../base/slices/sliced-work.js';
 import { sortInSlices } from '../../base/slices/sliced-sort.js';
-
-/** Leases looked up between two looks at the clock. */
-const LOOKUP_LEASES = 256;
-/** Leases encoded between two looks at the clock, and in a part of the reply. */
-const PART_LEASES = 2048;
+import { LOOKUP_LEASES, PART_LEASES } from './limits.js';
 
 /** A row of the reply, with what it is sorted by. */
 interface Row {

@@ -6,14 +6,13 @@ import { errors } from '../contract/errors.js';
 import { encodeLeaseExpiry } from '../contract/lease-expiry.js';
 import type { Roles } from '../contract/roles.js';
 import { CommandKind } from '../contract/command.js';
-
-const CHECK_MS = 500;
-/** Leases taken up at one check: at most 1000 a second. */
-const PER_CHECK = 500;
-const MAX_IN_FLIGHT = 16;
-const CHECKPOINTS_PER_ENTRY = 1000;
-/** Leases that are given their place after promotion between two looks at the clock. */
-const PLACED_PER_LOOK = 256;
+import {
+  CHECKPOINTS_PER_ENTRY,
+  CHECK_MS,
+  LEASES_PER_CHECK,
+  MAX_REVOCATIONS_IN_FLIGHT,
+  PLACED_PER_LOOK,
+} from './limits.js';
 
 export type RevokerRoles = Pick<Roles, 'env' | 'lessor' | 'reads' | 'proposals' | 'leadership'>;
 
@@ -115,7 +114,7 @@ export class LeaseRevoker {
         this.queue = [];
         this.queueTerm = term;
       }
-      const room = PER_CHECK - this.queue.length;
+      const room = LEASES_PER_CHECK - this.queue.length;
       if (room <= 0) return;
       for (const id of roles.lessor.expired(roles.env.clock.monoMs(), room)) this.queue.push(id);
       this.pump();
@@ -128,7 +127,7 @@ export class LeaseRevoker {
     if (this.pumping) return;
     this.pumping = true;
     let proposed = 0;
-    while (this.inFlight < MAX_IN_FLIGHT) {
+    while (this.inFlight < MAX_REVOCATIONS_IN_FLIGHT) {
       const id = this.queue[proposed];
       if (id === undefined) break;
       if (!this.isInCharge() || this.roles.leadership.term !== this.queueTerm) {

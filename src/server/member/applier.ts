@@ -21,10 +21,7 @@ import type { Applier } from './driver.js';
 import type { SlowApplyLog } from './slow-apply.js';
 import type { ProposalQueue } from './proposal-queue.js';
 import { DecodeError } from '../../base/protobuf/runtime.js';
-
-/** Time and bytes that applied changes may wait for others before the backend gets them. */
-const FLUSH_DELAY_MS = 5;
-const FLUSH_BYTES = 128 * 1024;
+import { FLUSH_BYTES, FLUSH_DELAY_MS } from './limits.js';
 
 export interface EntryApplierParts {
   readonly env: Env;

@@ -22,6 +22,13 @@ import type { PeerTransport } from '../peer/types.js';
 import { contradictionFinding } from './contradiction.js';
 import type { ProposalQueue } from './proposal-queue.js';
 import type { ReadIndex } from './read-index.js';
+import {
+  APPLY_SLICE_MS,
+  BACKEND_BACKLOG_BYTES,
+  BACKLOG_RETRY_MS,
+  ENTRIES_PER_LOOK,
+  MAX_APPLY_BACKLOG,
+} from './limits.js';
 
 /**
  * Drives the consensus core. All input of one turn of the event loop (proposals, reads, messages,
@@ -29,18 +36,8 @@ import type { ReadIndex } from './read-index.js';
  * log with one fdatasync, one frame a peer, one run of applies.
  *
  * The log write and the sends of a leader run in parallel; acknowledgements and votes wait for the write they
- * rest on. Applies run in slices so that no turn takes longer than SLICE_MS.
+ * rest on. Applies run in slices so that no turn takes longer than APPLY_SLICE_MS.
  */
-
-/** Longest time one turn spends applying before it lets I/O through. */
-const SLICE_MS = 4;
-/** Entries applied between two looks at the clock. */
-const ENTRIES_PER_LOOK = 32;
-/** Bytes waiting to be written by the backend above which applying pauses. */
-const BACKEND_BACKLOG_BYTES = 64 * 1024 * 1024;
-const BACKLOG_RETRY_MS = 2;
-/** Committed entries that may wait for apply before new proposals are refused. */
-const MAX_APPLY_BACKLOG = 5000;
 
 /** The state machine as the driver uses it. */
 export interface Applier {
@@ -361,7 +358,7 @@ export class RaftDriver {
         this.applyQueue.shift();
         this.applyOffset = 0;
       }
-      if (this.env.clock.monoMs() - startMs > SLICE_MS) break;
+      if (this.env.clock.monoMs() - startMs > APPLY_SLICE_MS) break;
     }
     if (last !== undefined) this.finishBatch(last, bytes);
     if (confChanged) this.configurationChanged();

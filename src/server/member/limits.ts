@@ -30,3 +30,23 @@ export function electionTicks({ heartbeatMs, electionMs }: Pace): number {
 export function advanceTicks(pace: Pace): number {
   return Math.max(0, electionTicks(pace) - TICKS_TO_WAIT_FOR_LEADER);
 }
+
+/** Longest time one turn spends applying before it lets I/O through. */
+export const APPLY_SLICE_MS = 4;
+
+/** Entries applied between two looks at the clock. */
+export const ENTRIES_PER_LOOK = 32;
+
+/** Bytes waiting to be written by the backend above which applying pauses. */
+export const BACKEND_BACKLOG_BYTES = 64 * 1024 * 1024;
+export const BACKLOG_RETRY_MS = 2;
+
+/** Committed entries that may wait for apply before new proposals are refused. */
+export const MAX_APPLY_BACKLOG = 5000;
+
+/** Time and bytes that applied changes may wait for others before the backend gets them. */
+export const FLUSH_DELAY_MS = 5;
+export const FLUSH_BYTES = 128 * 1024;
+
+/** Time an unanswered round waits before it asks again, with a context never used before. */
+export const READ_RETRY_MS = 500;

@@ -1,6 +1,7 @@
 import type { Env } from '../../base/env/env.js';
 import type { RpcError } from '../../rpc/service.js';
 import { errors } from '../contract/errors.js';
+import { READ_RETRY_MS } from './limits.js';
 
 type ReadCallback = (error: RpcError | null) => void;
 
@@ -12,9 +13,6 @@ interface Round {
   readonly deadlineMs: number;
   retryAtMs: number;
 }
-
-/** Time an unanswered round waits before it asks again, with a context never used before. */
-const RETRY_MS = 500;
 
 /**
  * Linearizable reads: everything that arrived while a round was under way shares the next one. A read is released
@@ -68,7 +66,7 @@ export class ReadIndex {
       context,
       reads: this.waiting,
       deadlineMs: now + this.timeoutMs,
-      retryAtMs: now + RETRY_MS,
+      retryAtMs: now + READ_RETRY_MS,
     };
     this.waiting = [];
     ask(context);
@@ -122,7 +120,7 @@ export class ReadIndex {
 
   private askAgain(round: Round, ask: (context: number) => boolean): void {
     round.context = ++this.lastContext;
-    round.retryAtMs = this.env.clock.monoMs() + RETRY_MS;
+    round.retryAtMs = this.env.clock.monoMs() + READ_RETRY_MS;
     ask(round.context);
   }
 

@@ -82,7 +82,7 @@ export const SERVER_FAMILIES: readonly MemberFamily[] = [
   ),
   gauge(
     'etcd_server_snapshot_apply_in_progress_total',
-    'Whether a received snapshot is replacing the state.',
+    '1 while a received snapshot replaces the state.',
     ({ member }) => Number(member.isRestoring),
   ),
   gauge(
@@ -152,7 +152,7 @@ export const SERVER_FAMILIES: readonly MemberFamily[] = [
   {
     name: 'etcd_server_feature_enabled',
     type: 'gauge',
-    help: 'Whether a feature gate is switched on.',
+    help: '1 if a feature gate is switched on.',
     write: (out, { metrics }) => {
       for (const { name, stage, isEnabled } of metrics.features)
         out.sample(labelText({ name, stage }), Number(isEnabled));

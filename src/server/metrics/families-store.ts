@@ -158,7 +158,7 @@ const DISK: readonly MemberFamily[] = [
   ),
   gauge(
     'etcd_disk_defrag_inflight',
-    'Whether space is being given back to the file system; requests go on meanwhile.',
+    '1 while space is given back to the file system; requests go on meanwhile.',
     ({ metrics }) => Number(metrics.reclaims > 0),
   ),
   histogram(

@@ -5,7 +5,7 @@ import {
   decodeLeaseTimeToLiveRequest,
   encodeLeaseGrantRequest,
 } from '../../gen/rpc.js';
-import { MAX_LEASE_TTL_SEC } from '../../lease/lessor.js';
+import { MAX_LEASE_TTL_SEC } from '../../lease/limits.js';
 import type { LeaseId } from '../../mvcc/types.js';
 import { NO_LEASE } from '../../mvcc/types.js';
 import { allocate } from '../../base/protobuf/runtime.js';
