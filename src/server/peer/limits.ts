@@ -14,7 +14,7 @@ export const MAX_FRAME_BYTES = 64 * MIB;
 export const PART_BYTES = 256 * 1024;
 /**
  * Longest body that travels in parts: one entry of the largest request a client can send (2^31 - 1
- * bytes, the limit of a protobuf message) and its envelope.
+ * bytes, the limit of a protobuf message) and its envelope. Entries of the log end earlier, at 512 MiB.
  */
 export const MAX_BODY_BYTES = 2 ** 31 + MIB;
 /**
