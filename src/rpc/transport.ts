@@ -46,6 +46,14 @@ function sendTooLarge(sizeBytes: number): string {
   return `trying to send message larger than max (${sizeBytes} vs. ${MAX_SEND_BYTES})`;
 }
 
+/** The refusal of a reply in parts that are not as long as announced. */
+export const BAD_PARTS = new RpcError(Status.internal, 'reply differs from its announced size');
+
+/** The refusal of a method that is known by name and not served. */
+export function unknownMethod(service: string, method: string): RpcError {
+  return new RpcError(Status.unimplemented, `unknown method ${method} for service ${service}`);
+}
+
 /** The services of a table, to distinguish an unknown method from an unknown service. */
 export function serviceNames(table: ServiceTable): ReadonlySet<string> {
   const names = new Set<string>();
@@ -62,7 +70,7 @@ export function unknownPath(path: string, services: ReadonlySet<string>): RpcErr
   const service = path.slice(1, slash);
   const method = path.slice(slash + 1);
   return services.has(service)
-    ? new RpcError(Status.unimplemented, `unknown method ${method} for service ${service}`)
+    ? unknownMethod(service, method)
     : new RpcError(Status.unimplemented, `unknown service ${service}`);
 }
 

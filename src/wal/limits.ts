@@ -5,6 +5,9 @@
  * else: operators set the limits for new requests, and may lower them between two starts.
  */
 export const MAX_ENTRY_BYTES = 512 * 1024 * 1024;
+/** Size of a segment in a log that has grown. */
+export const SEGMENT_BYTES = 64 * 1024 * 1024;
+
 /** A log begins with a small segment and doubles up to the configured size, so that small deployments stay small. */
 export const FIRST_SEGMENT_BYTES = 4 * 1024 * 1024;
 /** A group commit takes no further batches beyond this, so that encoding it does not hold up the event loop. */

@@ -21,6 +21,7 @@ import { ErrorCode } from './frames.js';
 import { RpcError, Status } from '../service.js';
 import type { Method, PartSource, StreamCall, UnaryCall } from '../service.js';
 import {
+  BAD_PARTS,
   CANCELLED,
   DEADLINE_EXCEEDED,
   MAX_SEND_BYTES,
@@ -45,7 +46,6 @@ const SECOND_REQUEST = new RpcError(
   'unary call received a second request message',
 );
 const CUT_MESSAGE = new RpcError(Status.internal, 'unexpected EOF');
-const BAD_PARTS = new RpcError(Status.internal, 'reply differs from its announced size');
 
 export class Http2Stream implements UnaryCall, StreamCall, MessageSink {
   readonly id: number;

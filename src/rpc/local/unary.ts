@@ -1,11 +1,9 @@
 /** A unary call inside the process. */
-import { RpcError, Status } from '../service.js';
-import type { Method, PartSource, UnaryCall } from '../service.js';
-import { MAX_SEND_BYTES, replyTooLarge } from '../transport.js';
+import { Status } from '../service.js';
+import type { Method, PartSource, UnaryCall , RpcError} from '../service.js';
+import { BAD_PARTS, MAX_SEND_BYTES, replyTooLarge } from '../transport.js';
 import { LocalContext } from './context.js';
 import type { LocalCallOptions, LocalSetup } from './context.js';
-
-const BAD_PARTS = new RpcError(Status.internal, 'reply differs from its announced size');
 
 /** The caller's end of a unary call. */
 export interface LocalUnary {

@@ -1,8 +1,5 @@
 import type { Disk } from '../../base/env/env.js';
 
-/** Size of the log's segments. */
-export const SEGMENT_BYTES = 64 * 1024 * 1024;
-
 /**
  * Places of a member's files. `<data-dir>/member/wal` is the log; `<data-dir>/member/CURRENT` names
  * the directory of the state machine's image. A received snapshot becomes a directory of its own,

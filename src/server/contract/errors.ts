@@ -1,5 +1,6 @@
 import { NestingError, type DecodeError } from '../../base/protobuf/runtime.js';
 import type { MvccReason } from '../../mvcc/types.js';
+import { DEADLINE_EXCEEDED, unknownMethod } from '../../rpc/transport.js';
 import { RpcError, Status } from '../../rpc/service.js';
 
 /**
@@ -44,7 +45,7 @@ export const errors = {
   // etcd has no refusal of its own: it crashes.
   unknownAlarmAction: etcd(Status.invalidArgument, 'unknown alarm action'),
   // Texts without the prefix.
-  deadlineExceeded: e(Status.deadlineExceeded, 'context deadline exceeded'),
+  deadlineExceeded: DEADLINE_EXCEEDED,
   notPrimaryLessor: e(Status.unknown, 'not a primary lessor'),
   unknownHealthService: e(Status.notFound, 'unknown service'),
   rangeStreamSort: e(Status.unimplemented, 'RangeStream does not support custom sort orders'),
@@ -68,7 +69,7 @@ export function errorOf(reason: MvccReason): RpcError {
 /** The answer to a method of the API that this server does not serve. */
 export function unimplemented(path: string): RpcError {
   const [, service = '', method = ''] = path.split('/');
-  return e(Status.unimplemented, `unknown method ${method} for service ${service}`);
+  return unknownMethod(service, method);
 }
 
 /**

@@ -1,9 +1,8 @@
 import type { Env } from '../../base/env/env.js';
-import { durationText } from '../../base/observe/units.js';
 import { SlicedWork } from '../../base/slices/sliced-work.js';
 import type { Lessor } from '../../lease/lessor.js';
 import type { Store } from '../../mvcc/store.js';
-import { RawNode } from '../../raft/raw-node.js';
+import type { RawNode } from '../../raft/raw-node.js';
 import type { MemberId } from '../../raft/types.js';
 import type { Backend } from '../../storage/backend.js';
 import type { Wal } from '../../wal/wal.js';
@@ -24,9 +23,10 @@ import { QuotaGate } from '../upkeep/quota-gate.js';
 import { EntryApplier } from './applier.js';
 import { RaftDriver, type DriverEvents } from './driver.js';
 import { handOver } from './hand-over.js';
-import { initialState } from './initial-state.js';
 import { LeadershipTracker } from './leadership.js';
+import { reportLateHeartbeat } from './late-heartbeat.js';
 import * as limits from './limits.js';
+import { createNode } from './node.js';
 import { peerHandler } from './peer-handler.js';
 import { ProposalGate } from './proposal-gate.js';
 import { ProposalQueue } from './proposal-queue.js';
@@ -98,7 +98,7 @@ export class Member {
     this.lessor = lessor;
     this.wal = wal;
     const incarnation = env.randomU32();
-    this.node = this.createNode(recovered, incarnation);
+    this.node = createNode(options, recovered, memberId, incarnation);
     this.transport = options.createTransport({ clusterId, memberId, incarnation });
     this.hub = new WatchHub({ env, source: store });
     const headers = new HeaderEncoder({
@@ -174,27 +174,6 @@ export class Member {
     registerLeaseRequests(this.requests, this.roles);
   }
 
-  private createNode(recovered: RecoveredMember, incarnation: number): RawNode {
-    const { options, env } = this;
-    return new RawNode(
-      {
-        id: this.memberId,
-        electionTicks: limits.electionTicks(options),
-        heartbeatTicks: 1,
-        preVote: options.preVote,
-        checkQuorum: true,
-        maxAppendBytes: options.maxAppendBytes,
-        maxInflightMessages: limits.MAX_INFLIGHT_MESSAGES,
-        maxInflightBytes: limits.MAX_INFLIGHT_BYTES,
-        maxUncommittedBytes: limits.MAX_UNCOMMITTED_BYTES,
-        maxCommittedBytesPerReady: limits.MAX_COMMITTED_BYTES_PER_READY,
-        incarnation,
-        random: (n) => env.randomU32() % n,
-      },
-      initialState(recovered.log, recovered.backend),
-    );
-  }
-
   private createApplier(): EntryApplier {
     return new EntryApplier({
       env: this.env,
@@ -261,7 +240,9 @@ export class Member {
     onSnapshot: (meta) => this.snapshots.install(meta),
     onSendSnapshot: (m) => this.snapshots.send(m),
     onApplied: (index, bytes) => this.snapshots.onApplied(index, bytes),
-    onLateHeartbeat: (lateMs) => this.reportLateHeartbeat(lateMs),
+    onLateHeartbeat: (lateMs) => {
+      if (this.leadership.isLeader) reportLateHeartbeat(this.options, this.peerCount, lateMs);
+    },
   };
 
   /** Begins to accept peers and to take part. */
@@ -324,21 +305,8 @@ export class Member {
     return this.reads.isClosed;
   }
 
-  /** Followers may elect another leader when heartbeats are late (etcd: server/etcdserver/raft.go). */
-  private reportLateHeartbeat(lateMs: number): void {
-    const peers = this.machine.members.list().length - 1;
-    if (peers === 0 || !this.leadership.isLeader) return;
-    const { log, heartbeatMs, observer } = this.options;
-    observer?.heartbeatsLate(peers);
-    log.warn(
-      'leader failed to send out heartbeat on time; took too long, leader is overloaded likely from slow disk',
-      {
-        peers,
-        'heartbeat-interval': durationText(heartbeatMs),
-        'expected-duration': durationText(2 * heartbeatMs),
-        'exceeded-duration': durationText(lateMs - heartbeatMs),
-      },
-    );
+  private get peerCount(): number {
+    return this.machine.members.list().length - 1;
   }
 
   private updatePeers(): void {

@@ -6,7 +6,7 @@ import { verifiedLevelEngine } from '../../storage/level-engine.js';
 import type { LevelFiles } from '../../storage/level-files.js';
 import type { SnapshotMeta } from '../../raft/types.js';
 import { StartupError } from '../../base/flags/startup-error.js';
-import { SEGMENT_BYTES } from '../contract/data-dir.js';
+import { SEGMENT_BYTES } from '../../wal/limits.js';
 import type { DataDir } from '../contract/data-dir.js';
 import { openFailure } from '../directory/failures.js';
 import { MemberDirectory } from '../directory/member-directory.js';

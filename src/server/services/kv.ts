@@ -28,8 +28,11 @@ import { answerRange } from '../reads/range-read.js';
 import { answerRangeStream } from '../reads/range-stream.js';
 import { settle } from './settle.js';
 
+/** The part of the state machine that reads inside transactions need, and its counters. */
+export type KvState = Pick<StateMachine, 'counts' | 'kv'>;
+
 export interface KvOptions {
-  readonly machine: StateMachine;
+  readonly machine: KvState;
   readonly maxTxnOps: number;
   readonly maxRequestBytes: number;
   /** Called for each Range once its reply is built, without the wait for its consistency. */

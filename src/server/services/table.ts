@@ -2,13 +2,12 @@ import { allMethods } from '../../gen/services.js';
 import { DecodeError } from '../../base/protobuf/runtime.js';
 import type { CallContext, Method, RpcError, ServiceTable, StreamCall } from '../../rpc/service.js';
 import { errors, malformed, unimplemented } from '../contract/errors.js';
-import type { StateMachine } from '../apply/state-machine.js';
 import type { Roles } from '../contract/roles.js';
 import type { TimeReport } from '../metrics/timed-call.js';
 import { authService } from './auth.js';
 import { clusterService } from './cluster.js';
 import { healthService } from './health.js';
-import { kvService } from './kv.js';
+import { kvService, type KvState } from './kv.js';
 import { leaderRefusal } from './leader-required.js';
 import { leaseService } from './lease.js';
 import { maintenanceService } from './maintenance.js';
@@ -31,7 +30,7 @@ const LEARNER_METHODS = new Set(['/etcdserverpb.KV/Range', '/etcdserverpb.Mainte
 
 export function serviceTable(
   roles: Roles,
-  machine: StateMachine,
+  machine: KvState,
   options: ServiceOptions,
 ): ServiceTable {
   const table = new Map<string, Method>();

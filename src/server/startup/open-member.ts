@@ -6,7 +6,7 @@ import { verifiedLevelEngine } from '../../storage/level-engine.js';
 import type { LevelFiles } from '../../storage/level-files.js';
 import type { ServerConfig } from '../config/server-config.js';
 import type { Bootstrap } from '../contract/bootstrap.js';
-import { SEGMENT_BYTES } from '../contract/data-dir.js';
+import { SEGMENT_BYTES } from '../../wal/limits.js';
 import { Member } from '../member/member.js';
 import { MAX_APPEND_BYTES } from '../member/limits.js';
 import type { MemberOptions } from '../member/options.js';

@@ -5,11 +5,11 @@ import {
   parseBool,
   parseDurationMs,
   parseInteger,
-} from '../../src/base/flags/values.js';
-import { normalUrl, parseServerUrl, parseUrlList } from '../../src/base/flags/url.js';
-import { parseAutoCompaction } from '../../src/server/config/compaction-retention.js';
-import { parseFeatureGates } from '../../src/server/config/feature-gates.js';
-import { bootstrapClusterId, bootstrapMemberId } from '../../src/server/config/ids.js';
+} from '../../../src/base/flags/values.js';
+import { normalUrl, parseServerUrl, parseUrlList } from '../../../src/base/flags/url.js';
+import { parseAutoCompaction } from '../../../src/server/config/compaction-retention.js';
+import { parseFeatureGates } from '../../../src/server/config/feature-gates.js';
+import { bootstrapClusterId, bootstrapMemberId } from '../../../src/server/config/ids.js';
 
 describe('values in Go syntax', () => {
   it('reads exactly the texts that Go takes for booleans', () => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { IntervalTree } from '../../src/base/collections/interval-tree.js';
-import type { Key } from '../../src/base/collections/interval.js';
+import { IntervalTree } from '../../../src/base/collections/interval-tree.js';
+import type { Key } from '../../../src/base/collections/interval.js';
 
 const unit = fc.constantFrom('a', 'b', 'c', '\0', 'ÿ');
 // Few keys, so that intervals are found again and deleted.

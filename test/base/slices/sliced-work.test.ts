@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { ENDLESS, SlicedWork, type Job } from '../../src/base/slices/sliced-work.js';
-import { jobUntil } from '../support/jobs.js';
-import { FakeEnv } from '../watch/fakes.js';
+import { ENDLESS, SlicedWork, type Job } from '../../../src/base/slices/sliced-work.js';
+import { jobUntil } from '../../support/jobs.js';
+import { FakeEnv } from '../../watch/fakes.js';
 
 /** Longest time of a turn, and the time of one of these steps. */
 const TURN_MS = 2;

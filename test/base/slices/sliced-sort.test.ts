@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { sortInSlices } from '../../src/base/slices/sliced-sort.js';
-import { ENDLESS, SlicedWork } from '../../src/base/slices/sliced-work.js';
-import { jobUntil } from '../support/jobs.js';
-import { FakeEnv } from '../watch/fakes.js';
+import { sortInSlices } from '../../../src/base/slices/sliced-sort.js';
+import { ENDLESS, SlicedWork } from '../../../src/base/slices/sliced-work.js';
+import { jobUntil } from '../../support/jobs.js';
+import { FakeEnv } from '../../watch/fakes.js';
 
 interface Row {
   readonly rank: number;
