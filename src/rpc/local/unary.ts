@@ -1,6 +1,6 @@
 /** A unary call inside the process. */
 import { Status } from '../service.js';
-import type { Method, PartSource, UnaryCall , RpcError} from '../service.js';
+import type { Method, PartSource, UnaryCall, RpcError } from '../service.js';
 import { BAD_PARTS, MAX_SEND_BYTES, replyTooLarge } from '../transport.js';
 import { LocalContext } from './context.js';
 import type { LocalCallOptions, LocalSetup } from './context.js';
