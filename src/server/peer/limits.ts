@@ -80,6 +80,12 @@ export const BACKOFF_MIN_MS = 50;
 export const BACKOFF_MAX_MS = 1000;
 /** A link that lasted less than this counts as a failure when it breaks. */
 export const STABLE_MS = DEAD_AFTER_MS;
+
+/**
+ * Short links in a row after which the next attempt waits. Until then a broken link is dialled at once: a refusal tells
+ * that the process is gone, which makes the election quick also soon after a restart.
+ */
+export const MAX_SHORT_LINKS = 2;
 /**
  * After the other side broke the connection: how long to look for a refusal, and how long between
  * looks.

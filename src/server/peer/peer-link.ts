@@ -32,6 +32,7 @@ import {
   DEAD_AFTER_MS,
   MAX_FRAME_BYTES,
   PING_INTERVAL_MS,
+  MAX_SHORT_LINKS,
   PROBE_MS,
   PROBE_PAUSE_MS,
   STABLE_MS,
@@ -248,7 +249,7 @@ export class PeerLink {
     this.log('warn', 'lost the connection to peer', { error: error?.message ?? 'closed' });
     this.requests.failAll(`lost the connection to member ${idText(this.address.id)}`);
     this.shortLinks = nowMs - upSinceMs >= STABLE_MS ? 0 : this.shortLinks + 1;
-    if (this.shortLinks > 1) {
+    if (this.shortLinks > MAX_SHORT_LINKS) {
       // Accepted and cut again: the next attempt would probably end the same way.
       this.retryLater(this.shortLinks);
     } else {
