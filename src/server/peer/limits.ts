@@ -82,10 +82,10 @@ export const BACKOFF_MAX_MS = 1000;
 export const STABLE_MS = DEAD_AFTER_MS;
 
 /**
- * Short links in a row after which the next attempt waits. Until then a broken link is dialled at once: a refusal tells
- * that the process is gone, which makes the election quick also soon after a restart.
+ * Short links in a row after which the next attempt waits; one that ended with its process does not
+ * count. Until then a broken link is dialled at once: a refusal shows that the process is gone.
  */
-export const MAX_SHORT_LINKS = 2;
+export const MAX_SHORT_LINKS = 1;
 /**
  * After the other side broke the connection: how long to look for a refusal, and how long between
  * looks.

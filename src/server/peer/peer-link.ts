@@ -278,6 +278,8 @@ export class PeerLink {
       probe.refusals++;
       if (probe.refusals < this.address.urls.length) return this.connect();
       this.probe = null;
+      // The link was short because its process ended, not because another process cut it.
+      this.shortLinks = 0;
       this.log('info', 'the peer process is gone', {});
       this.retryLater(0);
       this.context.handler.onGone(this.address.id);
