@@ -159,6 +159,19 @@ describe('TcpPeerTransport', () => {
       expect(a.metrics.of('active')).to.equal(1);
     });
 
+    it('report each end of a peer that restarts in quick succession', async () => {
+      const [a, b] = await pair();
+      const { port } = b;
+      let peer = b;
+      for (let round = 1; round <= 3; round++) {
+        await peer.close();
+        await until('gone', () => a.gone.length === round);
+        peer = await make(2n, { port });
+        introduce([a, peer]);
+        await until('connections', () => areConnected([a, peer]));
+      }
+    });
+
     it('to a process that is killed mean that it is gone', async () => {
       const child = spawn(process.execPath, ['--import', 'tsx', 'test/server/peer/child-node.ts'], {
         stdio: ['pipe', 'pipe', 'inherit'],
