@@ -1,5 +1,6 @@
 /**
- * Turns proto/*.proto into src/gen/*.ts: types, binary codecs, JSON mappings and tables of RPCs.
+ * Turns proto/*.proto into src/gen/*.ts: types, binary codecs, JSON mappings and tables of RPCs; and
+ * proto/kubernetes/*.txt into types and the schema table of the Kubernetes API.
  *
  * Files are written only when their content changes; files that are no longer generated are
  * removed. Run by `npm run gen`. The form of the code is decided in scripts/gen/.
@@ -8,6 +9,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { emitFile } from './gen/codec.js';
+import { emitKube } from './gen/kube.js';
 import { loadRoot, readModel } from './gen/model.js';
 import { emitJsonCodecs, emitServices } from './gen/services.js';
 
@@ -27,6 +29,7 @@ function main(): void {
   for (const file of model.files) outputs.set(`${file.name}.ts`, emitFile(file));
   outputs.set('services.ts', emitServices(model.methods));
   outputs.set('json-codecs.ts', emitJsonCodecs(model.methods));
+  for (const [name, text] of emitKube(join(protoDir, 'kubernetes'))) outputs.set(name, text);
 
   mkdirSync(outDir, { recursive: true });
   const present = new Set(readdirSync(outDir));
