@@ -1,0 +1,285 @@
+/**
+ * Objects in the store, through etcd's API and nothing else: `src/client` over gRPC. A key is
+ * /registry/<prefix of the kind>/<namespace>/<name>; the value is the object's JSON without
+ * resourceVersion. Every write names the revision that it replaces.
+ */
+import type { EtcdClient } from '../../../client/client.js';
+import { ClientError } from '../../../client/channel.js';
+import type { KeyValue } from '../../../gen/kv.js';
+import type { Kind } from '../../api/kinds/kind.js';
+import type { KubeObject } from '../../api/object.js';
+import { apiError, expired, serviceUnavailable } from '../../api/status.js';
+import type { EventLeases } from './event-leases.js';
+import { StoredObject } from './stored-object.js';
+
+const ROOT = '/registry/';
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+/** etcdserverpb.Compare: EQUAL and the target MOD. */
+const EQUAL = 0;
+const TARGET_MOD = 2;
+/** gRPC codes that matter here. */
+const OUT_OF_RANGE = 11;
+const INVALID_ARGUMENT = 3;
+const RESOURCE_EXHAUSTED = 8;
+const UNAVAILABLE = 14;
+const DEADLINE_EXCEEDED = 4;
+
+export interface StoredPage {
+  readonly items: readonly StoredObject[];
+  readonly hasMore: boolean;
+  /** Objects in the whole range at that revision, those before `from` left out. */
+  readonly count: number;
+  readonly revision: number;
+}
+
+/** What a conditional write found: done, or what is there instead. */
+export type WriteOutcome =
+  | { readonly done: StoredObject }
+  | { readonly done: undefined; readonly current: StoredObject | undefined };
+
+export class ObjectStore {
+  private readonly client: EtcdClient;
+  private readonly leases: EventLeases;
+  private revisionRead: Promise<number> | undefined;
+  private nextRevisionRead: Promise<number> | undefined;
+
+  constructor(client: EtcdClient, leases: EventLeases) {
+    this.client = client;
+    this.leases = leases;
+  }
+
+  /** The object as of now; undefined when there is none. */
+  async get(kind: Kind, key: string): Promise<StoredObject | undefined> {
+    const reply = await refused(this.client.kv.range({ key: keyBytes(kind, key) }));
+    return storedOf(kind, reply.kvs[0]);
+  }
+
+  /** Writes an object that must not be there yet. */
+  create(kind: Kind, key: string, object: KubeObject): Promise<WriteOutcome> {
+    return this.write(kind, key, 0, object);
+  }
+
+  /** Replaces the object that was last written at `revision`. */
+  update(kind: Kind, key: string, revision: number, object: KubeObject): Promise<WriteOutcome> {
+    return this.write(kind, key, revision, object);
+  }
+
+  private async write(
+    kind: Kind,
+    key: string,
+    revision: number,
+    object: KubeObject,
+  ): Promise<WriteOutcome> {
+    const keyOf = keyBytes(kind, key);
+    const value = valueBytes(object);
+    const lease =
+      kind.ttlSeconds === undefined ? 0n : await refused(this.leases.leaseFor(kind.ttlSeconds));
+    const reply = await refused(
+      this.client.kv.txn({
+        compare: [{ result: EQUAL, target: TARGET_MOD, key: keyOf, modRevision: revision }],
+        success: [{ requestPut: { key: keyOf, value, lease } }],
+        failure: [{ requestRange: { key: keyOf } }],
+      }),
+    );
+    if (reply.succeeded) {
+      const written = reply.header?.revision ?? 0;
+      return { done: StoredObject.fromObject(kind, key, written, object) };
+    }
+    return { done: undefined, current: storedOf(kind, reply.responses[0]?.responseRange?.kvs[0]) };
+  }
+
+  /** Removes the object that was last written at `revision`; `done` is its last state at the revision of the removal. */
+  async delete(kind: Kind, stored: StoredObject): Promise<WriteOutcome> {
+    const key = keyBytes(kind, stored.key);
+    const reply = await refused(
+      this.client.kv.txn({
+        compare: [{ result: EQUAL, target: TARGET_MOD, key, modRevision: stored.revision }],
+        success: [{ requestDeleteRange: { key } }],
+        failure: [{ requestRange: { key } }],
+      }),
+    );
+    if (reply.succeeded) return { done: stored.at(reply.header?.revision ?? 0) };
+    return { done: undefined, current: storedOf(kind, reply.responses[0]?.responseRange?.kvs[0]) };
+  }
+
+  /**
+   * Objects whose keys begin with `prefix`, from `from` on, at `revision` (0: now).
+   *
+   * Throws: ApiError 410 when that revision is compacted.
+   */
+  async list(
+    kind: Kind,
+    prefix: string,
+    from: string,
+    limit: number,
+    revision: number,
+  ): Promise<StoredPage> {
+    const start = from > prefix ? from : prefix;
+    const reply = await refused(
+      this.client.kv.range({
+        key: keyBytes(kind, start),
+        rangeEnd: prefixEnd(keyBytes(kind, prefix)),
+        limit,
+        revision,
+      }),
+    );
+    const items = reply.kvs.map((kv) => storedOf(kind, kv)).filter((item) => item !== undefined);
+    return {
+      items,
+      hasMore: reply.more,
+      count: reply.count,
+      revision: revision === 0 ? (reply.header?.revision ?? 0) : revision,
+    };
+  }
+
+  /**
+   * A revision that is at least that of every write acknowledged before the call. All callers that
+   * wait share one linearizable read; a call during one shares the next, which begins after it.
+   */
+  currentRevision(): Promise<number> {
+    if (this.revisionRead === undefined) {
+      this.revisionRead = this.readRevision();
+      return this.revisionRead;
+    }
+    this.nextRevisionRead ??= this.revisionRead.then(
+      () => this.startNextRead(),
+      () => this.startNextRead(),
+    );
+    return this.nextRevisionRead;
+  }
+
+  private startNextRead(): Promise<number> {
+    this.nextRevisionRead = undefined;
+    this.revisionRead = this.readRevision();
+    return this.revisionRead;
+  }
+
+  private async readRevision(): Promise<number> {
+    try {
+      const reply = await refused(
+        this.client.kv.range({ key: encoder.encode(ROOT), countOnly: true }),
+      );
+      return reply.header?.revision ?? 0;
+    } finally {
+      this.revisionRead = undefined;
+    }
+  }
+
+  /** Opens one stream with one watcher on all objects of a kind, from `startRevision` on. */
+  watch(kind: Kind, startRevision: number, on: StoreWatchEvents): StoreWatch {
+    const prefix = keyBytes(kind, '');
+    let isEnded = false;
+    const end = (reason: StoreWatchEnd): void => {
+      if (isEnded) return;
+      isEnded = true;
+      on.end(reason);
+    };
+    const stream = this.client.watch.open({
+      message: (response) => {
+        if (isEnded) return;
+        if (response.canceled) {
+          end(response.compactRevision > 0 ? 'compacted' : 'broken');
+          stream.cancel();
+          return;
+        }
+        const revision = response.header?.revision ?? 0;
+        const changes = response.events.map((event) => changeOf(kind, event.type, event.kv));
+        if (changes.length > 0) on.changes(changes);
+        else if (!response.created) on.progress(revision);
+      },
+      end: () => end('broken'),
+    });
+    stream.send({
+      createRequest: { key: prefix, rangeEnd: prefixEnd(prefix), startRevision },
+    });
+    return {
+      requestProgress: () => {
+        if (!isEnded) stream.send({ progressRequest: {} });
+      },
+      cancel: () => {
+        isEnded = true;
+        stream.cancel();
+      },
+    };
+  }
+}
+
+export type StoreWatchEnd = 'compacted' | 'broken';
+
+/** One change of one object. */
+export interface StoreChange {
+  readonly key: string;
+  readonly revision: number;
+  /** Undefined: it was removed. */
+  readonly stored: StoredObject | undefined;
+}
+
+export interface StoreWatchEvents {
+  /** In the order of revisions. A revision may be spread over two calls only if it changed several objects. */
+  readonly changes: (changes: readonly StoreChange[]) => void;
+  /** All changes up to `revision` have been shown. */
+  readonly progress: (revision: number) => void;
+  readonly end: (reason: StoreWatchEnd) => void;
+}
+
+export interface StoreWatch {
+  /** Asks for `progress`; the server may leave it unanswered while it is behind. */
+  requestProgress(): void;
+  cancel(): void;
+}
+
+function changeOf(kind: Kind, type: number, kv: KeyValue | undefined): StoreChange {
+  const key = kv === undefined ? '' : keyText(kind, kv.key);
+  const revision = kv?.modRevision ?? 0;
+  // 1 is DELETE.
+  const stored = type === 1 ? undefined : storedOf(kind, kv);
+  return { key, revision, stored };
+}
+
+function storedOf(kind: Kind, kv: KeyValue | undefined): StoredObject | undefined {
+  if (kv === undefined) return undefined;
+  return StoredObject.fromBytes(kind, keyText(kind, kv.key), kv.modRevision, kv.value);
+}
+
+function keyBytes(kind: Kind, key: string): Uint8Array {
+  return encoder.encode(`${ROOT}${kind.storagePrefix}${key}`);
+}
+
+function keyText(kind: Kind, key: Uint8Array): string {
+  return decoder.decode(key).slice(ROOT.length + kind.storagePrefix.length);
+}
+
+function valueBytes(object: KubeObject): Uint8Array {
+  if (object.metadata.resourceVersion === undefined) return encoder.encode(JSON.stringify(object));
+  const { resourceVersion: _, ...metadata } = object.metadata;
+  return encoder.encode(JSON.stringify({ ...object, metadata }));
+}
+
+/** The first key that does not begin with `prefix`. Its last byte is never 0xff: keys are UTF-8. */
+function prefixEnd(prefix: Uint8Array): Uint8Array {
+  const end = prefix.slice();
+  const last = end.length - 1;
+  end[last] = (end[last] ?? 0) + 1;
+  return end;
+}
+
+/** Turns refusals of the store into errors of the API. */
+async function refused<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    if (!(error instanceof ClientError)) throw error;
+    if (error.code === OUT_OF_RANGE && error.message.includes('compacted')) {
+      throw expired('The resourceVersion for the provided list is too old.');
+    }
+    if (error.code === INVALID_ARGUMENT && error.message.includes('request is too large')) {
+      throw apiError(413, 'RequestEntityTooLarge', `etcdserver: request is too large`);
+    }
+    if (error.code === RESOURCE_EXHAUSTED) throw apiError(500, '', error.message);
+    if (error.code === UNAVAILABLE || error.code === DEADLINE_EXCEEDED) {
+      throw serviceUnavailable(`the store does not answer: ${error.message}`);
+    }
+    throw apiError(500, 'InternalError', `Internal error occurred: ${error.message}`);
+  }
+}
