@@ -92,6 +92,14 @@ export interface Strategy<T extends KubeObject> {
    * once. Zero: at once, for this object.
    */
   readonly graceSeconds?: (object: T) => number;
+  /** A delete answers with the object as it was, not with a Status. */
+  readonly returnsDeleted?: boolean;
+  /** Besides metadata.finalizers: something still holds a deleted object back (spec.finalizers of namespaces). */
+  readonly isHeldBack?: (object: T) => boolean;
+  /** Marks what a deletion that has begun shows besides metadata (phase of namespaces). */
+  readonly markDeleting?: (object: T) => void;
+  /** Names that no other object may hold meanwhile, as `serviceips/10.96.0.10`. */
+  readonly claims?: (object: T) => string[];
   /** Warnings that a client sees, as deprecated fields. */
   readonly warnings?: (next: T, old: T | undefined) => string[];
 }

@@ -6,6 +6,7 @@
 import type { EtcdClient } from '../../../client/client.js';
 import { ClientError } from '../../../client/channel.js';
 import type { KeyValue } from '../../../gen/kv.js';
+import type { RequestOpInit } from '../../../gen/rpc.js';
 import type { Kind } from '../../api/kinds/kind.js';
 import type { KubeObject } from '../../api/object.js';
 import { apiError, expired, serviceUnavailable } from '../../api/status.js';
@@ -33,10 +34,28 @@ export interface StoredPage {
   readonly revision: number;
 }
 
-/** What a conditional write found: done, or what is there instead. */
+/** What a conditional write found: done, or what stands against it. */
 export type WriteOutcome =
   | { readonly done: StoredObject }
-  | { readonly done: undefined; readonly current: StoredObject | undefined };
+  | {
+      readonly done: undefined;
+      /** The object as it is now. */
+      readonly current: StoredObject | undefined;
+      /** Claims of the write that other objects hold. */
+      readonly refusedClaims: readonly string[];
+    };
+
+/**
+ * Names that only one object may hold at a time, as `serviceips/10.96.0.10`. They are taken and
+ * given back in the transaction that writes their holder, so that none is given twice or lost,
+ * whoever else writes and whoever dies.
+ */
+export interface ClaimChange {
+  readonly take: readonly string[];
+  readonly giveBack: readonly string[];
+}
+
+const NO_CLAIMS: ClaimChange = { take: [], giveBack: [] };
 
 export class ObjectStore {
   private readonly client: EtcdClient;
@@ -55,52 +74,72 @@ export class ObjectStore {
     return storedOf(kind, reply.kvs[0]);
   }
 
-  /** Writes an object that must not be there yet. */
-  create(kind: Kind, key: string, object: KubeObject): Promise<WriteOutcome> {
-    return this.write(kind, key, 0, object);
-  }
-
-  /** Replaces the object that was last written at `revision`. */
-  update(kind: Kind, key: string, revision: number, object: KubeObject): Promise<WriteOutcome> {
-    return this.write(kind, key, revision, object);
-  }
-
-  private async write(
+  /** Writes the object that was last written at `revision`; 0: that must not be there yet. */
+  async write(
     kind: Kind,
     key: string,
     revision: number,
     object: KubeObject,
+    claims = NO_CLAIMS,
   ): Promise<WriteOutcome> {
     const keyOf = keyBytes(kind, key);
     const value = valueBytes(object);
     const lease =
       kind.ttlSeconds === undefined ? 0n : await refused(this.leases.leaseFor(kind.ttlSeconds));
-    const reply = await refused(
-      this.client.kv.txn({
-        compare: [{ result: EQUAL, target: TARGET_MOD, key: keyOf, modRevision: revision }],
-        success: [{ requestPut: { key: keyOf, value, lease } }],
-        failure: [{ requestRange: { key: keyOf } }],
-      }),
-    );
-    if (reply.succeeded) {
-      const written = reply.header?.revision ?? 0;
-      return { done: StoredObject.fromObject(kind, key, written, object) };
-    }
-    return { done: undefined, current: storedOf(kind, reply.responses[0]?.responseRange?.kvs[0]) };
+    const put = { requestPut: { key: keyOf, value, lease } };
+    const outcome = await this.change(kind, key, revision, put, claims);
+    if (typeof outcome !== 'number') return outcome;
+    return { done: StoredObject.fromObject(kind, key, outcome, object) };
   }
 
-  /** Removes the object that was last written at `revision`; `done` is its last state at the revision of the removal. */
-  async delete(kind: Kind, stored: StoredObject): Promise<WriteOutcome> {
-    const key = keyBytes(kind, stored.key);
+  /** Removes the object if it is as given; `done` is its last state at the revision of the removal. */
+  async delete(kind: Kind, stored: StoredObject, claims = NO_CLAIMS): Promise<WriteOutcome> {
+    const { key, revision } = stored;
+    const remove = { requestDeleteRange: { key: keyBytes(kind, key) } };
+    const outcome = await this.change(kind, key, revision, remove, claims);
+    return typeof outcome === 'number' ? { done: stored.at(outcome) } : outcome;
+  }
+
+  /** Returns the revision of the change, or what stood against it. */
+  private async change(
+    kind: Kind,
+    key: string,
+    revision: number,
+    change: RequestOpInit,
+    { take, giveBack }: ClaimChange,
+  ): Promise<number | WriteOutcome> {
+    const keyOf = keyBytes(kind, key);
+    const taken = take.map(claimBytes);
+    const holder = encoder.encode(`${kind.storagePrefix}${key}`);
     const reply = await refused(
       this.client.kv.txn({
-        compare: [{ result: EQUAL, target: TARGET_MOD, key, modRevision: stored.revision }],
-        success: [{ requestDeleteRange: { key } }],
-        failure: [{ requestRange: { key } }],
+        compare: [
+          { result: EQUAL, target: TARGET_MOD, key: keyOf, modRevision: revision },
+          ...taken.map((claim) => ({
+            result: EQUAL,
+            target: TARGET_MOD,
+            key: claim,
+            modRevision: 0,
+          })),
+        ],
+        success: [
+          change,
+          ...taken.map((claim) => ({ requestPut: { key: claim, value: holder } })),
+          ...giveBack.map((claim) => ({ requestDeleteRange: { key: claimBytes(claim) } })),
+        ],
+        failure: [
+          { requestRange: { key: keyOf } },
+          ...taken.map((claim) => ({ requestRange: { key: claim, keysOnly: true } })),
+        ],
       }),
     );
-    if (reply.succeeded) return { done: stored.at(reply.header?.revision ?? 0) };
-    return { done: undefined, current: storedOf(kind, reply.responses[0]?.responseRange?.kvs[0]) };
+    if (reply.succeeded) return reply.header?.revision ?? 0;
+    const [found, ...claims] = reply.responses.map((one) => one.responseRange?.kvs[0]);
+    return {
+      done: undefined,
+      current: storedOf(kind, found),
+      refusedClaims: take.filter((_, i) => claims[i] !== undefined),
+    };
   }
 
   /**
@@ -244,6 +283,10 @@ function storedOf(kind: Kind, kv: KeyValue | undefined): StoredObject | undefine
 
 function keyBytes(kind: Kind, key: string): Uint8Array {
   return encoder.encode(`${ROOT}${kind.storagePrefix}${key}`);
+}
+
+function claimBytes(claim: string): Uint8Array {
+  return encoder.encode(`${ROOT}claims/${claim}`);
 }
 
 function keyText(kind: Kind, key: Uint8Array): string {
