@@ -37,6 +37,8 @@ export type WatchEvent<T extends KubeObject> =
 
 export interface WriteOptions {
   readonly fieldManager?: string;
+  /** Of an apply patch: takes over fields that others own. */
+  readonly force?: boolean;
   readonly dryRun?: boolean;
   readonly signal?: AbortSignal;
 }
@@ -72,7 +74,7 @@ export interface ResourceClient<T extends KubeObject> {
   createSubresource<R>(
     name: string,
     subresource: string,
-    body: unknown,
+    body: object,
     options?: WriteOptions,
   ): Promise<R>;
   getSubresource<R>(
@@ -83,7 +85,7 @@ export interface ResourceClient<T extends KubeObject> {
   updateSubresource<R>(
     name: string,
     subresource: string,
-    body: unknown,
+    body: object,
     options?: WriteOptions,
   ): Promise<R>;
 }
