@@ -11,7 +11,7 @@ import type { Kind } from '../../api/kinds/kind.js';
 import type { KubeObject } from '../../api/object.js';
 import { apiError, expired, serviceUnavailable } from '../../api/status.js';
 import type { EventLeases } from './event-leases.js';
-import { StoredObject } from './stored-object.js';
+import { StoredObject, inOrder } from './stored-object.js';
 
 const ROOT = '/registry/';
 const encoder = new TextEncoder();
@@ -89,7 +89,7 @@ export class ObjectStore {
     const put = { requestPut: { key: keyOf, value, lease } };
     const outcome = await this.change(kind, key, revision, put, claims);
     if (typeof outcome !== 'number') return outcome;
-    return { done: StoredObject.fromObject(kind, key, outcome, object) };
+    return { done: StoredObject.fromObject(kind, key, outcome, object, value) };
   }
 
   /** Removes the object if it is as given; `done` is its last state at the revision of the removal. */
@@ -294,9 +294,8 @@ function keyText(kind: Kind, key: Uint8Array): string {
 }
 
 function valueBytes(object: KubeObject): Uint8Array {
-  if (object.metadata.resourceVersion === undefined) return encoder.encode(JSON.stringify(object));
   const { resourceVersion: _, ...metadata } = object.metadata;
-  return encoder.encode(JSON.stringify({ ...object, metadata }));
+  return encoder.encode(JSON.stringify(inOrder({ ...object, metadata })));
 }
 
 /** The first key that does not begin with `prefix`. Its last byte is never 0xff: keys are UTF-8. */
