@@ -1,0 +1,42 @@
+/** Nothing is created in a namespace that is absent or going; the namespaces of the system stay. */
+import type { Namespace } from '../../../gen/kube-core-v1.js';
+import type { Kind } from '../../api/kinds/kind.js';
+import { forbidden, notFound } from '../../api/status.js';
+import type { AdmissionPlugin, ObjectLookup } from './admission.js';
+
+const PROTECTED: ReadonlySet<string> = new Set(['default', 'kube-system', 'kube-public']);
+
+export function namespaceLifecycle(namespaces: Kind, lookup: ObjectLookup): AdmissionPlugin {
+  return {
+    name: 'NamespaceLifecycle',
+    async validate({ operation, kind, namespace, name, subresource }) {
+      if (operation === 'DELETE') {
+        if (kind === namespaces && subresource === '' && PROTECTED.has(name)) {
+          throw forbidden(namespaces, name, 'this namespace may not be deleted');
+        }
+        return;
+      }
+      if (!kind.isNamespaced || operation !== 'CREATE' || subresource !== '') return;
+      const found = await lookup.find(namespaces, namespace);
+      if (found === undefined) throw notFound(namespaces, namespace);
+      const { metadata, status } = found.object as Namespace;
+      if (metadata.deletionTimestamp === undefined && status?.phase !== 'Terminating') return;
+      const error = forbidden(
+        kind,
+        name,
+        `unable to create new content in namespace ${namespace} because it is being terminated`,
+      );
+      error.status.details = {
+        ...error.status.details,
+        causes: [
+          {
+            reason: 'NamespaceTerminating',
+            message: `namespace ${namespace} is being terminated`,
+            field: 'metadata.namespace',
+          },
+        ],
+      };
+      throw error;
+    },
+  };
+}
