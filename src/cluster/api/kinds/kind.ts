@@ -98,8 +98,6 @@ export interface Strategy<T extends KubeObject> {
   readonly isHeldBack?: (object: T) => boolean;
   /** Marks what a deletion that has begun shows besides metadata (phase of namespaces). */
   readonly markDeleting?: (object: T) => void;
-  /** Names that no other object may hold meanwhile, as `serviceips/10.96.0.10`. */
-  readonly claims?: (object: T) => string[];
   /** Warnings that a client sees, as deprecated fields. */
   readonly warnings?: (next: T, old: T | undefined) => string[];
 }

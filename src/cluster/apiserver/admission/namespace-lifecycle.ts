@@ -9,7 +9,7 @@ const PROTECTED: ReadonlySet<string> = new Set(['default', 'kube-system', 'kube-
 export function namespaceLifecycle(namespaces: Kind, lookup: ObjectLookup): AdmissionPlugin {
   return {
     name: 'NamespaceLifecycle',
-    async validate({ operation, kind, namespace, name, subresource }) {
+    async mutate({ operation, kind, namespace, name, subresource }) {
       if (operation === 'DELETE') {
         if (kind === namespaces && subresource === '' && PROTECTED.has(name)) {
           throw forbidden(namespaces, name, 'this namespace may not be deleted');

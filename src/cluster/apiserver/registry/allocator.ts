@@ -1,0 +1,15 @@
+import type { KubeObject } from '../../api/object.js';
+
+/**
+ * Values of an object that the server gives out and that no other object may have at the same
+ * time: addresses and ports of services. Claims on them are written with the object (ObjectStore).
+ */
+export interface Allocator {
+  /**
+   * Fills in what `next` needs, and keeps what `old` has. `refused` are claims that others turned
+   * out to hold. Throws: ApiError 422 when a value that the client chose is taken, 500 when none is left.
+   */
+  allocate(next: KubeObject, old: KubeObject | undefined, refused: ReadonlySet<string>): void;
+  /** All claims of an object, each once. */
+  claimsOf(object: KubeObject): string[];
+}

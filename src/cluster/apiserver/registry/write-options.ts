@@ -1,0 +1,65 @@
+/** Query options of writes: dryRun, fieldManager, fieldValidation (meta/v1 CreateOptions and its like). */
+import type { FieldError } from '../../api/status.js';
+import { invalid } from '../../api/status.js';
+import { validateManager } from '../../api/validation/object-meta.js';
+
+export type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
+
+export interface WriteQuery {
+  readonly isDryRun: boolean;
+  /** Owner of what the write changes: as given, or the first part of the user agent. */
+  readonly manager: string;
+  readonly fieldValidation: FieldValidation;
+}
+
+const MODES: readonly string[] = ['Ignore', 'Warn', 'Strict'];
+const MANAGER_MAX = 128;
+
+/** `options` names the message in errors: CreateOptions, UpdateOptions, PatchOptions. Throws: ApiError 422. */
+export function parseWriteQuery(
+  query: URLSearchParams,
+  userAgent: string | undefined,
+  options: string,
+): WriteQuery {
+  const dryRun = query.getAll('dryRun');
+  const given = query.get('fieldManager') ?? '';
+  const mode = query.get('fieldValidation') ?? '';
+  const errors: FieldError[] = [
+    ...validateManager(given, 'fieldManager'),
+    ...dryRunErrors(dryRun),
+    ...(mode === '' || MODES.includes(mode)
+      ? []
+      : [notSupported('fieldValidation', mode, ['', ...MODES])]),
+  ];
+  if (errors.length > 0) throw invalid({ group: 'meta.k8s.io', resource: options }, '', errors);
+  return {
+    isDryRun: dryRun.length > 0,
+    manager: given === '' ? managerOf(userAgent ?? '') : given,
+    fieldValidation: mode === '' ? 'Warn' : (mode as FieldValidation),
+  };
+}
+
+/** Of `dryRun` wherever it stands: All or nothing. */
+export function dryRunErrors(values: readonly string[]): FieldError[] {
+  if (values.every((value) => value === 'All')) return [];
+  return [notSupported('dryRun', values, ['All'])];
+}
+
+export function notSupported(
+  field: string,
+  value: string | readonly string[],
+  supported: readonly string[],
+): FieldError {
+  const list = supported.map((one) => JSON.stringify(one)).join(', ');
+  const message = `Unsupported value: ${JSON.stringify(value)}: supported values: ${list}`;
+  return { reason: 'FieldValueNotSupported', field, message };
+}
+
+/** What stands before the first slash, in printable characters only, as the real server does. */
+function managerOf(userAgent: string): string {
+  const [name = ''] = userAgent.split('/');
+  return [...name]
+    .filter((character) => /\P{C}/u.test(character))
+    .join('')
+    .slice(0, MANAGER_MAX);
+}
