@@ -80,6 +80,11 @@ export class Host {
         const process = this.process();
         this.scheduler.after(delay, () => process(run));
       },
+      onRemoved: (path) => {
+        for (const dir of [...this.engines.keys()]) {
+          if (dir === path || dir.startsWith(`${path}/`)) this.engines.delete(dir);
+        }
+      },
     });
   }
 

@@ -27,6 +27,8 @@ export type DiskOperation =
 export interface MemoryDiskOptions {
   /** Runs `run` later, never before it returns. Default: setImmediate. */
   readonly schedule?: (operation: DiskOperation, bytes: number, run: () => void) => void;
+  /** A tree was removed: what others keep of it in memory (engines) is gone too. */
+  readonly onRemoved?: (path: string) => void;
 }
 
 /** Decides what a crash keeps of what was not synced. */
@@ -57,12 +59,14 @@ export class MemoryDisk implements Disk {
   /** Number of operations that change something or make it durable, for placing faults. */
   changes = 0;
   private readonly schedule: NonNullable<MemoryDiskOptions['schedule']>;
+  private readonly onRemoved: (path: string) => void;
   private readonly directories = new Map<string, Directory>();
   /** Operations begun before the latest crash never complete. */
   private epoch = 0;
 
   constructor(options: MemoryDiskOptions = {}) {
     this.schedule = options.schedule ?? ((_operation, _bytes, run) => setImmediate(run));
+    this.onRemoved = options.onRemoved ?? (() => undefined);
   }
 
   /**
@@ -84,7 +88,10 @@ export class MemoryDisk implements Disk {
 
   /** An independent copy in the same state, with nothing running on it. */
   clone(options: MemoryDiskOptions = {}): MemoryDisk {
-    const copy = new MemoryDisk({ schedule: options.schedule ?? this.schedule });
+    const copy = new MemoryDisk({
+      schedule: options.schedule ?? this.schedule,
+      onRemoved: options.onRemoved ?? this.onRemoved,
+    });
     const inodes = new Map<Inode, Inode>();
     const inodeOf = (inode: Inode): Inode => {
       const known = inodes.get(inode);
@@ -182,6 +189,7 @@ export class MemoryDisk implements Disk {
     }
     const [dir, name] = split(path);
     if (this.directories.get(dir)?.current.has(name) === true) this.doUnlink(path);
+    this.onRemoved(path);
   }
 
   syncDirSync(path: string): void {

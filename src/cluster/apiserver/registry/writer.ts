@@ -229,7 +229,7 @@ export class Writer {
     context: WriteContext,
   ): Promise<Decision> {
     const old = stored.object;
-    checkPreconditions(kind, stored, next);
+    checkVersion(kind, stored, next);
     const isStatus = context.subresource === 'status';
     next.metadata.resourceVersion = old.metadata.resourceVersion;
     this.own(kind, old, next, context);
@@ -376,10 +376,10 @@ function resetFieldsOf(kind: Kind, subresource: string): FieldSet {
   return subresource === 'status' ? ALL_BUT_STATUS : STATUS_FIELDS;
 }
 
-/** The client's own claims on what it replaces: resourceVersion and uid. */
-function checkPreconditions(kind: Kind, stored: StoredObject, next: KubeObject): void {
+/** An update may name the version that it replaces. */
+function checkVersion(kind: Kind, stored: StoredObject, next: KubeObject): void {
   const { metadata } = stored.object;
-  const { resourceVersion = '', uid = '', name = '' } = next.metadata;
+  const { resourceVersion = '', name = '' } = next.metadata;
   if (resourceVersion === '' && !kind.strategy.allowsUnconditionalUpdate) {
     throw invalid({ group: kind.group, resource: kind.kind }, name, [
       {
@@ -391,12 +391,5 @@ function checkPreconditions(kind: Kind, stored: StoredObject, next: KubeObject):
   }
   if (resourceVersion !== '' && resourceVersion !== metadata.resourceVersion) {
     throw conflict(kind, name, OBJECT_MODIFIED);
-  }
-  if (uid !== '' && uid !== metadata.uid) {
-    throw conflict(
-      kind,
-      name,
-      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${metadata.uid ?? ''}`,
-    );
   }
 }
