@@ -37,7 +37,8 @@ const NAME_RULES: Readonly<Record<NameRule, TextRule>> = {
 const MAX_ANNOTATION_BYTES = 256 * 1024;
 const MAX_MANAGER_BYTES = 128;
 const MAX_SUBRESOURCE_BYTES = 256;
-const STANDARD_FINALIZERS: ReadonlySet<string> = new Set([
+/** Finalizers without a domain that objects may have. */
+export const STANDARD_FINALIZERS: ReadonlySet<string> = new Set([
   'kubernetes',
   'foregroundDeletion',
   'orphan',
