@@ -64,6 +64,44 @@ export function fieldProblems(
   return problems.map((problem) => fieldInvalid(field, value, problem));
 }
 
+/** The finding if `condition` holds; made only then. */
+export function when(condition: boolean, finding: () => FieldError): FieldError[] {
+  return condition ? [finding()] : [];
+}
+
+/** One way of several to fill in a choice: a volume's source, a probe's handler. */
+export interface Alternative {
+  /** Path of its field. */
+  readonly path: string;
+  readonly isGiven: boolean;
+  readonly validate: () => FieldError[];
+}
+
+/** Validates the first alternative that is given and forbids the others. `what`: `handler`. */
+export function validateAlternatives(
+  alternatives: readonly Alternative[],
+  what: string,
+): FieldError[] {
+  const detail = `may not specify more than 1 ${what} type`;
+  const given = alternatives.filter(({ isGiven }) => isGiven);
+  return given.flatMap(({ path, validate }, index) =>
+    index === 0 ? validate() : [fieldForbidden(path, detail)],
+  );
+}
+
+/** Findings for each value that came before in the list. */
+export function validateUnique<T extends number | string>(
+  values: readonly T[],
+  pathOf: (index: number) => string,
+): FieldError[] {
+  const seen = new Set<T>();
+  return values.flatMap((value, index) => {
+    if (seen.has(value)) return [fieldDuplicate(pathOf(index), value)];
+    seen.add(value);
+    return [];
+  });
+}
+
 export const IMMUTABLE = 'field is immutable';
 
 /** Finds a change of a value that must stay; absent and empty count as the same. */
