@@ -56,9 +56,12 @@ export interface Kind<T extends KubeObject = KubeObject> extends ResourceType<T>
   /** Fills in what the client left out. Idempotent; the same on every write and on decoding old objects. */
   readonly setDefaults: (object: T) => void;
   readonly strategy: Strategy<T>;
-  /** Findings in the order in which Kubernetes names them; metadata is validated elsewhere. */
-  readonly validate: (object: T) => FieldError[];
-  /** Of a changed object, besides `validate`: immutable fields and the like. */
+  /**
+   * Findings in the order in which Kubernetes names them; metadata is validated elsewhere. `old` is
+   * what an update replaces: values that it had already may be accepted though they are refused now.
+   */
+  readonly validate: (object: T, old?: T) => FieldError[];
+  /** Of a changed object, named before those of `validate`: immutable fields and the like. */
   readonly validateUpdate: (next: T, old: T) => FieldError[];
 
   readonly status?: StatusSubresource<T>;
@@ -77,8 +80,10 @@ export interface Kind<T extends KubeObject = KubeObject> extends ResourceType<T>
 export interface Strategy<T extends KubeObject> {
   /** Names: a DNS subdomain (most kinds), a DNS label, RFC 1035 label of services, or a path segment (RBAC). */
   readonly nameRule: 'subdomain' | 'label' | 'label1035' | 'pathSegment';
-  /** metadata.generation is kept: 1 at creation, one more whenever `specOf` changes. */
+  /** metadata.generation is kept: 1 at creation, one more whenever `generationOf` changes. */
   readonly hasGeneration: boolean;
+  /** The part whose changes count; without it, the spec. */
+  readonly generationOf?: (object: T) => unknown;
   /** PUT of an object without resourceVersion overwrites whatever is there. */
   readonly allowsUnconditionalUpdate: boolean;
   /** PUT of a name that does not exist creates it. */

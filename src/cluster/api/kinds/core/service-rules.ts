@@ -1,0 +1,92 @@
+/**
+ * What a Service needs by its type. The API server allocates cluster IPs and node ports; these pure
+ * rules say what for.
+ */
+import type { Service, ServicePort } from '../../../../gen/kube-core-v1.js';
+
+/** Cluster IPs are allocated from this range, but for its first and last address. */
+export const SERVICE_IP_RANGE = '10.96.0.0/16';
+/** Node ports are allocated from this range; both ends belong to it. */
+export const NODE_PORT_RANGE = { first: 30_000, last: 32_767 } as const;
+
+/** In place of a cluster IP: the service's name leads to its pods, without a balancer. */
+export const HEADLESS = 'None';
+
+/** Where traffic from within the cluster may go. */
+export const INTERNAL_POLICIES: readonly string[] = ['Cluster', 'Local'];
+
+export function isHeadless({ spec }: Service): boolean {
+  return spec.clusterIPs?.length === 1 && spec.clusterIPs[0] === HEADLESS;
+}
+
+/** The service has a cluster IP, even if it is `None`. An ExternalName is a name in the DNS only. */
+export function hasClusterIp({ spec }: Service): boolean {
+  return spec.type !== 'ExternalName';
+}
+
+/** A cluster IP is to be allocated. */
+export function needsClusterIp(service: Service): boolean {
+  return hasClusterIp(service) && (service.spec.clusterIP ?? '') === '';
+}
+
+/** Ports of the service may have node ports. */
+export function hasNodePorts({ spec }: Service): boolean {
+  return spec.type === 'NodePort' || spec.type === 'LoadBalancer';
+}
+
+/** The service has a port where load balancers ask which nodes have endpoints of it. */
+export function hasHealthCheckNodePort({ spec }: Service): boolean {
+  return spec.type === 'LoadBalancer' && spec.externalTrafficPolicy === 'Local';
+}
+
+export function needsHealthCheckNodePort(service: Service): boolean {
+  return hasHealthCheckNodePort(service) && (service.spec.healthCheckNodePort ?? 0) === 0;
+}
+
+/** Traffic from outside the cluster reaches the service. */
+export function isExternal(service: Service): boolean {
+  const { type, externalIPs = [] } = service.spec;
+  return hasNodePorts(service) || (type === 'ClusterIP' && externalIPs.length > 0);
+}
+
+/**
+ * The ports that are to get a node port. Those of one group share one: they have the same port
+ * number and differ in protocol. Only a new service's ports share.
+ */
+export function portsWithoutNodePort(service: Service, isNew: boolean): ServicePort[][] {
+  const { type, ports = [], allocateLoadBalancerNodePorts } = service.spec;
+  if (type !== 'NodePort' && !(type === 'LoadBalancer' && allocateLoadBalancerNodePorts !== false))
+    return [];
+  const missing = ports.filter(({ nodePort = 0 }) => nodePort === 0);
+  if (!isNew) return missing.map((port) => [port]);
+  const groups = new Map<number, ServicePort[]>();
+  for (const port of missing) groups.set(port.port, [...(groups.get(port.port) ?? []), port]);
+  return [...groups.values()];
+}
+
+/** Allocated values of a service. */
+export interface Allocations {
+  /** Without `None`. */
+  readonly clusterIps: readonly string[];
+  /** Port numbers, that of the health check included; each once. */
+  readonly nodePorts: readonly number[];
+}
+
+export function allocationsOf({ spec }: Service): Allocations {
+  const ports = (spec.ports ?? []).map(({ nodePort }) => nodePort ?? 0);
+  const nodePorts = [...ports, spec.healthCheckNodePort ?? 0].filter((port) => port !== 0);
+  return {
+    clusterIps: (spec.clusterIPs ?? []).filter((ip) => ip !== HEADLESS),
+    nodePorts: [...new Set(nodePorts)],
+  };
+}
+
+/** What `old` held and `next` does not: to be released once `next` is stored. */
+export function releasedBy(next: Service, old: Service): Allocations {
+  const kept = allocationsOf(next);
+  const held = allocationsOf(old);
+  return {
+    clusterIps: held.clusterIps.filter((ip) => !kept.clusterIps.includes(ip)),
+    nodePorts: held.nodePorts.filter((port) => !kept.nodePorts.includes(port)),
+  };
+}
