@@ -150,6 +150,16 @@ export function unsupportedMediaType(accepted: readonly string[]): ApiError {
   );
 }
 
+export function requestEntityTooLarge(why: string): ApiError {
+  return apiError(413, 'RequestEntityTooLarge', `Request entity is too large: ${why}`);
+}
+
+/** A patch that cannot be applied to the object; clients are not told why. */
+export function unprocessable(): ApiError {
+  const message = 'the server rejected our request due to an error in our request';
+  return apiError(422, 'Invalid', message, {});
+}
+
 /** The revision that was asked for is no longer held. */
 export function expired(message: string): ApiError {
   return apiError(410, 'Expired', message);
