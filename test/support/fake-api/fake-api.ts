@@ -44,7 +44,7 @@ export class FakeApi implements Transport {
     });
   }
 
-  /** Puts `object` there as it is, status included, as if it had been written long ago. */
+  /** Puts `object` there as it is, status included, in place of one that is there. */
   put<T extends KubeObject>(type: ResourceType<T>, object: T): T {
     return this.store.put(targetOf(type, object), object) as T;
   }

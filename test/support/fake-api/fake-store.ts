@@ -108,8 +108,9 @@ export class FakeStore {
 
   put(target: Target, object: KubeObject): KubeObject {
     const next = structuredClone(object);
-    next.metadata.uid ??= this.#uid();
-    next.metadata.creationTimestamp ??= this.#now();
+    const old = this.get(target)?.metadata;
+    next.metadata.uid ??= old?.uid ?? this.#uid();
+    next.metadata.creationTimestamp ??= old?.creationTimestamp ?? this.#now();
     return this.#write(target, next);
   }
 
