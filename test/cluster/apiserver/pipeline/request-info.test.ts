@@ -1,6 +1,9 @@
 import { expect } from 'chai';
 import { readFileSync, readdirSync } from 'node:fs';
-import { isLongRunning, requestInfo } from '../../../../src/cluster/apiserver/pipeline/request-info.js';
+import {
+  isLongRunning,
+  requestInfo,
+} from '../../../../src/cluster/apiserver/pipeline/request-info.js';
 
 function read(request: string): string {
   const [method = '', url = ''] = request.split(' ');
