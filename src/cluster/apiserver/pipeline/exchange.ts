@@ -31,6 +31,8 @@ export interface ApiRequest {
   readonly query: URLSearchParams;
   /** One header's value, several joined by commas; undefined when absent. `name` is in lower case. */
   header(name: string): string | undefined;
+  /** In lower case. */
+  headerNames(): readonly string[];
   /** The whole body. Rejects with ApiError 413 beyond the limit. */
   body(): Promise<Uint8Array>;
   readonly certificate: ClientCertificate | undefined;
