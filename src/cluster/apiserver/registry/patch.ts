@@ -1,52 +1,65 @@
 /** A PATCH body as a function from the current object to the wanted one. */
+import type { FieldValidation } from '../../api/codec/field-validation.js';
+import { judgeUnknownFields } from '../../api/codec/field-validation.js';
+import { JsonSyntaxError, readJson } from '../../api/codec/json-reader.js';
 import { normalize, SchemaError } from '../../api/codec/normalize.js';
-import { fieldProblems } from '../../api/codec/field-validation.js';
 import type { Kind } from '../../api/kinds/kind.js';
 import type { JsonObject, JsonValue, KubeObject } from '../../api/object.js';
-import { applyJsonPatch, decodeJsonPatch } from '../../api/patch/json.js';
-import { applyMergePatch, decodeMergePatch } from '../../api/patch/merge.js';
+import { applyJsonPatch } from '../../api/patch/json.js';
+import { applyMergePatch } from '../../api/patch/merge.js';
 import { applyStrategicPatch } from '../../api/patch/strategic.js';
 import { schemaOf } from '../../api/schema/table.js';
-import { invalid, unsupportedMediaType } from '../../api/status.js';
-import type { FieldValidation } from './write-options.js';
+import { badRequest, invalid, unsupportedMediaType } from '../../api/status.js';
 
-const JSON_PATCH = 'application/json-patch+json';
-const MERGE_PATCH = 'application/merge-patch+json';
-const STRATEGIC_PATCH = 'application/strategic-merge-patch+json';
-const ACCEPTED = [JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH];
+export type PatchFunction = (current: JsonObject, message: string) => JsonObject;
 
-export type PatchFunction = (current: JsonObject) => JsonObject;
+const PATCHES: ReadonlyMap<string, (patch: JsonValue) => PatchFunction> = new Map([
+  [
+    'application/json-patch+json',
+    (patch: JsonValue): PatchFunction =>
+      (current) =>
+        applyJsonPatch(current, patch) as JsonObject,
+  ],
+  [
+    'application/merge-patch+json',
+    (patch: JsonValue): PatchFunction =>
+      (current) =>
+        applyMergePatch(current, patch),
+  ],
+  [
+    'application/strategic-merge-patch+json',
+    (patch: JsonValue): PatchFunction =>
+      (current, message) =>
+        applyStrategicPatch(current, patch, message),
+  ],
+]);
 
-/** `mediaType` is without parameters. Server-side apply is not served. Throws: ApiError 400, 415. */
-export function readPatch(message: string, mediaType: string, body: Uint8Array): PatchFunction {
-  if (mediaType === JSON_PATCH) {
-    const operations = decodeJsonPatch(body);
-    return (current) => applyJsonPatch(current, operations) as JsonObject;
+/** `contentType` may have parameters. Server-side apply is not served. Throws: ApiError 400, 415. */
+export function readPatch(contentType: string, body: Uint8Array): PatchFunction {
+  const [mediaType = ''] = contentType.split(';');
+  const make = PATCHES.get(mediaType.trim().toLowerCase());
+  if (make === undefined) throw unsupportedMediaType([...PATCHES.keys()]);
+  try {
+    return make(readJson(Buffer.from(body).toString('utf8')).value);
+  } catch (error) {
+    if (!(error instanceof JsonSyntaxError)) throw error;
+    throw badRequest(`error decoding patch: ${error.message}`);
   }
-  if (mediaType === MERGE_PATCH) {
-    const patch = decodeMergePatch(body);
-    return (current) => applyMergePatch(current, patch) as JsonObject;
-  }
-  if (mediaType === STRATEGIC_PATCH) {
-    const patch = decodeMergePatch(body);
-    return (current) => applyStrategicPatch(schemaOf(message), current, patch);
-  }
-  throw unsupportedMediaType(ACCEPTED);
 }
 
 /** Brings a patched object into its canonical form, with defaults. Throws: ApiError 400, 422. */
 export function settlePatched(
   kind: Kind,
   patched: JsonObject,
-  mode: FieldValidation,
+  validation: FieldValidation,
   warnings: string[],
 ): KubeObject {
   try {
-    const { object, unknownFields } = normalize(schemaOf(kind.message), patched as JsonValue);
-    warnings.push(...fieldProblems(unknownFields, mode));
-    const settled = object as unknown as KubeObject;
-    kind.setDefaults(settled);
-    return settled;
+    const normalized = normalize(schemaOf(kind.message), patched);
+    warnings.push(...judgeUnknownFields(normalized, validation, kind));
+    const object = normalized.object as unknown as KubeObject;
+    kind.setDefaults(object);
+    return object;
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
     const value = JSON.stringify(JSON.stringify(patched));

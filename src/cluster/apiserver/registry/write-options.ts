@@ -1,9 +1,8 @@
 /** Query options of writes: dryRun, fieldManager, fieldValidation (meta/v1 CreateOptions and its like). */
+import type { FieldValidation } from '../../api/codec/field-validation.js';
 import type { FieldError } from '../../api/status.js';
 import { invalid } from '../../api/status.js';
 import { validateManager } from '../../api/validation/object-meta.js';
-
-export type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
 
 export interface WriteQuery {
   readonly isDryRun: boolean;

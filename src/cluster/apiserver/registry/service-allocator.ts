@@ -1,0 +1,172 @@
+/**
+ * Cluster addresses and node ports of services. A claim on each stands in the store as long as its
+ * service does, so that two API servers never give one twice.
+ */
+import type { Service, ServicePort } from '../../../gen/kube-core-v1.js';
+import {
+  allocationsOf,
+  HEADLESS,
+  hasClusterIp,
+  needsClusterIp,
+  needsHealthCheckNodePort,
+  NODE_PORT_RANGE,
+  portsWithoutNodePort,
+} from '../../api/kinds/core/service-rules.js';
+import type { KubeObject } from '../../api/object.js';
+import { internalError, invalid, type FieldError } from '../../api/status.js';
+import { fieldInvalid } from '../../api/validation/field-error.js';
+import type { ClusterEnv } from '../../env.js';
+import type { Allocator } from './allocator.js';
+
+const OF = { group: '', resource: 'Service' };
+/** Addresses at the beginning of the range that are given only when asked for by number. */
+const STATIC_ADDRESSES = 256;
+const RANDOM_TRIES = 1000;
+
+export class ServiceAllocator implements Allocator {
+  private readonly env: ClusterEnv;
+  private readonly range: Ipv4Range;
+  private readonly claimed: () => Iterable<string>;
+
+  /** `cidr` as in 10.96.0.0/16. `claimed` gives the claims of all services that are known. */
+  constructor(env: ClusterEnv, cidr: string, claimed: () => Iterable<string>) {
+    this.env = env;
+    this.range = parseRange(cidr);
+    this.claimed = claimed;
+  }
+
+  allocate(object: KubeObject, before: KubeObject | undefined, refused: ReadonlySet<string>): void {
+    const service = object as Service;
+    const old = before as Service | undefined;
+    const held = new Set(old === undefined ? [] : this.claimsOf(old));
+    this.checkGiven(service, held, refused);
+    const isTaken = this.takenTest(refused);
+    if (needsClusterIp(service)) this.giveAddress(service, isTaken);
+    const taken = new Set(allocationsOf(service).nodePorts);
+    for (const ports of portsWithoutNodePort(service, old === undefined)) {
+      const nodePort = this.freePort(taken, isTaken);
+      for (const port of ports) port.nodePort = nodePort;
+    }
+    if (needsHealthCheckNodePort(service)) {
+      service.spec.healthCheckNodePort = this.freePort(taken, isTaken);
+    }
+  }
+
+  claimsOf(object: KubeObject): string[] {
+    const { clusterIps, nodePorts } = allocationsOf(object as Service);
+    return [...clusterIps.map(addressClaim), ...nodePorts.map(portClaim)];
+  }
+
+  /** Values that the client chose: in range, and nobody else's. */
+  private checkGiven(
+    service: Service,
+    held: ReadonlySet<string>,
+    refused: ReadonlySet<string>,
+  ): void {
+    const errors: FieldError[] = [];
+    const { clusterIPs = [], ports = [] } = service.spec;
+    for (const address of hasClusterIp(service) ? clusterIPs : []) {
+      if (address === HEADLESS || held.has(addressClaim(address))) continue;
+      const why = !isInside(this.range, address)
+        ? 'the provided network does not match the current range'
+        : refused.has(addressClaim(address))
+          ? 'provided IP is already allocated'
+          : undefined;
+      if (why === undefined) continue;
+      const detail = `failed to allocate IP ${address}: ${why}`;
+      errors.push(fieldInvalid('spec.clusterIPs', [address], detail));
+    }
+    for (const [i, port] of ports.entries()) {
+      errors.push(...portErrors(port, `spec.ports[${i}].nodePort`, held, refused));
+    }
+    if (errors.length > 0) throw invalid(OF, service.metadata.name ?? '', errors);
+  }
+
+  /** All claims are gathered only once a guess was wrong. */
+  private takenTest(refused: ReadonlySet<string>): (claim: string) => boolean {
+    if (refused.size === 0) return () => false;
+    const claimed = new Set([...this.claimed(), ...refused]);
+    return (claim) => claimed.has(claim);
+  }
+
+  private giveAddress({ spec }: Service, isTaken: (claim: string) => boolean): void {
+    const { first, size } = this.range;
+    const begin = Math.min(STATIC_ADDRESSES, size >>> 1);
+    for (let tries = 0; tries < RANDOM_TRIES; tries++) {
+      // Neither the network's own address nor the last one.
+      const offset = begin + (this.env.randomU32() % (size - begin - 1));
+      const address = addressText(first + Math.max(1, offset));
+      if (isTaken(addressClaim(address))) continue;
+      spec.clusterIP = address;
+      spec.clusterIPs = [address];
+      return;
+    }
+    throw internalError('failed to allocate a serviceIP: range is full');
+  }
+
+  private freePort(taken: Set<number>, isTaken: (claim: string) => boolean): number {
+    const { first, last } = NODE_PORT_RANGE;
+    const count = last - first + 1;
+    const start = this.env.randomU32() % count;
+    for (let i = 0; i < count; i++) {
+      const port = first + ((start + i) % count);
+      if (taken.has(port) || isTaken(portClaim(port))) continue;
+      taken.add(port);
+      return port;
+    }
+    throw internalError('failed to allocate a nodePort: range is full');
+  }
+}
+
+function portErrors(
+  { nodePort = 0 }: ServicePort,
+  field: string,
+  held: ReadonlySet<string>,
+  refused: ReadonlySet<string>,
+): FieldError[] {
+  const { first, last } = NODE_PORT_RANGE;
+  if (nodePort === 0 || held.has(portClaim(nodePort))) return [];
+  if (nodePort < first || nodePort > last) {
+    const detail = `provided port is not in the valid range. The range of valid ports is ${first}-${last}`;
+    return [fieldInvalid(field, nodePort, detail)];
+  }
+  if (!refused.has(portClaim(nodePort))) return [];
+  return [fieldInvalid(field, nodePort, 'provided port is already allocated')];
+}
+
+function addressClaim(address: string): string {
+  return `serviceips/${address}`;
+}
+
+function portClaim(port: number): string {
+  return `servicenodeports/${port}`;
+}
+
+interface Ipv4Range {
+  readonly first: number;
+  readonly size: number;
+}
+
+export function parseRange(cidr: string): Ipv4Range {
+  const [address = '', bits = ''] = cidr.split('/');
+  const size = 2 ** (32 - Number(bits));
+  return { first: addressNumber(address), size };
+}
+
+/** The address at an offset of a range, as 10.96.0.10. */
+export function addressAt(cidr: string, offset: number): string {
+  return addressText(parseRange(cidr).first + offset);
+}
+
+function isInside({ first, size }: Ipv4Range, address: string): boolean {
+  const offset = addressNumber(address) - first;
+  return offset > 0 && offset < size - 1;
+}
+
+function addressNumber(address: string): number {
+  return address.split('.').reduce((number, part) => number * 256 + Number(part), 0);
+}
+
+function addressText(number: number): string {
+  return [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join('.');
+}

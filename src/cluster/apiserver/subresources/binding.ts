@@ -1,0 +1,67 @@
+/** POST .../pods/NAME/binding: the scheduler's word on where a pod runs. */
+import type { Binding, Pod, PodCondition } from '../../../gen/kube-core-v1.js';
+import type { Kind } from '../../api/kinds/kind.js';
+import type { KubeObject } from '../../api/object.js';
+import { apiError, conflict } from '../../api/status.js';
+
+const OF = { group: '', resource: 'pods/binding' };
+
+/** Throws: ApiError 500, as the real server answers a binding that is not valid. */
+export function checkBinding({ target }: Binding): void {
+  const { kind = '', name = '' } = target;
+  if (kind !== '' && kind !== 'Node') {
+    throw apiError(
+      500,
+      '',
+      `target.kind: Unsupported value: ${JSON.stringify(kind)}: supported values: "Node", "<empty>"`,
+    );
+  }
+  if (name === '') throw apiError(500, '', 'target.name: Required value');
+}
+
+/** The pod with its node. Throws: ApiError 409 when it may not be bound. */
+export function bound(
+  pods: Kind,
+  current: KubeObject,
+  binding: Binding,
+  nowText: string,
+): KubeObject {
+  const pod = structuredClone(current) as Pod;
+  const name = pod.metadata.name ?? '';
+  const uid = binding.metadata.uid ?? '';
+  if (uid !== '' && uid !== pod.metadata.uid) {
+    const key = `/registry/${pods.storagePrefix}${pod.metadata.namespace ?? ''}/${name}`;
+    throw conflict(
+      pods,
+      name,
+      `StorageError: invalid object, Code: 4, Key: ${key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata.uid ?? ''}`,
+    );
+  }
+  if (pod.metadata.deletionTimestamp !== undefined) {
+    throw conflict(OF, name, `pod ${name} is being deleted, cannot be assigned to a host`);
+  }
+  if ((pod.spec.nodeName ?? '') !== '') {
+    const node = JSON.stringify(pod.spec.nodeName);
+    throw conflict(OF, name, `pod ${name} is already assigned to node ${node}`);
+  }
+  if ((pod.spec.schedulingGates ?? []).length > 0) {
+    throw conflict(OF, name, `pod ${name} has non-empty .spec.schedulingGates`);
+  }
+  pod.spec.nodeName = binding.target.name;
+  const { annotations, labels } = binding.metadata;
+  if (annotations !== undefined) {
+    pod.metadata.annotations = { ...pod.metadata.annotations, ...annotations };
+  }
+  if (labels !== undefined) pod.metadata.labels = { ...pod.metadata.labels, ...labels };
+  pod.status = {
+    ...pod.status,
+    conditions: withScheduled(pod.status?.conditions ?? [], nowText),
+  };
+  return pod;
+}
+
+function withScheduled(conditions: readonly PodCondition[], nowText: string): PodCondition[] {
+  const scheduled = { type: 'PodScheduled', status: 'True', lastTransitionTime: nowText };
+  const others = conditions.filter(({ type }) => type !== 'PodScheduled');
+  return [...others, scheduled];
+}
