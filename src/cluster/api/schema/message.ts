@@ -75,6 +75,8 @@ export interface Field {
   readonly isPointer: boolean;
   /** Serialised also when empty. */
   readonly isAlways: boolean;
+  /** Not serialised when zero, although its Go type is a struct. */
+  readonly isOmitZero: boolean;
   readonly isRequired: boolean;
   /** An embedded message: nested in protobuf, flat in JSON. */
   readonly isInline: boolean;
@@ -89,6 +91,8 @@ export interface Field {
   /** Default that OpenAPI names, as a JSON value. */
   readonly default: string | number | undefined;
   readonly enum: readonly string[];
+  /** Go's name of the whole type, which errors tell, where it does not follow from the others. */
+  readonly goType: string;
 }
 
 export interface Message {
@@ -137,6 +141,7 @@ function parseField(line: string): Field {
     message: isScalar ? '' : element,
     isPointer: values.has('pointer'),
     isAlways: values.has('always'),
+    isOmitZero: values.has('omitZero'),
     isRequired: values.has('required'),
     isInline: values.has('inline'),
     patch: split(values.get('patch'), ',') as PatchStrategy[],
@@ -146,6 +151,7 @@ function parseField(line: string): Field {
     ownership: (values.get('map') ?? values.get('struct')) as Field['ownership'],
     default: given === undefined ? undefined : (JSON.parse(given) as string | number),
     enum: split(values.get('enum'), '|'),
+    goType: values.get('go') ?? '',
   };
 }
 

@@ -1,0 +1,113 @@
+/**
+ * Which fields of a message are written, and as what, when a Go program writes it as JSON.
+ *
+ * A field of Go is never absent, only zero: a zero value is left out unless the field is a pointer
+ * (then only a nil pointer is), is marked to be written always, or is a struct.
+ */
+import type { JsonObject, JsonValue } from '../object.js';
+import type { Field, ScalarType } from '../schema/message.js';
+import { schemaOf, type Schema } from '../schema/table.js';
+import { setOwn } from './json-reader.js';
+
+/** What Go writes for a zero value. Messages are not among them. */
+const ZERO: Readonly<Record<ScalarType, JsonValue>> = {
+  string: '',
+  bool: false,
+  int32: 0,
+  int64: 0,
+  double: 0,
+  bytes: null,
+  time: null,
+  microtime: null,
+  duration: '0s',
+  quantity: '0',
+  intOrString: 0,
+  raw: null,
+  fieldsV1: null,
+  json: null,
+  any: null,
+  schemaOrBool: null,
+  schemaOrArray: null,
+  schemaOrStringArray: null,
+};
+
+/** Structs of Go, to which "leave out if empty" does not apply. */
+const STRUCTS: ReadonlySet<ScalarType | ''> = new Set<ScalarType | ''>([
+  '',
+  'time',
+  'microtime',
+  'duration',
+  'quantity',
+  'intOrString',
+  'raw',
+  'fieldsV1',
+  'json',
+]);
+
+/** How a field is written. */
+interface Slot {
+  readonly name: string;
+  readonly field: Field;
+  /** Written if nothing is given. */
+  readonly absent: 'nothing' | 'null' | 'zero';
+  /** A zero value that is given counts as not given. */
+  readonly dropsZero: boolean;
+}
+
+const slotsOf = new WeakMap<Schema, readonly Slot[]>();
+
+/**
+ * The message in JSON form: fields in the order of the schema, zero values kept or left out.
+ * `given` holds converted values by JSON name; null and undefined both stand for "not given".
+ */
+export function emit(schema: Schema, given: JsonObject): JsonObject {
+  let slots = slotsOf.get(schema);
+  if (slots === undefined) {
+    slots = [...schema.byName].map(([name, field]) => slotOf(name, field));
+    slotsOf.set(schema, slots);
+  }
+  const object: JsonObject = {};
+  for (const { name, field, absent, dropsZero } of slots) {
+    const value = given[name];
+    if (value === undefined || value === null) {
+      if (absent !== 'nothing') object[name] = absent === 'null' ? null : zeroElement(field);
+    } else if (!dropsZero || !isZero(value)) {
+      object[name] = value;
+    }
+  }
+  return object;
+}
+
+function slotOf(name: string, field: Field): Slot {
+  const { isPointer, isAlways, isOmitZero } = field;
+  if (isPointer) return { name, field, absent: isAlways ? 'null' : 'nothing', dropsZero: false };
+  if (field.shape !== 'single' || field.scalar === 'bytes')
+    return { name, field, absent: isAlways ? 'null' : 'nothing', dropsZero: !isAlways };
+  if (STRUCTS.has(field.scalar))
+    return { name, field, absent: isOmitZero ? 'nothing' : 'zero', dropsZero: false };
+  return { name, field, absent: isAlways ? 'zero' : 'nothing', dropsZero: !isAlways };
+}
+
+function isZero(value: string | number | boolean | JsonValue[] | JsonObject): boolean {
+  if (typeof value !== 'object') return value === '' || value === 0 || value === false;
+  if (Array.isArray(value)) return value.length === 0;
+  for (const name in value) if (Object.hasOwn(value, name)) return false;
+  return true;
+}
+
+/** The message with nothing set, as Go writes it. */
+export function zeroMessage(name: string): JsonObject {
+  return emit(schemaOf(name), {});
+}
+
+/** An element of a list or a map whose value is null. */
+export function zeroElement(field: Field): JsonValue {
+  return field.message === '' ? ZERO[field.scalar as ScalarType] : zeroMessage(field.message);
+}
+
+/** A map with its names in order, as Go writes maps. */
+export function sortedMap(names: string[], valueOf: (name: string) => JsonValue): JsonObject {
+  const map: JsonObject = {};
+  for (const name of names.sort()) setOwn(map, name, valueOf(name));
+  return map;
+}
