@@ -48,9 +48,9 @@ export function isEmpty(set: FieldSet): boolean {
 }
 
 export function has(set: FieldSet, path: readonly PathElement[]): boolean {
-  let node: FieldSet | undefined = set;
-  for (const element of path) node = node?.children.get(element);
-  return node?.isMember ?? false;
+  let at: FieldSet | undefined = set;
+  for (const element of path) at = at?.children.get(element);
+  return at?.isMember ?? false;
 }
 
 export function equals(a: FieldSet, b: FieldSet): boolean {

@@ -18,7 +18,7 @@ import {
   type FieldSet,
 } from './field-set.js';
 import { compareTexts, fieldElement } from './path-element.js';
-import { compareTyped, ownedTypeOf } from './typed.js';
+import { NotOwnable, compareTyped, ownedTypeOf } from './typed.js';
 
 /** One state of an object in two versions of it. */
 export interface VersionedPair {
@@ -88,15 +88,21 @@ type Owners = Map<string, Owner>;
  * `live` itself when nobody owns more or less than before.
  *
  * What `next` holds as managedFields is what the client sent: through the main resource it replaces
- * the list of `live` if it is valid, `[]` and `[{}]` reset it. An object that has no managers is
- * not tracked from then on.
+ * the list of `live` if it is valid, `[]` and `[{}]` reset it. An object that has no managers, or
+ * whose lists have elements without a key, is not tracked from then on.
  */
 export function trackUpdate(update: Update): ManagedFieldsEntry[] | undefined {
   const liveEntries = managedFieldsOf(update.live);
   const owners = startingOwners(update, liveEntries);
   if (owners.size === 0 && update.live !== undefined) return undefined;
-  const changes = compareVersion(update);
-  takeFromOthers(owners, update, changes);
+  let changes: Changes;
+  try {
+    changes = compareVersion(update);
+    takeFromOthers(owners, update, changes);
+  } catch (error) {
+    if (error instanceof NotOwnable) return undefined;
+    throw error;
+  }
   const own = difference(changes.gained, NEVER_OWNED);
   if (!isEmpty(own)) give(owners, update, own);
   mergeOldest(owners);
@@ -116,7 +122,8 @@ function startingOwners(update: Update, live: ManagedFieldsEntry[] | undefined):
   const sent = update.subresource === '' ? managedFieldsOf(update.next) : undefined;
   if (sent !== undefined && isReset(sent)) return new Map();
   const owners = sent === undefined || sent === live ? undefined : ownersOf(sent);
-  if (owners === undefined || owners.size === 0) return ownersOf(live ?? []) ?? new Map();
+  if (owners === undefined || owners.size === 0)
+    return ownersOf(live ?? []) ?? new Map<string, Owner>();
   // The client's own form of an entry is not kept.
   for (const [id, owner] of owners) owners.set(id, { ...owner, entry: undefined });
   return owners;
@@ -166,10 +173,10 @@ interface Changes {
 }
 
 function compareVersion({ message, live, next, resetFields }: VersionedPair): Changes {
-  const before = withoutManagedFields(live ?? {});
+  const before = live ?? { apiVersion: next['apiVersion'], kind: next['kind'] };
   const { added, modified, removed } = compareTyped(
     ownedTypeOf(message),
-    before,
+    withoutManagedFields(before),
     withoutManagedFields(next),
   );
   return {
@@ -226,8 +233,8 @@ function mergeOldest(owners: Owners): void {
   const updaters = [...owners].filter(([, { operation }]) => operation === 'Update');
   let surplus = updaters.length - MAX_UPDATE_MANAGERS;
   if (surplus <= 0) return;
-  updaters.sort(
-    ([a, left], [b, right]) => secondsOf(left.time) - secondsOf(right.time) || compareTexts(a, b),
+  updaters.sort(([a, left], [b, right]) =>
+    firstDifference(secondsOf(left.time) - secondsOf(right.time), compareTexts(a, b)),
   );
   const firstOfVersion = new Map<string, string>();
   for (const [id, { apiVersion }] of updaters) {
@@ -268,13 +275,17 @@ function secondsOf(time: string | undefined): number {
 }
 
 function compareOwners(a: Owner, b: Owner): number {
-  return (
-    compareTexts(a.operation, b.operation) ||
-    secondsOf(a.time) - secondsOf(b.time) ||
-    compareTexts(a.manager, b.manager) ||
-    compareTexts(a.apiVersion, b.apiVersion) ||
-    compareTexts(a.subresource, b.subresource)
+  return firstDifference(
+    compareTexts(a.operation, b.operation),
+    secondsOf(a.time) - secondsOf(b.time),
+    compareTexts(a.manager, b.manager),
+    compareTexts(a.apiVersion, b.apiVersion),
+    compareTexts(a.subresource, b.subresource),
   );
+}
+
+function firstDifference(...orders: readonly number[]): number {
+  return orders.find((order) => order !== 0) ?? 0;
 }
 
 function entryOf(owner: Owner): ManagedFieldsEntry {

@@ -19,8 +19,8 @@ export interface PatchField {
   readonly element: PatchType;
 }
 
-export function patchTypeOf(message: string): PatchType {
-  return { goKind: 'struct', schema: schemaOf(message) };
+export function patchTypeOf(schema: Schema): PatchType {
+  return { goKind: 'struct', schema };
 }
 
 /**
@@ -47,7 +47,7 @@ export function patchFieldOf(type: PatchType, name: string, as: 'object' | 'list
     throw apiError(500, '', `expected slice or array type, but got: ${type.goKind}`);
   const strategy = field.patch.find((one) => one !== 'retainKeys') ?? '';
   return {
-    strategy: strategy as PatchField['strategy'],
+    strategy,
     mergeKey: field.mergeKey,
     element: elementOf(field),
   };
@@ -56,7 +56,7 @@ export function patchFieldOf(type: PatchType, name: string, as: 'object' | 'list
 function elementOf(field: Field): PatchType {
   if (field.shape === 'map' || field.shape === 'mapOfLists')
     return { goKind: 'map', schema: undefined };
-  if (field.message !== '') return patchTypeOf(field.message);
+  if (field.message !== '') return patchTypeOf(schemaOf(field.message));
   const isScalar = ['string', 'bool', 'int32', 'int64'].includes(field.scalar);
   return { goKind: isScalar ? field.scalar : 'struct', schema: undefined };
 }

@@ -102,7 +102,8 @@ function compareMembers(a: Members, b: Members): number {
     const left = a[at];
     const right = b[at];
     if (left === undefined || right === undefined) break;
-    const order = compareTexts(left[0], right[0]) || compareValues(left[1], right[1]);
+    const byName = compareTexts(left[0], right[0]);
+    const order = byName === 0 ? compareValues(left[1], right[1]) : byName;
     if (order !== 0) return order;
   }
   return a.length - b.length;

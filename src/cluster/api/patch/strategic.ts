@@ -4,6 +4,7 @@
  * (k8s.io/apimachinery/pkg/util/strategicpatch).
  */
 import type { JsonObject, JsonValue } from '../object.js';
+import type { Schema } from '../schema/table.js';
 import { apiError, badRequest, unprocessable } from '../status.js';
 import { goText, goType, jsonSort } from './go-text.js';
 import { patchFieldOf, patchTypeOf, type PatchField, type PatchType } from './patch-type.js';
@@ -15,21 +16,21 @@ const DELETE_FROM_LIST = '$deleteFromPrimitiveList';
 const SET_ORDER = '$setElementOrder';
 
 /**
- * The object with the patch applied; shares what the patch does not name. `message` is the full
- * name of the kind's message. Throws: ApiError 400 or 500, with the texts of Kubernetes, when the
+ * The object with the patch applied; shares what the patch does not name. `schema` is that of the
+ * object's kind. Throws: ApiError 400 or 500, with the texts of Kubernetes, when the
  * patch does not fit.
  */
 export function applyStrategicPatch(
+  schema: Schema,
   target: JsonObject,
   patch: JsonValue,
-  message: string,
 ): JsonObject {
   if (patch === null) return target;
   if (typeof patch !== 'object' || Array.isArray(patch))
     throw badRequest(
       `json: cannot unmarshal ${jsonSort(patch)} into Go value of type map[string]interface {}`,
     );
-  return mergeMap(target, patch, patchTypeOf(message));
+  return mergeMap(target, patch, patchTypeOf(schema));
 }
 
 /** An answer of code 500 that says no reason: how Kubernetes reports most faults of such a patch. */
@@ -116,7 +117,7 @@ function listMember(object: JsonObject, name: string): JsonValue[] | undefined {
 /** The items of the patch stand in the order in the same order. */
 function checkOrder(changes: JsonValue[], order: JsonValue[], mergeKey: string): void {
   if (changes.length === 0 || order.length === 0) return;
-  const kept = mergeKey === '' ? changes : changes.filter((item) => !isDeletion(item));
+  const kept = mergeKey === '' ? changes : changes.filter((item) => !isItemDeleted(item));
   let at = 0;
   for (const item of order) {
     while (at < kept.length && hasDirective(kept[at])) at++;
@@ -130,7 +131,7 @@ function checkOrder(changes: JsonValue[], order: JsonValue[], mergeKey: string):
     );
 }
 
-function isDeletion(item: JsonValue): boolean {
+function isItemDeleted(item: JsonValue): boolean {
   if (!isObject(item)) throw badType({}, item);
   return item[DIRECTIVE] === 'delete';
 }

@@ -99,7 +99,8 @@ function typeOfElement(field: Field): OwnedType {
 function keyedList(field: Field): KeyedList {
   const defaults = new Map<string, JsonValue>();
   for (const key of field.keys) {
-    const value = schemaOf(field.message).byName.get(key)?.default;
+    const keyField = schemaOf(field.message).byName.get(key);
+    const value = keyField?.default ?? (keyField === undefined ? undefined : zeroOf(keyField));
     if (value !== undefined) defaults.set(key, value);
   }
   return { sort: 'list', keys: field.keys, defaults, element: typeOfElement(field) };
@@ -131,7 +132,7 @@ function zeroOf(field: Field): JsonValue | undefined {
   }
 }
 
-/** All paths that `value` gives: what an apply of it would own. */
+/** All paths that `value` gives: what an apply of it would own. Throws: NotOwnable. */
 export function fieldsOf(type: OwnedType, value: JsonValue): FieldSet {
   return fieldSet(false, childrenOf(type, value));
 }
@@ -188,7 +189,12 @@ function asList(value: JsonValue | undefined): readonly JsonValue[] {
   return Array.isArray(value) ? value : [];
 }
 
-/** Elements by what identifies them, in order; those without any key field are left out. */
+/** A value that ownership cannot be kept of. */
+export class NotOwnable extends Error {
+  override name = 'NotOwnable';
+}
+
+/** Elements by what identifies them, in order. Throws: NotOwnable for one without any key field. */
 function itemsByKey(
   type: KeyedList | ValueSet,
   list: readonly JsonValue[],
@@ -196,7 +202,6 @@ function itemsByKey(
   const items = new Map<PathElement, JsonValue[]>();
   for (const item of list) {
     const element = type.sort === 'set' ? valueElement(item) : keyOf(type, item);
-    if (element === undefined) continue;
     const same = items.get(element);
     if (same === undefined) items.set(element, [item]);
     else same.push(item);
@@ -204,15 +209,15 @@ function itemsByKey(
   return items;
 }
 
-function keyOf(type: KeyedList, item: JsonValue): PathElement | undefined {
-  const object = asObject(item);
-  if (object === undefined) return undefined;
+function keyOf(type: KeyedList, item: JsonValue): PathElement {
+  const object = asObject(item) ?? EMPTY_OBJECT;
   const entries: [string, JsonValue][] = [];
   for (const key of type.keys) {
     const value = object[key] ?? type.defaults.get(key);
     if (value !== undefined) entries.push([key, value]);
   }
-  return entries.length === 0 ? undefined : keyElement(entries);
+  if (entries.length === 0) throw new NotOwnable('an element omits all key fields');
+  return keyElement(entries);
 }
 
 /** A node of each of the three trees. `SAME` and no other object when nothing changed. */
@@ -222,7 +227,7 @@ const ADDED: Comparison = { ...SAME, added: HERE };
 const MODIFIED: Comparison = { ...SAME, modified: HERE };
 const REMOVED: Comparison = { ...SAME, removed: HERE };
 
-/** What changes from `before` to `after`, both of the type. */
+/** What changes from `before` to `after`, both of the type. Throws: NotOwnable. */
 export function compareTyped(type: OwnedType, before: JsonObject, after: JsonObject): Comparison {
   return compare(type, before, after);
 }
