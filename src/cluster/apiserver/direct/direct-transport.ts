@@ -1,0 +1,182 @@
+/**
+ * Calls into an API server of the same process: the same pipeline as over HTTPS, with the same
+ * authentication and authorization, but objects come back as the cache holds them, frozen and
+ * shared. The caller shows the identity that its client certificate would.
+ */
+import { ApiError, expired } from '../../api/status.js';
+import { apiVersionOf, type KubeObject } from '../../api/object.js';
+import type { WatchEvent } from '../../client/client.js';
+import { TransportError } from '../../client/client.js';
+import type { ApiAnswer, ApiCall, Transport, WatchBatches } from '../../client/transport.js';
+import type { Subscription, WatchItem } from '../cache/subscription.js';
+import type { Kind } from '../../api/kinds/kind.js';
+import type { Answer, ApiRequest, ClientCertificate } from '../pipeline/exchange.js';
+
+/** Runs the pipeline. Never rejects. */
+export type Run = (request: ApiRequest) => Promise<Answer | ApiError>;
+
+const encoder = new TextEncoder();
+const NO_BYTES = new Uint8Array(0);
+
+export class DirectTransport implements Transport {
+  private readonly run: Run;
+  private readonly identity: ClientCertificate;
+  private readonly userAgent: string;
+  private readonly closing = new AbortController();
+
+  constructor(run: Run, identity: ClientCertificate, userAgent: string) {
+    this.run = run;
+    this.identity = identity;
+    this.userAgent = userAgent;
+  }
+
+  async call(call: ApiCall): Promise<ApiAnswer> {
+    const answer = await this.ask(call);
+    if (answer instanceof ApiError) return answerOfError(answer);
+    return answerOf(answer);
+  }
+
+  async watch(call: ApiCall): Promise<ApiAnswer | WatchBatches> {
+    const answer = await this.ask(call);
+    if (answer instanceof ApiError) return answerOfError(answer);
+    if (answer.type !== 'watch') return answerOf(answer);
+    return new Batches(answer.kind, answer.subscription, call.signal, this.closing.signal);
+  }
+
+  close(): void {
+    this.closing.abort();
+  }
+
+  private async ask(call: ApiCall): Promise<Answer | ApiError> {
+    if (this.closing.signal.aborted) throw new TransportError('the client is closed');
+    const answer = await this.run(this.requestOf(call));
+    if (call.signal?.aborted === true || this.closing.signal.aborted) {
+      if (!(answer instanceof ApiError) && answer.type === 'watch') answer.subscription.close();
+      throw new TransportError('the call was ended');
+    }
+    return answer;
+  }
+
+  private requestOf(call: ApiCall): ApiRequest {
+    const { body } = call;
+    const headers: Readonly<Record<string, string>> = {
+      'content-type': call.contentType ?? 'application/json',
+      'user-agent': this.userAgent,
+    };
+    return {
+      method: call.method,
+      path: call.path,
+      query: call.query ?? new URLSearchParams(),
+      header: (name) => headers[name],
+      body: () =>
+        Promise.resolve(body === undefined ? NO_BYTES : encoder.encode(JSON.stringify(body))),
+      certificate: this.identity,
+      signal: call.signal ?? this.closing.signal,
+      upgrade: undefined,
+    };
+  }
+}
+
+function answerOfError(error: ApiError): ApiAnswer {
+  const retry = error.status.details?.retryAfterSeconds;
+  const body = error.status;
+  return { code: error.code, body, ...(retry === undefined ? {} : { retryAfterSeconds: retry }) };
+}
+
+function answerOf(answer: Answer): ApiAnswer {
+  switch (answer.type) {
+    case 'object':
+      return { code: answer.status, body: answer.stored.object };
+    case 'list': {
+      const { kind, page } = answer;
+      const body = {
+        kind: `${kind.kind}List`,
+        apiVersion: apiVersionOf(kind.group, kind.version),
+        metadata: { resourceVersion: page.resourceVersion, continue: page.continue },
+        items: page.items.map(({ object }) => object),
+      };
+      return { code: 200, body };
+    }
+    case 'value':
+      return { code: answer.status, body: answer.value };
+    case 'text':
+      return { code: answer.status, body: answer.text };
+    case 'watch':
+    case 'stream':
+    case 'upgraded':
+      throw new TransportError(`an answer of type ${answer.type} is not for calls`);
+  }
+}
+
+/** Batches that have come and were not asked for yet, as an async iterator. */
+class Batches implements AsyncIterable<readonly WatchEvent<KubeObject>[]> {
+  private readonly kind: Kind;
+  private readonly subscription: Subscription;
+  private readonly signals: readonly AbortSignal[];
+  private readonly waiting: (readonly WatchEvent<KubeObject>[])[] = [];
+  private hasEnded = false;
+  private wake: () => void = () => {};
+
+  constructor(
+    kind: Kind,
+    subscription: Subscription,
+    signal: AbortSignal | undefined,
+    closing: AbortSignal,
+  ) {
+    this.kind = kind;
+    this.subscription = subscription;
+    this.signals = signal === undefined ? [closing] : [signal, closing];
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<readonly WatchEvent<KubeObject>[]> {
+    const end = (): void => {
+      this.hasEnded = true;
+      this.wake();
+    };
+    for (const signal of this.signals) signal.addEventListener('abort', end, { once: true });
+    try {
+      this.subscription.start((items) => {
+        this.waiting.push(items.map((item) => this.eventOf(item)));
+        // One batch at a time: the next one is read when this one has been taken.
+        this.subscription.pause();
+        this.wake();
+      }, end);
+      if (this.signals.some((signal) => signal.aborted)) return;
+      for (;;) {
+        const batch = this.waiting.shift();
+        if (batch !== undefined) {
+          yield batch;
+          continue;
+        }
+        if (this.isOver()) return;
+        this.subscription.resume();
+        if (this.waiting.length > 0 || this.isOver()) continue;
+        await new Promise<void>((resolve) => (this.wake = resolve));
+      }
+    } finally {
+      this.subscription.close();
+      for (const signal of this.signals) signal.removeEventListener('abort', end);
+    }
+  }
+
+  private isOver(): boolean {
+    return this.hasEnded || this.signals.some((signal) => signal.aborted);
+  }
+
+  private eventOf(item: WatchItem): WatchEvent<KubeObject> {
+    if (item.type === 'EXPIRED') return { type: 'ERROR', object: expired(item.message).status };
+    if (item.type !== 'BOOKMARK') return { type: item.type, object: item.stored.object };
+    const { kind, group, version } = this.kind;
+    return {
+      type: 'BOOKMARK',
+      object: {
+        kind,
+        apiVersion: apiVersionOf(group, version),
+        metadata: {
+          resourceVersion: String(item.revision),
+          ...(item.isInitialEnd ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}),
+        },
+      },
+    };
+  }
+}
