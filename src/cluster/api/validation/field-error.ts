@@ -65,8 +65,8 @@ export function fieldProblems(
 }
 
 /** The finding if `condition` holds; made only then. */
-export function when(condition: boolean, finding: () => FieldError): FieldError[] {
-  return condition ? [finding()] : [];
+export function when(condition: boolean, make: () => FieldError): FieldError[] {
+  return condition ? [make()] : [];
 }
 
 /** One way of several to fill in a choice: a volume's source, a probe's handler. */

@@ -59,8 +59,7 @@ function isOvercommitAllowed(name: string): boolean {
 export function validateResourceName(name: string, path: string): FieldError[] {
   const problems = qualifiedNameProblems(name);
   if (problems.length > 0) return fieldProblems(path, name, problems);
-  const isStandard =
-    STANDARD_RESOURCES.has(name) || isHugePages(name.replace(/^requests\./, ''));
+  const isStandard = STANDARD_RESOURCES.has(name) || isHugePages(name.replace(/^requests\./, ''));
   return when(!name.includes('/') && !isStandard, () =>
     fieldInvalid(path, name, 'must be a standard resource type or fully qualified'),
   );
@@ -149,9 +148,7 @@ function validateRequestAgainstLimit(
   }
   const excess = billionthsOf(amount) - billionthsOf(limit);
   if (excess !== 0n && !isOvercommitAllowed(name))
-    return [
-      fieldInvalid(`${path}.requests`, amount, `must be equal to ${name} limit of ${limit}`),
-    ];
+    return [fieldInvalid(`${path}.requests`, amount, `must be equal to ${name} limit of ${limit}`)];
   const detail = `must be less than or equal to ${name} limit of ${limit}`;
   return when(excess > 0n, () => fieldInvalid(`${path}.requests`, amount, detail));
 }
@@ -173,9 +170,7 @@ function validateClaims(
       (request === '' && [...seen].some((other) => other.startsWith(`${name}/`)));
     seen.add(key);
     return [
-      ...(request === ''
-        ? []
-        : fieldProblems(`${at}.request`, request, dnsLabelProblems(request))),
+      ...(request === '' ? [] : fieldProblems(`${at}.request`, request, dnsLabelProblems(request))),
       ...when(isTaken, () => fieldDuplicate(at, seen.has(name) ? name : key)),
       ...unknownClaim(name, known, at),
     ];

@@ -1,17 +1,8 @@
 /** Annotations of pods that mean something to Kubernetes. */
-import type {
-  AppArmorProfile,
-  PodSpec,
-  SeccompProfile,
-} from '../../../../../gen/kube-core-v1.js';
+import type { AppArmorProfile, PodSpec, SeccompProfile } from '../../../../../gen/kube-core-v1.js';
 import type { ObjectMeta } from '../../../../../gen/kube-meta-v1.js';
 import type { FieldError } from '../../../status.js';
-import {
-  fieldForbidden,
-  fieldInvalid,
-  goQuote,
-  when,
-} from '../../../validation/field-error.js';
+import { fieldForbidden, fieldInvalid, goQuote, when } from '../../../validation/field-error.js';
 import { containersOf } from './containers.js';
 import { validateDescendingPath } from './path-validation.js';
 import { validateTolerations } from './scheduling-validation.js';
@@ -119,11 +110,7 @@ function validateAppArmorTexts(
 }
 
 /** What annotations say about profiles must agree with what the fields say. */
-export function validateProfilesMatch(
-  meta: ObjectMeta,
-  spec: PodSpec,
-  path: string,
-): FieldError[] {
+export function validateProfilesMatch(meta: ObjectMeta, spec: PodSpec, path: string): FieldError[] {
   const annotations = meta.annotations ?? {};
   const ofPod = spec.securityContext;
   const containers = containersOf(spec, path);
@@ -164,10 +151,13 @@ function validateMatch(
   const { type, localhostProfile } = profile;
   const accepted: Readonly<Record<string, readonly string[]>> = {
     Unconfined: ['unconfined'],
-    RuntimeDefault: what === 'seccomp' ? ['runtime/default', 'docker/default'] : ['runtime/default'],
+    RuntimeDefault:
+      what === 'seccomp' ? ['runtime/default', 'docker/default'] : ['runtime/default'],
   };
   const typeDiffers =
-    type === 'Localhost' ? !text.startsWith('localhost/') : accepted[type]?.includes(text) === false;
+    type === 'Localhost'
+      ? !text.startsWith('localhost/')
+      : accepted[type]?.includes(text) === false;
   if (typeDiffers)
     return [fieldForbidden(`${path}.type`, `${what} type in annotation and field must match`)];
   const isSame = type !== 'Localhost' || text.slice('localhost/'.length) === localhostProfile;

@@ -91,7 +91,11 @@ function validateDataSource(source: TypedObjectReference | undefined, path: stri
     ...when(apiGroup === '' && kind !== 'PersistentVolumeClaim', () =>
       fieldInvalid(path, kind, detail),
     ),
-    ...fieldProblems(`${path}.apiGroup`, apiGroup, apiGroup === '' ? [] : subdomainProblems(apiGroup)),
+    ...fieldProblems(
+      `${path}.apiGroup`,
+      apiGroup,
+      apiGroup === '' ? [] : subdomainProblems(apiGroup),
+    ),
     ...fieldProblems(
       `${path}.namespace`,
       namespace,

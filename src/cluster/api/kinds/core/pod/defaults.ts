@@ -10,6 +10,7 @@ import type {
   Volume,
 } from '../../../../../gen/kube-core-v1.js';
 import { containersOf, type AnyContainer } from './containers.js';
+import { setPodResourceDefaults } from './pod-resources.js';
 
 const DEFAULT_FILE_MODE = 0o644;
 const TOKEN_SECONDS = 3600;
@@ -23,6 +24,7 @@ export function setPodDefaults(pod: Pod): void {
     requestWhatIsLimited(container);
     if (spec.hostNetwork === true) useHostPorts(container);
   }
+  setPodResourceDefaults(spec);
   spec.enableServiceLinks ??= true;
 }
 
@@ -124,8 +126,7 @@ function setVolumeDefaults(volume: Volume): void {
   for (const { fieldRef } of files)
     if (fieldRef !== undefined) fieldRef.apiVersion = given(fieldRef.apiVersion, 'v1');
   for (const { serviceAccountToken } of projected?.sources ?? [])
-    if (serviceAccountToken !== undefined)
-      serviceAccountToken.expirationSeconds ??= TOKEN_SECONDS;
+    if (serviceAccountToken !== undefined) serviceAccountToken.expirationSeconds ??= TOKEN_SECONDS;
   const claim = ephemeral?.volumeClaimTemplate?.spec;
   if (claim !== undefined) claim.volumeMode ??= 'Filesystem';
   setOldVolumeDefaults(volume);

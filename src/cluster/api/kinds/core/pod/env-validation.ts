@@ -96,7 +96,8 @@ function validateCount(count: number, value: string, path: string): FieldError[]
         'must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`',
       ),
     ];
-  if (value !== '') return [fieldInvalid(path, '', 'may not be specified when `value` is not empty')];
+  if (value !== '')
+    return [fieldInvalid(path, '', 'may not be specified when `value` is not empty')];
   return when(count > 1, () =>
     fieldInvalid(path, '', 'may not have more than one field specified at a time'),
   );
@@ -193,9 +194,7 @@ function validateFileKeyRef(
     ...(volumeName === ''
       ? [fieldRequired(`${path}.volumeName`)]
       : fieldProblems(`${path}.volumeName`, volumeName, dnsLabelProblems(volumeName))),
-    ...(file === ''
-      ? [fieldRequired(`${path}.path`)]
-      : validateNoBacksteps(file, `${path}.path`)),
+    ...(file === '' ? [fieldRequired(`${path}.path`)] : validateNoBacksteps(file, `${path}.path`)),
   ];
 }
 

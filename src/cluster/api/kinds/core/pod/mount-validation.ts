@@ -132,8 +132,7 @@ function validateDeviceName(
   path: string,
 ): FieldError[] {
   const volume = volumes.get(name);
-  const isClaim =
-    volume?.persistentVolumeClaim !== undefined || volume?.ephemeral !== undefined;
+  const isClaim = volume?.persistentVolumeClaim !== undefined || volume?.ephemeral !== undefined;
   const detail =
     'can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode';
   const isRepeated = name !== '' && before.some((other) => other.name === name);
@@ -155,8 +154,6 @@ function validateDevicePath(
   return [
     ...when(devicePath === '', () => fieldRequired(path)),
     ...when(isRepeated, () => fieldInvalid(path, devicePath, 'must be unique')),
-    ...when(hasBacksteps, () =>
-      fieldInvalid(path, devicePath, "can not contain backsteps ('..')"),
-    ),
+    ...when(hasBacksteps, () => fieldInvalid(path, devicePath, "can not contain backsteps ('..')")),
   ];
 }

@@ -49,7 +49,10 @@ function validatePartition(partition: number | undefined, path: string): FieldEr
   return validateRange(`${path}.partition`, partition, 0, 255);
 }
 
-function validateSecretName(secret: { name?: string | undefined } | undefined, path: string): FieldError[] {
+function validateSecretName(
+  secret: { name?: string | undefined } | undefined,
+  path: string,
+): FieldError[] {
   return when(secret !== undefined && (secret.name ?? '') === '', () =>
     fieldRequired(`${path}.secretRef.name`),
   );
@@ -77,10 +80,7 @@ export const OLD_SOURCES: readonly Source[] = [
     validate: ({ gcePersistentDisk: disk }, path) => {
       // Its findings name the field without its first part.
       const at = path.replace(/gcePersistentDisk$/, 'persistentDisk');
-      return [
-        ...validateRequired(disk, ['pdName'], at),
-        ...validatePartition(disk?.partition, at),
-      ];
+      return [...validateRequired(disk, ['pdName'], at), ...validatePartition(disk?.partition, at)];
     },
   },
   {

@@ -101,9 +101,7 @@ class TakenPaths {
     if (file === undefined || file === '') return [];
     const isTaken = this.taken.has(file);
     this.taken.add(file);
-    return when(isTaken, () =>
-      fieldInvalid(this.volumePath, shown, 'conflicting duplicate paths'),
-    );
+    return when(isTaken, () => fieldInvalid(this.volumePath, shown, 'conflicting duplicate paths'));
   }
 }
 

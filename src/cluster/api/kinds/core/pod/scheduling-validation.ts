@@ -21,7 +21,10 @@ import {
   validateUnique,
   when,
 } from '../../../validation/field-error.js';
-import { validateLabelSelector, validateOperatorValues } from '../../../validation/label-selector.js';
+import {
+  validateLabelSelector,
+  validateOperatorValues,
+} from '../../../validation/label-selector.js';
 import {
   dnsLabelProblems,
   labelValueProblems,
@@ -117,10 +120,7 @@ function validateWeight(weight: number | undefined, path: string): FieldError[] 
 }
 
 /** The terms of a node selector, any of which may match. */
-function validateNodeSelectorTerms(
-  terms: readonly NodeSelectorTerm[],
-  path: string,
-): FieldError[] {
+function validateNodeSelectorTerms(terms: readonly NodeSelectorTerm[], path: string): FieldError[] {
   const at = `${path}.nodeSelectorTerms`;
   if (terms.length === 0) return [fieldRequired(at, 'must have at least one node selector term')];
   return terms.flatMap((term, index) => validateNodeSelectorTerm(term, `${at}[${index}]`, true));
@@ -167,9 +167,7 @@ function validateNodeField(
   const detail =
     "must be only one value when `operator` is 'In' or 'NotIn' for node field selector";
   return [
-    ...when(isOperatorKnown && values.length !== 1, () =>
-      fieldRequired(`${path}.values`, detail),
-    ),
+    ...when(isOperatorKnown && values.length !== 1, () => fieldRequired(`${path}.values`, detail)),
     ...when(!isOperatorKnown, () =>
       fieldInvalid(`${path}.operator`, operator, 'not a valid selector operator'),
     ),

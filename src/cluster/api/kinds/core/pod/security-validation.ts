@@ -121,7 +121,8 @@ function validateAppArmor(profile: AppArmorProfile | undefined, path: string): F
   if (type === '')
     return [fieldRequired(`${path}.type`, 'type is required when appArmorProfile is set')];
   if (type === 'Localhost') return validateLocalAppArmor(localhostProfile, at);
-  if (!PROFILE_TYPES.includes(type)) return [fieldNotSupported(`${path}.type`, type, PROFILE_TYPES)];
+  if (!PROFILE_TYPES.includes(type))
+    return [fieldNotSupported(`${path}.type`, type, PROFILE_TYPES)];
   return when(localhostProfile !== undefined, () =>
     fieldInvalid(at, localhostProfile, 'can only be set when AppArmor type is Localhost'),
   );

@@ -32,7 +32,7 @@ import {
   validateInitContainers,
 } from './container-validation.js';
 import { containersOf } from './containers.js';
-import { validatePodResources } from './resource-sums.js';
+import { validatePodResources } from './pod-resources.js';
 import {
   validateAffinity,
   validateSchedulingGates,
@@ -152,7 +152,9 @@ function validateResourceClaims(claims: readonly PodResourceClaim[], path: strin
       ResourceClaimTemplateName: resourceClaimTemplateName ?? null,
     };
     const ref = (field: string, target: string | undefined): FieldError[] =>
-      target === undefined ? [] : fieldProblems(`${at}.${field}`, target, subdomainProblems(target));
+      target === undefined
+        ? []
+        : fieldProblems(`${at}.${field}`, target, subdomainProblems(target));
     return [
       ...(name === ''
         ? [fieldRequired(`${at}.name`)]

@@ -108,8 +108,9 @@ function mayRestart(
 ): boolean {
   if (field === 'ephemeralContainerStatuses') return false;
   const all = [...(spec.initContainers ?? []), ...(spec.containers ?? [])];
-  const restartsAll = all.some(({ restartPolicyRules: rules }) =>
-    rules?.some(({ action }) => action === 'RestartAllContainers'),
+  const restartsAll = all.some(
+    ({ restartPolicyRules: rules }) =>
+      rules?.some(({ action }) => action === 'RestartAllContainers') === true,
   );
   if (restartsAll) return true;
   const list = field === 'containerStatuses' ? spec.containers : spec.initContainers;

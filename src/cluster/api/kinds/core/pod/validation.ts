@@ -60,8 +60,7 @@ function validateTokenSources(spec: PodSpec): FieldError[] {
 
 /** What holds at creation only. */
 export function validatePodCreate({ metadata, spec }: Pod): FieldError[] {
-  const isBoundAndGated =
-    (spec.nodeName ?? '') !== '' && (spec.schedulingGates ?? []).length > 0;
+  const isBoundAndGated = (spec.nodeName ?? '') !== '' && (spec.schedulingGates ?? []).length > 0;
   const detail = 'cannot be set until all schedulingGates have been cleared';
   return [
     ...when((spec.ephemeralContainers ?? []).length > 0, () =>
@@ -166,7 +165,9 @@ const UPDATABLE = [
 function validateSpecUpdate(next: PodSpec, old: PodSpec): FieldError[] {
   if (isSameValue(next, old)) return [];
   const isGated = (old.schedulingGates ?? []).length > 0;
-  const rest = isGated ? withoutPlacement(withoutUpdatable(next, old), old) : withoutUpdatable(next, old);
+  const rest = isGated
+    ? withoutPlacement(withoutUpdatable(next, old), old)
+    : withoutUpdatable(next, old);
   const detail = `pod updates may not change fields other than ${UPDATABLE}\n`;
   return [
     ...(isGated ? validatePlacementUpdate(next, old) : []),

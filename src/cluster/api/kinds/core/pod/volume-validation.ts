@@ -19,7 +19,11 @@ import { validateOneOf } from '../../../validation/values.js';
 import { validateClaimTemplate } from './claim-validation.js';
 import { OLD_SOURCES, type Source } from './old-volumes.js';
 import { validateFileMode, validateNoBacksteps } from './path-validation.js';
-import { validateDownwardFiles, validateItems, validateProjected } from './projection-validation.js';
+import {
+  validateDownwardFiles,
+  validateItems,
+  validateProjected,
+} from './projection-validation.js';
 import type { Volumes } from './mount-validation.js';
 
 const HOST_PATH_TYPES = [
@@ -107,10 +111,7 @@ const CURRENT_SOURCES: readonly Source[] = [
     field: 'emptyDir',
     validate: ({ emptyDir }, path) =>
       when(billionthsOf(emptyDir?.sizeLimit ?? '0') < 0n, () =>
-        fieldForbidden(
-          `${path}.sizeLimit`,
-          'SizeLimit field must be a valid resource quantity',
-        ),
+        fieldForbidden(`${path}.sizeLimit`, 'SizeLimit field must be a valid resource quantity'),
       ),
   },
   { field: 'hostPath', validate: ({ hostPath }, path) => validateHostPath(hostPath, path) },

@@ -69,9 +69,7 @@ function userNameProblems(name: string): string[] {
       'User cannot contain the following characters: "/\\:;|=,+*?<>@[]',
     ],
   ];
-  return rules
-    .filter(([isBroken]) => isBroken)
-    .map(([, problem]) => `runAsUserName's ${problem}`);
+  return rules.filter(([isBroken]) => isBroken).map(([, problem]) => `runAsUserName's ${problem}`);
 }
 
 /** Either all containers of a pod run as processes of a Windows host, or none. */

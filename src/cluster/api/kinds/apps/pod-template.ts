@@ -1,0 +1,105 @@
+/** The template of a workload's pods, and the selector by which the workload knows them. */
+import type { PodTemplateSpec } from '../../../../gen/kube-core-v1.js';
+import type { LabelSelector, ObjectMeta } from '../../../../gen/kube-meta-v1.js';
+import type { FieldError } from '../../status.js';
+import {
+  fieldForbidden,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  when,
+} from '../../validation/field-error.js';
+import { isEmptySelector, validateLabelSelector } from '../../validation/label-selector.js';
+import { validateAnnotations, validateLabels } from '../../validation/object-meta.js';
+import {
+  validatePodAnnotations,
+  validateProfilesMatch,
+} from '../core/pod/annotation-validation.js';
+import { setPodSpecDefaults } from '../core/pod/defaults.js';
+import { selectorMatches } from '../label-selector.js';
+import { validatePodSpec } from '../core/pod/spec-validation.js';
+
+/** Fills in a template, which may be missing as a whole. */
+export function withTemplateDefaults(template: PodTemplateSpec | undefined): PodTemplateSpec {
+  const result = template ?? {};
+  result.spec ??= { containers: [] };
+  setPodSpecDefaults(result.spec);
+  return result;
+}
+
+export function validatePodTemplate(template: PodTemplateSpec, path: string): FieldError[] {
+  const { metadata = {}, spec = { containers: [] } } = template;
+  const at = `${path}.annotations`;
+  return [
+    ...validateLabels(metadata.labels, `${path}.labels`),
+    ...validateAnnotations(metadata.annotations, at),
+    ...validatePodAnnotations(metadata.annotations ?? {}, spec, at),
+    ...validatePodSpec(spec, '', false, `${path}.spec`),
+    ...validateProfilesMatch(metadata, spec, `${path}.spec`),
+    ...when((spec.ephemeralContainers ?? []).length > 0, () =>
+      fieldForbidden(
+        `${path}.spec.ephemeralContainers`,
+        'ephemeral containers not allowed in pod template',
+      ),
+    ),
+  ];
+}
+
+/** Selector and template of a workload whose pods run for ever. */
+export function validateSelectorAndTemplate(
+  selector: LabelSelector | undefined,
+  template: PodTemplateSpec,
+): FieldError[] {
+  const selectorErrors = validateSelector(selector);
+  // A selector that cannot be evaluated leaves nothing to say about the template.
+  const isUsable = (selector?.matchExpressions ?? []).every(({ operator, values = [] }) =>
+    isEvaluable(operator, values),
+  );
+  if (!isUsable)
+    return [...selectorErrors, fieldInvalid('spec.selector', selector, 'invalid label selector')];
+  const { metadata = {}, spec } = template;
+  const path = 'spec.template';
+  const policy = spec?.restartPolicy ?? '';
+  return [
+    ...selectorErrors,
+    ...validateMatch(selector, metadata, `${path}.metadata.labels`),
+    ...validatePodTemplate(template, path),
+    ...when(policy !== 'Always', () =>
+      fieldNotSupported(`${path}.spec.restartPolicy`, policy, ['Always']),
+    ),
+    ...when(spec?.activeDeadlineSeconds !== undefined, () =>
+      fieldForbidden(
+        `${path}.spec.activeDeadlineSeconds`,
+        'activeDeadlineSeconds in ReplicaSet is not Supported',
+      ),
+    ),
+  ];
+}
+
+function validateSelector(selector: LabelSelector | undefined): FieldError[] {
+  if (selector === undefined) return [fieldRequired('spec.selector')];
+  return [
+    ...validateLabelSelector(selector, 'spec.selector'),
+    ...when(isEmptySelector(selector), () =>
+      fieldInvalid('spec.selector', selector, 'empty selector is invalid for deployment'),
+    ),
+  ];
+}
+
+function isEvaluable(operator: string, values: readonly string[]): boolean {
+  if (operator === 'In' || operator === 'NotIn') return values.length > 0;
+  return (operator === 'Exists' || operator === 'DoesNotExist') && values.length === 0;
+}
+
+/** Without this the workload would make pods for ever that it does not know as its own. */
+function validateMatch(
+  selector: LabelSelector | undefined,
+  { labels }: ObjectMeta,
+  path: string,
+): FieldError[] {
+  if (selector !== undefined && isEmptySelector(selector)) return [];
+  const isMatch = selector !== undefined && selectorMatches(selector, labels ?? {});
+  const isNone = Object.keys(labels ?? {}).length === 0;
+  const detail = '`selector` does not match template `labels`';
+  return when(!isMatch, () => fieldInvalid(path, isNone ? undefined : labels, detail));
+}
