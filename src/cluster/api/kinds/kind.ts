@@ -61,7 +61,7 @@ export interface Kind<T extends KubeObject = KubeObject> extends ResourceType<T>
    * what an update replaces: values that it had already may be accepted though they are refused now.
    */
   readonly validate: (object: T, old?: T) => FieldError[];
-  /** Of a changed object, named before those of `validate`: immutable fields and the like. */
+  /** Of a changed object, besides `validate`: immutable fields and the like. */
   readonly validateUpdate: (next: T, old: T) => FieldError[];
 
   readonly status?: StatusSubresource<T>;
@@ -82,7 +82,7 @@ export interface Strategy<T extends KubeObject> {
   readonly nameRule: 'subdomain' | 'label' | 'label1035' | 'pathSegment';
   /** metadata.generation is kept: 1 at creation, one more whenever `generationOf` changes. */
   readonly hasGeneration: boolean;
-  /** The part whose changes count; without it, the spec. */
+  /** The part whose changes count; without it, all but metadata and status. */
   readonly generationOf?: (object: T) => unknown;
   /** PUT of an object without resourceVersion overwrites whatever is there. */
   readonly allowsUnconditionalUpdate: boolean;

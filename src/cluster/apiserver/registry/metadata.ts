@@ -100,14 +100,19 @@ export function keepMetadata(next: KubeObject, old: KubeObject): void {
   delete to.selfLink;
 }
 
-/** Counts a change of anything but metadata and status. */
+/** Counts a change of what the kind counts: of anything but metadata and status, mostly. */
 export function countGeneration(kind: Kind, next: KubeObject, old: KubeObject): void {
   if (!kind.strategy.hasGeneration) return;
-  if (jsonEqual(desired(next), desired(old))) return;
+  const partOf = kind.strategy.generationOf ?? desired;
+  if (jsonEqual(json(partOf(next)), json(partOf(old)))) return;
   next.metadata.generation = (old.metadata.generation ?? 0) + 1;
 }
 
-function desired(object: KubeObject): JsonValue {
+function json(value: unknown): JsonValue {
+  return value as JsonValue;
+}
+
+function desired(object: KubeObject): unknown {
   const { metadata: _, status: __, ...rest } = object as KubeObject & { readonly status?: unknown };
-  return rest as unknown as JsonValue;
+  return rest;
 }

@@ -117,7 +117,11 @@ export class Writer {
     beginMetadata(kind, object, this.env);
     kind.strategy.prepareCreate(object);
     for (let tries = 1; ; tries++) {
-      if (isGenerated) metadata.name = generatedName(this.env, metadata.generateName ?? '');
+      if (isGenerated) {
+        metadata.name = generatedName(this.env, metadata.generateName ?? '');
+        // A namespace has a label with its name.
+        kind.setDefaults(object);
+      }
       const stored = await this.tryCreate(kind, namespace, object, context);
       if (stored !== undefined) return stored;
       const name = metadata.name ?? '';
@@ -242,7 +246,7 @@ export class Writer {
       ...validateObjectMetaUpdate(next.metadata, old.metadata),
       ...(isStatus
         ? (kind.status?.validateUpdate(next, old) ?? [])
-        : [...kind.validate(next), ...kind.validateUpdate(next, old)]),
+        : [...kind.validate(next, old), ...kind.validateUpdate(next, old)]),
     ]);
     context.warnings.push(...(kind.strategy.warnings?.(next, old) ?? []));
     await this.admission.validate(this.admissionOf('UPDATE', kind, namespace, next, context));

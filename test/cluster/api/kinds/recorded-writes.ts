@@ -31,6 +31,7 @@ export function recordedSteps(file: string): RecordedStep[] {
 
 /** Of a path such as /api/v1/namespaces/a/services/b. */
 export interface Target {
+  readonly group: string;
   readonly resource: string;
   readonly namespace: string;
   readonly name: string;
@@ -38,11 +39,12 @@ export interface Target {
 }
 
 export function targetOf(path: string): Target {
-  const parts = path.split('/').slice(path.startsWith('/api/') ? 3 : 4);
+  const group = path.startsWith('/api/') ? '' : (path.split('/')[2] ?? '');
+  const parts = path.split('/').slice(group === '' ? 3 : 4);
   const isNested = parts[0] === 'namespaces' && parts.length > 2 && parts[2] !== 'finalize';
   const namespace = isNested ? (parts[1] ?? '') : '';
   const [resource = '', name = '', subresource = ''] = isNested ? parts.slice(2) : parts;
-  return { resource, namespace, name, subresource };
+  return { group, resource, namespace, name, subresource };
 }
 
 export type Outcome =
@@ -54,8 +56,11 @@ export function create(kind: Kind, body: JsonObject, namespace: string, name: st
   const object = decoded(kind, body);
   if (kind.isNamespaced) object.metadata.namespace ??= namespace;
   kind.setDefaults(object);
-  if (object.metadata.generateName !== undefined && !isNamed(object)) object.metadata.name = name;
   kind.strategy.prepareCreate(object);
+  if (object.metadata.generateName !== undefined && !isNamed(object)) {
+    object.metadata.name = name;
+    kind.setDefaults(object);
+  }
   if (kind.strategy.hasGeneration) object.metadata.generation = 1;
   const { nameRule } = kind.strategy;
   return outcome(kind, object, [
@@ -72,8 +77,8 @@ export function update(kind: Kind, body: JsonObject, old: KubeObject): Outcome {
   grow(kind, next, old);
   return outcome(kind, next, [
     ...validateObjectMetaUpdate(next.metadata, old.metadata),
-    ...kind.validateUpdate(next, old),
     ...kind.validate(next, old),
+    ...kind.validateUpdate(next, old),
   ]);
 }
 
@@ -126,8 +131,17 @@ function withoutZeros(value: JsonValue): JsonValue | undefined {
     return items.length === 0 ? undefined : items;
   }
   if (typeof value !== 'object') return value;
-  const entries = Object.entries(value)
-    .map(([name, inner]) => [name, inner === undefined ? undefined : withoutZeros(inner)] as const)
-    .filter(([, inner]) => inner !== undefined);
-  return entries.length === 0 ? undefined : (Object.fromEntries(entries) as JsonObject);
+  const kept: JsonObject = {};
+  for (const [name, inner] of Object.entries(value)) {
+    const rest = inner === undefined ? undefined : withoutZeros(inner);
+    if (rest !== undefined) kept[name] = rest;
+  }
+  return Object.keys(kept).length === 0 ? undefined : kept;
+}
+
+/** The text at a path of names; empty when there is none. */
+export function textAt(value: JsonValue | undefined, ...names: string[]): string {
+  let found = value;
+  for (const name of names) found = (found as JsonObject | undefined)?.[name];
+  return typeof found === 'string' ? found : '';
 }

@@ -36,9 +36,11 @@ export const namespace: Kind<Namespace> = {
     hasGeneration: false,
     allowsUnconditionalUpdate: true,
     allowsCreateOnUpdate: false,
+    isHeldBack: ({ spec }) => (spec.finalizers ?? []).length > 0,
+    markDeleting: (object) => {
+      object.status = { ...object.status, phase: 'Terminating' };
+    },
     prepareCreate: (object) => {
-      // A generated name was not known to setDefaults.
-      labelWithName(object);
       object.status = { phase: 'Active' };
       const { finalizers = [] } = (object as Partial<Namespace>).spec ?? {};
       object.spec = { finalizers: [...new Set([...finalizers, OWN_FINALIZER])] };

@@ -106,11 +106,12 @@ function keepFirst(next: ServiceSpec, old: ServiceSpec): void {
   if (isSameValue(next.ipFamilies, old.ipFamilies)) next.ipFamilies = next.ipFamilies?.slice(0, 1);
 }
 
-/** Undefined when a given cluster IP is of a family that this cluster lacks; validation says so. */
+/** Undefined when the cluster IPs are not of different families that are here; validation says so. */
 function inferFamilies({ ipFamilies = [], clusterIPs = [] }: ServiceSpec): string[] | undefined {
   const unknown = clusterIPs.slice(ipFamilies.length).filter((ip) => ip !== HEADLESS);
   if (unknown.some((ip) => parseIp(ip)?.family !== 'IPv4')) return undefined;
   const families = [...ipFamilies, ...unknown.map(() => 'IPv4')];
+  if (new Set(families).size < families.length) return undefined;
   return families.length === 0 ? ['IPv4'] : families;
 }
 

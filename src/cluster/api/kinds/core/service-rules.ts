@@ -81,12 +81,9 @@ export function allocationsOf({ spec }: Service): Allocations {
   };
 }
 
-/** What `old` held and `next` does not: to be released once `next` is stored. */
-export function releasedBy(next: Service, old: Service): Allocations {
-  const kept = allocationsOf(next);
-  const held = allocationsOf(old);
-  return {
-    clusterIps: held.clusterIps.filter((ip) => !kept.clusterIps.includes(ip)),
-    nodePorts: held.nodePorts.filter((port) => !kept.nodePorts.includes(port)),
-  };
+/** What is wrong with a node port that a client chose; empty when nothing is. */
+export function nodePortProblem(port: number): string {
+  const { first, last } = NODE_PORT_RANGE;
+  if (port >= first && port <= last) return '';
+  return `provided port is not in the valid range. The range of valid ports is ${first}-${last}`;
 }

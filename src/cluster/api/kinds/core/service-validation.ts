@@ -1,14 +1,13 @@
-import type { Service, ServicePort, ServiceStatus } from '../../../../gen/kube-core-v1.js';
+import type { Service, ServicePort } from '../../../../gen/kube-core-v1.js';
 import type { FieldError } from '../../status.js';
 import {
   fieldDuplicate,
   fieldForbidden,
   fieldInvalid,
-  fieldNotSupported,
   fieldProblems,
   fieldRequired,
 } from '../../validation/field-error.js';
-import { parseIp, validateCidrLoosely, validateEndpointIp } from '../../validation/ip.js';
+import { validateCidrLoosely, validateEndpointIp } from '../../validation/ip.js';
 import {
   dnsLabelProblems,
   qualifiedNameProblems,
@@ -284,44 +283,4 @@ export function validateServiceUpdate(next: Service, old: Service): FieldError[]
       ? [fieldForbidden('spec.healthCheckNodePort', 'field is immutable')]
       : []),
   ];
-}
-
-export function validateServiceStatus(next: Service, old: Service): FieldError[] {
-  const field = 'status.loadBalancer.ingress';
-  const points = next.status?.loadBalancer?.ingress ?? [];
-  if (next.spec.type !== 'LoadBalancer')
-    return points.length === 0
-      ? []
-      : [fieldForbidden(field, "may only be used when `spec.type` is 'LoadBalancer'")];
-  const known = (old.status?.loadBalancer?.ingress ?? []).map(({ ip }) => ip ?? '');
-  return points.flatMap((point, index) => validateIngress(point, known, `${field}[${index}]`));
-}
-
-type LoadBalancerIngress = NonNullable<
-  NonNullable<ServiceStatus['loadBalancer']>['ingress']
->[number];
-
-function validateIngress(
-  { ip = '', ipMode, hostname = '' }: LoadBalancerIngress,
-  known: readonly string[],
-  path: string,
-): FieldError[] {
-  return [
-    ...(ip === '' || known.includes(ip) ? [] : validateIpLoosely(`${path}.ip`, ip)),
-    ...validateIpMode(ip, ipMode, `${path}.ipMode`),
-    ...(hostname === ''
-      ? []
-      : fieldProblems(`${path}.hostname`, hostname, subdomainProblems(hostname))),
-    ...(parseIp(hostname) === undefined
-      ? []
-      : [fieldInvalid(`${path}.hostname`, hostname, 'must be a DNS name, not an IP address')]),
-  ];
-}
-
-function validateIpMode(ip: string, mode: string | undefined, field: string): FieldError[] {
-  if (mode === undefined)
-    return ip === '' ? [] : [fieldRequired(field, 'must be specified when `ip` is set')];
-  if (ip === '') return [fieldForbidden(field, 'may not be specified when `ip` is not set')];
-  const modes = ['Proxy', 'VIP'];
-  return modes.includes(mode) ? [] : [fieldNotSupported(field, mode, modes)];
 }

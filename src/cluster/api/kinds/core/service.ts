@@ -4,11 +4,8 @@ import { AGE_COLUMN, ageText, NAME_COLUMN, textColumn } from '../cells.js';
 import { ALL_VERBS, type Cell, type Kind } from '../kind.js';
 import { prepareServiceCreate, prepareServiceUpdate } from './service-changes.js';
 import { isExternal } from './service-rules.js';
-import {
-  validateService,
-  validateServiceStatus,
-  validateServiceUpdate,
-} from './service-validation.js';
+import { validateServiceStatus } from './service-status-validation.js';
+import { validateService, validateServiceUpdate } from './service-validation.js';
 
 /** Three hours. */
 const AFFINITY_SECONDS = 10_800;
@@ -34,6 +31,7 @@ export const service: Kind<Service> = {
   strategy: {
     nameRule: 'label',
     hasGeneration: false,
+    returnsDeleted: true,
     allowsUnconditionalUpdate: true,
     allowsCreateOnUpdate: true,
     prepareCreate: prepareServiceCreate,

@@ -21,6 +21,7 @@ export const serviceAccount: Kind<ServiceAccount> = {
   strategy: {
     nameRule: 'subdomain',
     hasGeneration: false,
+    returnsDeleted: true,
     allowsUnconditionalUpdate: true,
     allowsCreateOnUpdate: false,
     prepareCreate: keepNamesOfSecrets,
