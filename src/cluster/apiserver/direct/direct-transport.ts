@@ -68,6 +68,7 @@ export class DirectTransport implements Transport {
       path: call.path,
       query: call.query ?? new URLSearchParams(),
       header: (name) => headers[name],
+      headerNames: () => Object.keys(headers),
       body: () =>
         Promise.resolve(body === undefined ? NO_BYTES : encoder.encode(JSON.stringify(body))),
       certificate: this.identity,

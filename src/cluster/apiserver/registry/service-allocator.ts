@@ -53,8 +53,7 @@ export class ServiceAllocator implements Allocator {
   }
 
   claimsOf(object: KubeObject): string[] {
-    const { clusterIps, nodePorts } = allocationsOf(object as Service);
-    return [...clusterIps.map(addressClaim), ...nodePorts.map(portClaim)];
+    return claimsOfService(object as Service);
   }
 
   /** Values that the client chose: in range, and nobody else's. */
@@ -116,6 +115,12 @@ export class ServiceAllocator implements Allocator {
     }
     throw internalError('failed to allocate a nodePort: range is full');
   }
+}
+
+/** Claims that a service holds. */
+export function claimsOfService(service: Service): string[] {
+  const { clusterIps, nodePorts } = allocationsOf(service);
+  return [...clusterIps.map(addressClaim), ...nodePorts.map(portClaim)];
 }
 
 function portErrors(

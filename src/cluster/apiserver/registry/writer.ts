@@ -54,6 +54,17 @@ export interface WriteContext {
   readonly warnings: string[];
 }
 
+/** How an update is settled and checked, beyond what holds for all. */
+export interface UpdateRules {
+  /** Puts back what may not be changed here. */
+  readonly prepareUpdate: (next: KubeObject, old: KubeObject) => void;
+  readonly validateUpdate: (next: KubeObject, old: KubeObject) => FieldError[];
+  /** A change of anything but metadata and status raises the generation. */
+  readonly countsGeneration: boolean;
+  /** Fields that nobody can own through here; undefined: the write is not tracked at all. */
+  readonly resetFields: FieldSet | undefined;
+}
+
 /** Makes the wanted state from the current one; throws to refuse. */
 export type Change = (current: KubeObject) => KubeObject | Promise<KubeObject>;
 
@@ -107,7 +118,7 @@ export class Writer {
     context: WriteContext,
   ): Promise<StoredObject> {
     settleNamespace(kind, object, namespace);
-    this.own(kind, undefined, object, context);
+    this.own(kind, undefined, object, context, resetFieldsOf(kind, context.subresource));
     const { metadata } = object;
     const isGenerated = (metadata.name ?? '') === '' && (metadata.generateName ?? '') !== '';
     await this.admission.mutate(this.admissionOf('CREATE', kind, namespace, object, context));
@@ -161,13 +172,17 @@ export class Writer {
     throw tooManyConflicts(kind, object.metadata.name ?? '');
   }
 
-  /** Replaces the object by what `change` makes of it. The result may be gone: its last finalizer went. */
+  /**
+   * Replaces the object by what `change` makes of it. The result may be gone: its last finalizer
+   * went. `rules` are those of the main resource or of /status, unless others are given.
+   */
   async update(
     kind: Kind,
     namespace: string,
     name: string,
     context: WriteContext,
     change: Change,
+    rules = rulesOf(kind, context.subresource),
   ): Promise<StoredObject> {
     const { stored } = await this.decideAndWrite(
       kind,
@@ -177,7 +192,7 @@ export class Writer {
         const next = await change(current.object);
         settleName(next, name);
         settleNamespace(kind, next, namespace);
-        return this.decideUpdate(kind, namespace, current, next, context);
+        return this.decideUpdate(kind, namespace, current, next, context, rules);
       },
     );
     return stored;
@@ -331,12 +346,13 @@ export class Writer {
     live: KubeObject | undefined,
     next: KubeObject,
     { manager, subresource }: WriteContext,
+    resetFields: FieldSet,
   ): void {
     const entries = trackUpdate({
       message: kind.message,
       live: live === undefined ? undefined : json(live),
       next: json(next),
-      resetFields: resetFieldsOf(kind, subresource),
+      resetFields,
       manager,
       apiVersion: apiVersionOf(kind.group, kind.version),
       subresource,
@@ -373,6 +389,19 @@ function nameOf(key: string): string {
 
 function json(object: KubeObject): JsonObject {
   return object as unknown as JsonObject;
+}
+
+function rulesOf(kind: Kind, subresource: string): UpdateRules {
+  const resetFields = resetFieldsOf(kind, subresource);
+  if (subresource === 'status' && kind.status !== undefined) {
+    return { ...kind.status, countsGeneration: false, resetFields };
+  }
+  return {
+    prepareUpdate: kind.strategy.prepareUpdate,
+    validateUpdate: (next, old) => [...kind.validate(next), ...kind.validateUpdate(next, old)],
+    countsGeneration: true,
+    resetFields,
+  };
 }
 
 function resetFieldsOf(kind: Kind, subresource: string): FieldSet {

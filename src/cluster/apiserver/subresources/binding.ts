@@ -2,12 +2,49 @@
 import type { Binding, Pod, PodCondition } from '../../../gen/kube-core-v1.js';
 import type { Kind } from '../../api/kinds/kind.js';
 import type { KubeObject } from '../../api/object.js';
-import { apiError, conflict } from '../../api/status.js';
+import { decodeObject } from '../../api/codec/decode.js';
+import { apiError, badRequest, conflict } from '../../api/status.js';
+import type { ClusterEnv } from '../../env.js';
+import { timeText } from '../registry/metadata.js';
+import type { SubresourceHandler } from '../registry/resource-step.js';
+import { parseWriteQuery } from '../registry/write-options.js';
+import type { UpdateRules, Writer } from '../registry/writer.js';
 
 const OF = { group: '', resource: 'pods/binding' };
 
+const BINDING = { group: '', version: 'v1', kind: 'Binding', message: 'core.v1.Binding' };
+
+/** A binding changes what nobody else may, counts as no change of the spec, and is not tracked. */
+const AS_BOUND: UpdateRules = {
+  prepareUpdate: () => undefined,
+  validateUpdate: () => [],
+  countsGeneration: false,
+  resetFields: undefined,
+};
+
+export function bindingHandler(writer: Writer, env: ClusterEnv): SubresourceHandler {
+  return async ({ info, request, user, warnings }, pods) => {
+    const query = parseWriteQuery(request.query, request.header('user-agent'), 'CreateOptions');
+    const contentType = request.header('content-type') ?? '';
+    const decoded = decodeObject<Binding>(await request.body(), contentType, BINDING);
+    const binding = decoded.object;
+    const { name = info.name } = binding.metadata;
+    if (name !== info.name) {
+      throw badRequest('name in URL does not match name in Binding object');
+    }
+    checkBinding(binding);
+    const { manager, isDryRun } = query;
+    const context = { user, manager, isDryRun, subresource: 'binding', warnings };
+    const change = (current: KubeObject): KubeObject =>
+      bound(pods, current, binding, timeText(env));
+    await writer.update(pods, info.namespace, info.name, context, change, AS_BOUND);
+    const value = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 };
+    return { type: 'value', status: 201, value };
+  };
+}
+
 /** Throws: ApiError 500, as the real server answers a binding that is not valid. */
-export function checkBinding({ target }: Binding): void {
+function checkBinding({ target }: Binding): void {
   const { kind = '', name = '' } = target;
   if (kind !== '' && kind !== 'Node') {
     throw apiError(
@@ -20,12 +57,7 @@ export function checkBinding({ target }: Binding): void {
 }
 
 /** The pod with its node. Throws: ApiError 409 when it may not be bound. */
-export function bound(
-  pods: Kind,
-  current: KubeObject,
-  binding: Binding,
-  nowText: string,
-): KubeObject {
+function bound(pods: Kind, current: KubeObject, binding: Binding, nowText: string): KubeObject {
   const pod = structuredClone(current) as Pod;
   const name = pod.metadata.name ?? '';
   const uid = binding.metadata.uid ?? '';

@@ -49,6 +49,7 @@ export const pod: Kind<Pod> = {
     hasGeneration: true,
     allowsUnconditionalUpdate: true,
     allowsCreateOnUpdate: false,
+    returnsDeleted: true,
     prepareCreate: preparePodCreate,
     prepareUpdate: preparePodUpdate,
     graceSeconds: podGraceSeconds,
