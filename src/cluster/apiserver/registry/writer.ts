@@ -246,22 +246,20 @@ export class Writer {
     stored: StoredObject,
     next: KubeObject,
     context: WriteContext,
+    rules: UpdateRules,
   ): Promise<Decision> {
     const old = stored.object;
     checkVersion(kind, stored, next);
-    const isStatus = context.subresource === 'status';
     next.metadata.resourceVersion = old.metadata.resourceVersion;
-    this.own(kind, old, next, context);
+    if (rules.resetFields === undefined) next.metadata.managedFields = old.metadata.managedFields;
+    else this.own(kind, old, next, context, rules.resetFields);
     await this.admission.mutate(this.admissionOf('UPDATE', kind, namespace, next, context));
     keepMetadata(next, old);
-    if (isStatus) kind.status?.prepareUpdate(next, old);
-    else kind.strategy.prepareUpdate(next, old);
-    if (!isStatus) countGeneration(kind, next, old);
+    rules.prepareUpdate(next, old);
+    if (rules.countsGeneration) countGeneration(kind, next, old);
     this.refuse(kind, next, [
       ...validateObjectMetaUpdate(next.metadata, old.metadata),
-      ...(isStatus
-        ? (kind.status?.validateUpdate(next, old) ?? [])
-        : [...kind.validate(next, old), ...kind.validateUpdate(next, old)]),
+      ...rules.validateUpdate(next, old),
     ]);
     context.warnings.push(...(kind.strategy.warnings?.(next, old) ?? []));
     await this.admission.validate(this.admissionOf('UPDATE', kind, namespace, next, context));
@@ -398,7 +396,7 @@ function rulesOf(kind: Kind, subresource: string): UpdateRules {
   }
   return {
     prepareUpdate: kind.strategy.prepareUpdate,
-    validateUpdate: (next, old) => [...kind.validate(next), ...kind.validateUpdate(next, old)],
+    validateUpdate: (next, old) => [...kind.validate(next, old), ...kind.validateUpdate(next, old)],
     countsGeneration: true,
     resetFields,
   };
