@@ -60,6 +60,20 @@ export class FieldWriter {
     this.int(value);
   }
 
+  /** Any safe integer; written even when 0. */
+  integer(field: number, value: number): void {
+    this.reserve(20);
+    this.int(field * 8);
+    this.int(value);
+  }
+
+  /** A number of eight bytes; written even when 0. */
+  double(field: number, value: number): void {
+    this.reserve(20);
+    this.int(field * 8 + 1);
+    this.position = this.buffer.writeDoubleLE(value, this.position);
+  }
+
   /** Omitted when false. */
   bool(field: number, value: boolean): void {
     this.number(field, value ? 1 : 0);

@@ -46,7 +46,7 @@ const MICROS_ELEMENTS = [...TO_SECONDS, MICROS, ZONE];
 /** Milliseconds of the first moment of the year 1: Go's zero time, which is written as null. */
 const ZERO_TIME = new Date(0).setUTCFullYear(1, 0, 1);
 
-interface Moment {
+export interface Moment {
   /** Milliseconds to the second. */
   readonly seconds: number;
   readonly micros: number;
@@ -56,6 +56,11 @@ interface Moment {
 export function parseTime(text: string): number {
   const { seconds, micros } = parse(text, SECONDS_LAYOUT, SECONDS_ELEMENTS);
   return seconds + Math.floor(micros / 1000);
+}
+
+/** As parseTime, to the microsecond. Throws: TimeError. */
+export function parseMoment(text: string): Moment {
+  return parse(text, SECONDS_LAYOUT, SECONDS_ELEMENTS);
 }
 
 /** As a time is stored and answered, in UTC without a fraction; undefined for the zero time. Throws: TimeError. */
@@ -81,7 +86,8 @@ export function formatMicroTime(ms: number): string {
   return formatMicros(seconds, Math.floor((ms - seconds) * 1000));
 }
 
-function formatMicros(seconds: number, micros: number): string {
+/** `seconds` is in milliseconds. */
+export function formatMicros(seconds: number, micros: number): string {
   const second = formatTime(seconds).slice(0, -1);
   return `${second}.${String(micros).padStart(6, '0')}Z`;
 }

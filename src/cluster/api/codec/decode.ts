@@ -8,12 +8,14 @@ import { badRequest, quote, unsupportedMediaType, type ApiError } from '../statu
 import { BodyError, readJsonBody, type Body } from './body.js';
 import { goName } from './go-types.js';
 import { SchemaError, type Normalized } from './normalize.js';
+import { readProtobufBody } from './envelope.js';
 import { readYamlBody } from './yaml-reader.js';
 
 /** How bodies of each media type are read; an error lists the types in this order. */
 const READERS: ReadonlyMap<string, (bytes: Uint8Array) => Body> = new Map([
   ['application/json', readJsonBody],
   ['application/yaml', readYamlBody],
+  ['application/vnd.kubernetes.protobuf', readProtobufBody],
 ]);
 
 /** The kind that the path of the request takes. */
@@ -44,7 +46,7 @@ interface GivenKind {
  * `mediaType` may have parameters; an empty one means JSON.
  *
  * Throws: ApiError 415 on another media type, 400 on a body that is not an object of the expected
- * kind. Unknown fields are for the caller to judge, by `judgeUnknownFields`.
+ * kind. Unknown fields are for the caller to judge, by `fieldProblems`.
  */
 export function decodeObject<T extends KubeObject = KubeObject>(
   bytes: Uint8Array,

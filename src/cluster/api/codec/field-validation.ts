@@ -1,33 +1,42 @@
 /**
  * Judges fields that are unknown or repeated, by the request's `fieldValidation`.
  */
-import type { Decoded, ExpectedKind } from './decode.js';
-import { cannotHandle } from './decode.js';
+import { cannotHandle, type ExpectedKind } from './decode.js';
+import { SchemaError } from './normalize.js';
 import { YAML_FINDINGS } from './yaml-reader.js';
 
 /** `Warn` is what an absent parameter means. */
 export type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
 
 /**
- * The warnings that the client is to see. Throws: ApiError 400 if validation is strict and a field
+ * The warnings that the client is to see. Throws: SchemaError if validation is strict and a field
  * is unknown or repeated.
  */
-export function judgeUnknownFields(
-  { unknownFields }: Pick<Decoded, 'unknownFields'>,
+export function fieldProblems(
+  unknownFields: readonly string[],
   validation: FieldValidation,
-  expected: ExpectedKind,
 ): readonly string[] {
   if (validation === 'Ignore' || unknownFields.length === 0) return [];
   if (validation === 'Strict')
-    throw cannotHandle(expected, expected, strictDecodingError(unknownFields));
+    throw new SchemaError(`strict decoding error: ${unknownFields.join(', ')}`);
   return unknownFields.flatMap(warningsOf);
 }
 
-/** `strict decoding error: unknown field "spec.foo", ...`. */
-export function strictDecodingError(unknownFields: readonly string[]): string {
-  return `strict decoding error: ${unknownFields.join(', ')}`;
+/** As fieldProblems, for the body of a create or update. Throws: ApiError 400. */
+export function bodyFieldProblems(
+  unknownFields: readonly string[],
+  validation: FieldValidation,
+  expected: ExpectedKind,
+): readonly string[] {
+  try {
+    return fieldProblems(unknownFields, validation);
+  } catch (error) {
+    if (error instanceof SchemaError) throw cannotHandle(expected, expected, error.message);
+    throw error;
+  }
 }
 
+/** YAML's findings are lines of one text. */
 function warningsOf(finding: string): string[] {
   const [first, ...lines] = finding.split('\n');
   return first === YAML_FINDINGS ? lines.map((line) => line.trim()) : [finding];

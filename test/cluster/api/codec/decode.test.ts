@@ -1,0 +1,151 @@
+import { expect } from 'chai';
+import {
+  decodeObject,
+  type Decoded,
+  type ExpectedKind,
+} from '../../../../src/cluster/api/codec/decode.js';
+import {
+  bodyFieldProblems,
+  type FieldValidation,
+} from '../../../../src/cluster/api/codec/field-validation.js';
+import { splitApiVersion, type JsonObject } from '../../../../src/cluster/api/object.js';
+import { messageOfKind } from '../../../../src/cluster/api/schema/table.js';
+import { ApiError } from '../../../../src/cluster/api/status.js';
+import { filesIn, stepsOf, type Step } from '../recordings.js';
+
+const CONFIG_MAP = expected('', 'v1', 'ConfigMap');
+
+function expected(group: string, version: string, kind: string): ExpectedKind {
+  return { group, version, kind, message: messageOfKind(group, version, kind) ?? '' };
+}
+
+const KIND_OF_RESOURCE: Readonly<Record<string, string>> = {
+  configmaps: 'ConfigMap',
+  deployments: 'Deployment',
+  events: 'Event',
+  leases: 'Lease',
+  poddisruptionbudgets: 'PodDisruptionBudget',
+  resourcequotas: 'ResourceQuota',
+};
+
+/** The kind that the path of a create takes. */
+function kindOf({ request }: Step): ExpectedKind {
+  const parts = request.path.split('/').slice(1);
+  const [group = '', version = ''] = parts[0] === 'api' ? ['', parts[1]] : parts.slice(1);
+  return expected(group, version, KIND_OF_RESOURCE[parts.at(-1) ?? ''] ?? '');
+}
+
+function decode({ request }: Step, kind: ExpectedKind): Decoded {
+  const { body } = request;
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
+  return decodeObject(Buffer.from(text), request.headers?.['Content-Type'] ?? '', kind);
+}
+
+function failureOf(act: () => unknown): ApiError {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof ApiError) return error;
+    throw error;
+  }
+  throw new Error('nothing was thrown');
+}
+
+const isDecodeError = ({ response }: Step): boolean =>
+  /cannot be handled as|is unrecognized|unknown format/.test(textField(response.body, 'message'));
+
+function textField(body: JsonObject | undefined, name: string): string {
+  const value = body?.[name];
+  return typeof value === 'string' ? value : '';
+}
+
+describe('codec/decode: errors as the real API server words them', () => {
+  for (const file of ['validation/malformed', 'extra/times-and-numbers', 'extra/quantities']) {
+    it(`answers the malformed bodies of ${file} alike`, () => {
+      const creates = stepsOf(file).filter(({ request }) => request.method === 'POST');
+      const refused = creates.filter(isDecodeError);
+      expect(refused.length).to.be.greaterThan(5);
+      for (const step of refused) {
+        const { status } = failureOf(() => decode(step, kindOf(step)));
+        const { code, reason, message } = step.response.body ?? {};
+        expect([status.code, status.reason, status.message]).to.eql([code, reason, message]);
+      }
+      for (const step of creates.filter((one) => !isDecodeError(one))) decode(step, kindOf(step));
+    });
+  }
+});
+
+describe('codec/decode: field validation', () => {
+  it('answers and warns as the recording does', () => {
+    const steps = stepsOf('defaults/fieldValidation');
+    for (const step of steps) {
+      const mode = step.request.query?.['fieldValidation'] ?? '';
+      if (mode === 'Nope') continue;
+      const kind = kindOf(step);
+      const judge = (): readonly string[] =>
+        bodyFieldProblems(
+          decode(step, kind).unknownFields,
+          (mode === '' ? 'Warn' : mode) as FieldValidation,
+          kind,
+        );
+      if (step.response.status === 400) {
+        expect(failureOf(judge).message).to.equal(textField(step.response.body, 'message'));
+      } else {
+        const header = judge().map((text) => `299 - ${JSON.stringify(text)}`);
+        expect(header.join(', ')).to.equal(step.response.headers?.['warning'] ?? '');
+      }
+    }
+  });
+
+  it('tells unknown and repeated fields in the order of the body', () => {
+    const body =
+      '{"x":1,"data":{"a":"1","b":"2","a":"3"},"metadata":{"y":2,"name":"n"},"x":2,"kind":"","kind":""}';
+    const { unknownFields } = decodeObject(Buffer.from(body), '', CONFIG_MAP);
+    expect(unknownFields).to.eql([
+      'unknown field "x"',
+      'duplicate field "data.a"',
+      'unknown field "metadata.y"',
+      'duplicate field "kind"',
+    ]);
+  });
+
+  it('tells at most 100 fields', () => {
+    const names = Array.from({ length: 150 }, (_, index) => `"f${index}":0`);
+    const { unknownFields } = decodeObject(Buffer.from(`{${names.join()}}`), '', CONFIG_MAP);
+    expect(unknownFields).to.have.length(100);
+  });
+});
+
+describe('codec/decode: objects that the real API server answered', () => {
+  const folders = ['defaults', 'tables', 'list', 'patch', 'subresources', 'bootstrap'];
+  for (const folder of folders) {
+    it(`leaves every object of ${folder} as it is, to the order of fields`, () => {
+      const objects = filesIn(folder)
+        .flatMap((file) => stepsOf(file).flatMap(objectsOf))
+        .filter(isWhole);
+      expect(objects.length).to.be.greaterThan(2);
+      for (const object of objects) {
+        const kind = kindInBody(object);
+        const decoded = decodeObject(Buffer.from(JSON.stringify(object)), '', kind);
+        expect(JSON.stringify(decoded.object)).to.equal(JSON.stringify(object));
+        expect(decoded.unknownFields).to.eql([]);
+      }
+    });
+  }
+});
+
+/** The kind that an object names; without a message if the table has none. */
+function kindInBody(object: JsonObject | undefined): ExpectedKind {
+  const { group, version } = splitApiVersion(textField(object, 'apiVersion'));
+  return expected(group, version, textField(object, 'kind'));
+}
+
+/** Certificates are replaced by placeholders that are no base64. */
+function isWhole(object: JsonObject): boolean {
+  return !JSON.stringify(object).includes('<PEM');
+}
+
+function objectsOf({ response: { body, status } }: Step): JsonObject[] {
+  const { kind, message } = kindInBody(body);
+  return body === undefined || kind === 'Status' || status >= 300 || message === '' ? [] : [body];
+}
