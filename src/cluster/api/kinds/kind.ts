@@ -111,6 +111,8 @@ export interface StatusSubresource<T extends KubeObject> {
   /** Puts back what a write of /status may not change: spec, and most of metadata. */
   readonly prepareUpdate: (next: T, old: T) => void;
   readonly validateUpdate: (next: T, old: T) => FieldError[];
+  /** Fields of metadata that `prepareUpdate` puts back too: nobody owns them through /status. */
+  readonly resetsMetadata?: readonly string[];
 }
 
 /** Where autoscaling/v1 Scale finds its numbers, as dotted paths. */

@@ -10,17 +10,36 @@ import type { JsonObject, JsonValue } from '../object.js';
 import { comparePathElements, parsePathElement, type PathElement } from './path-element.js';
 
 /** One node of a set, and the set of all paths below it. */
-export interface FieldSet {
+export class FieldSet {
   /** The path that leads here is in the set. False at the root. */
   readonly isMember: boolean;
   /** In the order of `comparePathElements`. No node is empty. */
   readonly children: ReadonlyMap<PathElement, FieldSet>;
+  private json: JsonObject | undefined;
+
+  constructor(isMember: boolean, children: ReadonlyMap<PathElement, FieldSet>) {
+    this.isMember = isMember;
+    this.children = children;
+  }
+
+  /** FieldsV1, frozen; the same object each time. */
+  toJson(): JsonObject {
+    if (this.json === undefined) {
+      const json: JsonObject = {};
+      if (this.isMember && this.children.size > 0) json['.'] = EMPTY_JSON;
+      for (const [element, child] of this.children)
+        json[element] = child.children.size === 0 ? EMPTY_JSON : child.toJson();
+      this.json = Object.freeze(json);
+    }
+    return this.json;
+  }
 }
 
+const EMPTY_JSON: JsonObject = Object.freeze({});
 const NO_CHILDREN: ReadonlyMap<PathElement, FieldSet> = new Map();
 
-export const EMPTY_SET: FieldSet = { isMember: false, children: NO_CHILDREN };
-const MEMBER: FieldSet = { isMember: true, children: NO_CHILDREN };
+export const EMPTY_SET = new FieldSet(false, NO_CHILDREN);
+const MEMBER = new FieldSet(true, NO_CHILDREN);
 
 /** A node with these children, in any order; empty ones are left out. */
 export function fieldSet(
@@ -30,7 +49,7 @@ export function fieldSet(
   const kept = [...children].filter(([, child]) => !isEmpty(child));
   if (kept.length === 0) return isMember ? MEMBER : EMPTY_SET;
   if (kept.length > 1) kept.sort(([a], [b]) => comparePathElements(a, b));
-  return { isMember, children: new Map(kept) };
+  return new FieldSet(isMember, new Map(kept));
 }
 
 /** The set of these paths. */
@@ -79,7 +98,7 @@ export function union(a: FieldSet, b: FieldSet): FieldSet {
   }
   if (!isChanged) return a;
   // Only a new element can be out of order.
-  if (merged.size === a.children.size) return { isMember, children: merged };
+  if (merged.size === a.children.size) return new FieldSet(isMember, merged);
   return fieldSet(isMember, merged);
 }
 
@@ -132,7 +151,7 @@ function subtract(
 
 /** Children are in order and not empty. */
 function node(isMember: boolean, children: ReadonlyMap<PathElement, FieldSet>): FieldSet {
-  if (children.size > 0) return { isMember, children };
+  if (children.size > 0) return new FieldSet(isMember, children);
   return isMember ? MEMBER : EMPTY_SET;
 }
 
@@ -143,23 +162,6 @@ export function* pathsOf(set: FieldSet): Generator<PathElement[]> {
     for (const path of pathsOf(child)) yield [element, ...path];
   }
 }
-
-const written = new WeakMap<FieldSet, JsonObject>();
-
-/** FieldsV1, frozen; the same object for the same set. */
-export function fieldSetToJson(set: FieldSet): JsonObject {
-  let json = written.get(set);
-  if (json === undefined) {
-    json = {};
-    if (set.isMember && set.children.size > 0) json['.'] = EMPTY_JSON;
-    for (const [element, child] of set.children)
-      json[element] = child.children.size === 0 ? EMPTY_JSON : fieldSetToJson(child);
-    written.set(set, Object.freeze(json));
-  }
-  return json;
-}
-
-const EMPTY_JSON: JsonObject = Object.freeze({});
 
 /** Most writers own what they owned before, and pods of one template have the same owners. */
 const parsed = new Map<string, FieldSet>();

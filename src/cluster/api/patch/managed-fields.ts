@@ -5,13 +5,13 @@
  * A write owns what it adds and changes; what it changes or removes is taken from all others.
  */
 import type { ManagedFieldsEntry } from '../../../gen/kube-meta-v1.js';
+import type { Kind } from '../kinds/kind.js';
 import type { JsonObject, JsonValue } from '../object.js';
 import {
   EMPTY_SET,
   difference,
   fieldSetFromJson,
   fieldSetOf,
-  fieldSetToJson,
   isEmpty,
   recursiveDifference,
   union,
@@ -45,6 +45,17 @@ export interface Update extends VersionedPair {
    * not served, and such entries vanish. Left out for a kind with one version.
    */
   readonly inVersion?: (apiVersion: string) => VersionedPair | undefined;
+}
+
+const SPEC = ['spec'].map(fieldElement);
+const STATUS_FIELDS = fieldSetOf(['status'].map(fieldElement));
+
+/** The fields that an endpoint puts back: status by writes of the object, all else by /status. */
+export function resetFieldsOf(kind: Pick<Kind, 'status'>, subresource: string): FieldSet {
+  if (kind.status === undefined) return EMPTY_SET;
+  if (subresource !== 'status') return STATUS_FIELDS;
+  const metadata = kind.status.resetsMetadata ?? [];
+  return fieldSetOf(SPEC, ...metadata.map((name) => ['metadata', name].map(fieldElement)));
 }
 
 /** More managers of operation Update than this share one entry by version. */
@@ -296,7 +307,7 @@ function entryOf(owner: Owner): ManagedFieldsEntry {
     apiVersion: owner.apiVersion,
     ...(owner.time === undefined ? {} : { time: owner.time }),
     fieldsType: 'FieldsV1',
-    fieldsV1: fieldSetToJson(owner.fields),
+    fieldsV1: owner.fields.toJson(),
     ...(owner.subresource === '' ? {} : { subresource: owner.subresource }),
   };
 }

@@ -144,7 +144,10 @@ const ESCAPED_BY_GO = /[<>&\u2028\u2029]/g;
 
 /** JSON as Go's encoding/json writes it: safe within HTML, members of objects sorted. */
 function goJson(value: JsonValue): string {
-  return JSON.stringify(value, sortMembers).replace(
+  const isScalar = typeof value !== 'object' || value === null;
+  const json = isScalar ? JSON.stringify(value) : JSON.stringify(value, sortMembers);
+  if (json.search(ESCAPED_BY_GO) === -1) return json;
+  return json.replace(
     ESCAPED_BY_GO,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
