@@ -21,7 +21,11 @@ export interface RecordedStep {
     readonly headers?: Readonly<Record<string, string>>;
     readonly body?: JsonObject | string;
   };
-  readonly response: { readonly status: number; readonly body: JsonObject };
+  readonly response: {
+    readonly status: number;
+    readonly headers?: Readonly<Record<string, string>>;
+    readonly body: JsonObject;
+  };
 }
 
 export function recordedSteps(file: string): RecordedStep[] {

@@ -45,11 +45,12 @@ export function validatePodTemplate(template: PodTemplateSpec, path: string): Fi
   ];
 }
 
-/** Selector and template of a workload whose pods run for ever. */
+/** Selector and template of a workload whose pods run for ever. A selector that is null is missing. */
 export function validateSelectorAndTemplate(
-  selector: LabelSelector | undefined,
+  given: LabelSelector | null | undefined,
   template: PodTemplateSpec,
 ): FieldError[] {
+  const selector = given ?? undefined;
   const selectorErrors = validateSelector(selector);
   // A selector that cannot be evaluated leaves nothing to say about the template.
   const isUsable = (selector?.matchExpressions ?? []).every(({ operator, values = [] }) =>

@@ -31,7 +31,7 @@ export function validateClaimTemplate(
     ...validateAnnotations(meta.annotations, `${path}.metadata.annotations`),
     ...validateLabels(meta.labels, `${path}.metadata.labels`),
     ...Object.entries(meta).flatMap(([name, value]) =>
-      when(!TEMPLATE_FIELDS.has(name) && value !== undefined && value !== '', () =>
+      when(!TEMPLATE_FIELDS.has(name) && (value ?? '') !== '', () =>
         fieldForbidden(`${path}.metadata.${name}`, 'cannot be set'),
       ),
     ),
@@ -83,7 +83,8 @@ function validateStorage(amount: string | undefined, path: string): FieldError[]
 
 function validateDataSource(source: TypedObjectReference | undefined, path: string): FieldError[] {
   if (source === undefined) return [];
-  const { name = '', kind = '', apiGroup = '', namespace = '' } = source;
+  const { name = '', kind = '', namespace = '' } = source;
+  const apiGroup = source.apiGroup ?? '';
   const detail = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
   return [
     ...when(name === '', () => fieldRequired(`${path}.name`)),

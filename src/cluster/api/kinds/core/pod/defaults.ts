@@ -20,7 +20,8 @@ export function setPodDefaults(pod: Pod): void {
   pod.spec = (pod as Partial<Pod>).spec ?? { containers: [] };
   const { spec } = pod;
   setPodSpecDefaults(spec);
-  for (const container of [...(spec.containers ?? []), ...(spec.initContainers ?? [])]) {
+  if ((spec.terminationGracePeriodSeconds ?? 0) < 0) spec.terminationGracePeriodSeconds = 1;
+  for (const container of [...spec.containers, ...(spec.initContainers ?? [])]) {
     requestWhatIsLimited(container);
     if (spec.hostNetwork === true) useHostPorts(container);
   }
@@ -34,6 +35,7 @@ function useHostPorts({ ports }: Container): void {
 
 /** Fills in the specification of a pod, in a pod or in a template. */
 export function setPodSpecDefaults(spec: PodSpec): void {
+  spec.containers ??= [];
   spec.dnsPolicy = given(spec.dnsPolicy, 'ClusterFirst');
   spec.restartPolicy = given(spec.restartPolicy, 'Always');
   spec.securityContext ??= {};

@@ -39,8 +39,7 @@ function validateRequired(
   const values = (source ?? {}) as Record<string, unknown>;
   return fields.flatMap((field) => {
     const value = values[field];
-    const isMissing =
-      value === undefined || value === '' || (Array.isArray(value) && value.length === 0);
+    const isMissing = (value ?? '') === '' || (Array.isArray(value) && value.length === 0);
     return when(isMissing, () => fieldRequired(`${path}.${field}`));
   });
 }
