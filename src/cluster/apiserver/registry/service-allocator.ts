@@ -5,11 +5,13 @@
 import type { Service, ServicePort } from '../../../gen/kube-core-v1.js';
 import {
   allocationsOf,
+  clusterIpProblem,
   HEADLESS,
   hasClusterIp,
   needsClusterIp,
   needsHealthCheckNodePort,
   NODE_PORT_RANGE,
+  nodePortProblem,
   portsWithoutNodePort,
 } from '../../api/kinds/core/service-rules.js';
 import type { KubeObject } from '../../api/object.js';
@@ -25,12 +27,14 @@ const RANDOM_TRIES = 1000;
 
 export class ServiceAllocator implements Allocator {
   private readonly env: ClusterEnv;
+  private readonly cidr: string;
   private readonly range: Ipv4Range;
   private readonly claimed: () => Iterable<string>;
 
   /** `cidr` as in 10.96.0.0/16. `claimed` gives the claims of all services that are known. */
   constructor(env: ClusterEnv, cidr: string, claimed: () => Iterable<string>) {
     this.env = env;
+    this.cidr = cidr;
     this.range = parseRange(cidr);
     this.claimed = claimed;
   }
@@ -66,12 +70,10 @@ export class ServiceAllocator implements Allocator {
     const { clusterIPs = [], ports = [] } = service.spec;
     for (const address of hasClusterIp(service) ? clusterIPs : []) {
       if (address === HEADLESS || held.has(addressClaim(address))) continue;
-      const why = !isInside(this.range, address)
-        ? 'the provided network does not match the current range'
-        : refused.has(addressClaim(address))
-          ? 'provided IP is already allocated'
-          : undefined;
-      if (why === undefined) continue;
+      const isTaken = refused.has(addressClaim(address));
+      const outside = clusterIpProblem(address, this.cidr);
+      const why = outside === '' && isTaken ? 'provided IP is already allocated' : outside;
+      if (why === '') continue;
       const detail = `failed to allocate IP ${address}: ${why}`;
       errors.push(fieldInvalid('spec.clusterIPs', [address], detail));
     }
@@ -129,12 +131,9 @@ function portErrors(
   held: ReadonlySet<string>,
   refused: ReadonlySet<string>,
 ): FieldError[] {
-  const { first, last } = NODE_PORT_RANGE;
   if (nodePort === 0 || held.has(portClaim(nodePort))) return [];
-  if (nodePort < first || nodePort > last) {
-    const detail = `provided port is not in the valid range. The range of valid ports is ${first}-${last}`;
-    return [fieldInvalid(field, nodePort, detail)];
-  }
+  const outside = nodePortProblem(nodePort);
+  if (outside !== '') return [fieldInvalid(field, nodePort, outside)];
   if (!refused.has(portClaim(nodePort))) return [];
   return [fieldInvalid(field, nodePort, 'provided port is already allocated')];
 }
@@ -161,11 +160,6 @@ export function parseRange(cidr: string): Ipv4Range {
 /** The address at an offset of a range, as 10.96.0.10. */
 export function addressAt(cidr: string, offset: number): string {
   return addressText(parseRange(cidr).first + offset);
-}
-
-function isInside({ first, size }: Ipv4Range, address: string): boolean {
-  const offset = addressNumber(address) - first;
-  return offset > 0 && offset < size - 1;
 }
 
 function addressNumber(address: string): number {

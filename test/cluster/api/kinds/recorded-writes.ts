@@ -3,8 +3,10 @@
  * defaults, strategy, validation. What stores, allocates and admits is not here.
  */
 import { readFileSync } from 'node:fs';
+import { normalize } from '../../../../src/cluster/api/codec/normalize.js';
 import type { Kind } from '../../../../src/cluster/api/kinds/kind.js';
 import type { JsonObject, JsonValue, KubeObject } from '../../../../src/cluster/api/object.js';
+import { schemaOf } from '../../../../src/cluster/api/schema/table.js';
 import { invalid, type FieldError } from '../../../../src/cluster/api/status.js';
 import { isSameValue } from '../../../../src/cluster/api/validation/field-error.js';
 import {
@@ -94,10 +96,11 @@ function grow({ strategy }: Kind, next: KubeObject, old: KubeObject): void {
   next.metadata.generation = isSameValue(part(next), part(old)) ? before : before + 1;
 }
 
-function decoded(kind: Kind, body: JsonObject): KubeObject {
+/** As the decoder leaves it, with the zero values that Kubernetes writes. */
+export function decoded(kind: Kind, body: JsonObject): KubeObject {
+  const { object } = normalize(schemaOf(kind.message), structuredClone(body));
   const apiVersion = kind.group === '' ? kind.version : `${kind.group}/${kind.version}`;
-  const object = { ...structuredClone(body), apiVersion, kind: kind.kind };
-  return { ...object, metadata: { ...(body['metadata'] as object | undefined) } };
+  return { ...object, apiVersion, kind: kind.kind } as unknown as KubeObject;
 }
 
 function isNamed({ metadata }: KubeObject): boolean {
@@ -117,30 +120,11 @@ function nameOf({ metadata }: KubeObject): string {
 /** Of metadata: what the registry fills in. */
 const FILLED_IN = ['uid', 'resourceVersion', 'creationTimestamp', 'managedFields'];
 
-/**
- * What of an object the rules of its kind decide. Zero values are left out: which of them an
- * encoder writes is a matter of the schema.
- */
-export function comparable(object: object): JsonValue | undefined {
+/** What of an object the rules of its kind decide. */
+export function comparable(object: object): JsonObject {
   const copy = JSON.parse(JSON.stringify(object)) as JsonObject;
-  const metadata = copy['metadata'] as JsonObject;
-  for (const name of FILLED_IN) Reflect.deleteProperty(metadata, name);
-  return withoutZeros(copy);
-}
-
-function withoutZeros(value: JsonValue): JsonValue | undefined {
-  if (value === null || value === '' || value === 0 || value === false) return undefined;
-  if (Array.isArray(value)) {
-    const items = value.map((item) => withoutZeros(item) ?? null);
-    return items.length === 0 ? undefined : items;
-  }
-  if (typeof value !== 'object') return value;
-  const kept: JsonObject = {};
-  for (const [name, inner] of Object.entries(value)) {
-    const rest = inner === undefined ? undefined : withoutZeros(inner);
-    if (rest !== undefined) kept[name] = rest;
-  }
-  return Object.keys(kept).length === 0 ? undefined : kept;
+  for (const name of FILLED_IN) Reflect.deleteProperty(copy['metadata'] as JsonObject, name);
+  return copy;
 }
 
 /** The text at a path of names; empty when there is none. */

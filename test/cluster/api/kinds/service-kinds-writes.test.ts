@@ -6,6 +6,7 @@ import type { JsonObject, KubeObject } from '../../../../src/cluster/api/object.
 import {
   comparable,
   create,
+  decoded,
   recordedSteps,
   targetOf,
   textAt,
@@ -13,7 +14,7 @@ import {
   type Outcome,
   type RecordedStep,
 } from './recorded-writes.js';
-import { kindOf } from './service-kinds.js';
+import { kindNamed, kindOf } from './service-kinds.js';
 
 /** Recorded requests that the rules of a kind do not answer, with who does. */
 const ELSEWHERE: readonly {
@@ -30,9 +31,11 @@ const ELSEWHERE: readonly {
     is: ({ request }) => typeof request.body === 'string',
   },
   {
-    why: 'only the allocator knows what is taken',
+    why: 'the allocator knows what is free',
     is: ({ response }) =>
-      /provided (IP|port) is already allocated/.test(textAt(response.body, 'message')),
+      /failed to allocate IP|provided port is already allocated/.test(
+        textAt(response.body, 'message'),
+      ),
   },
 ];
 
@@ -162,8 +165,8 @@ const EXISTING: Readonly<Record<string, JsonObject>> = {
 function before(step: RecordedStep, last: JsonObject | undefined): KubeObject {
   if (last !== undefined) return last as unknown as KubeObject;
   const sent = step.request.body as JsonObject;
-  const known = EXISTING[textAt(sent, 'kind')];
-  return { ...known, kind: sent['kind'], metadata: sent['metadata'] } as unknown as KubeObject;
+  const kind = textAt(sent, 'kind');
+  return decoded(kindNamed(kind), { ...EXISTING[kind], metadata: sent['metadata'] });
 }
 
 const UPDATE_FILES = [

@@ -1,6 +1,8 @@
 /** Keys that a Secret must have by its type. */
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
 import type { Secret } from '../../../../gen/kube-core-v1.js';
+import { JsonSyntaxError, readJson } from '../../codec/json-reader.js';
+import type { JsonValue } from '../../object.js';
 import type { FieldError } from '../../status.js';
 import {
   fieldInvalid,
@@ -10,7 +12,6 @@ import {
 } from '../../validation/field-error.js';
 import { configKeyProblems } from '../../validation/names.js';
 import { base64Bytes, MAX_DATA_BYTES } from './data-maps.js';
-import { jsonObjectProblem } from './json-problem.js';
 
 const SERVICE_ACCOUNT_NAME = 'kubernetes.io/service-account.name';
 
@@ -61,6 +62,26 @@ function validateJsonKey(data: Readonly<Record<string, string>>, key: string): F
   const problem = jsonObjectProblem(Buffer.from(value, 'base64').toString());
   if (problem === undefined) return [];
   return [fieldInvalid(`data[${key}]`, '<secret contents redacted>', problem)];
+}
+
+const GO_TYPES: Readonly<Record<string, string>> = {
+  boolean: 'bool',
+  number: 'number',
+  string: 'string',
+};
+
+/** What Go's encoding/json says of a text that should hold an object; undefined when it does, or null. */
+function jsonObjectProblem(text: string): string | undefined {
+  let value: JsonValue;
+  try {
+    ({ value } = readJson(text));
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) return error.message;
+    throw error;
+  }
+  const type = Array.isArray(value) ? 'array' : GO_TYPES[typeof value];
+  if (type === undefined) return undefined;
+  return `json: cannot unmarshal ${type} into Go value of type map[string]interface {}`;
 }
 
 /** A TLS secret whose key does not belong to its certificate is stored, with a warning. */

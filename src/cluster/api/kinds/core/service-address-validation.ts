@@ -6,11 +6,10 @@ import {
   fieldInvalid,
   fieldNotSupported,
   fieldRequired,
-  isSameValue,
 } from '../../validation/field-error.js';
-import { ipText, isInBlock, parseIp, parseIpBlock, type IpAddress } from '../../validation/ip.js';
+import { parseIp } from '../../validation/ip.js';
 import { validateIpLoosely } from '../../validation/values.js';
-import { hasClusterIp, HEADLESS, isHeadless, SERVICE_IP_RANGE } from './service-rules.js';
+import { hasClusterIp, HEADLESS, isHeadless } from './service-rules.js';
 
 const FAMILIES: readonly string[] = ['IPv4', 'IPv6'];
 const POLICIES: readonly string[] = ['PreferDualStack', 'RequireDualStack', 'SingleStack'];
@@ -24,7 +23,7 @@ const FIXED = 'may not change once set';
  */
 export function validateAddresses(service: Service, old: Service | undefined): FieldError[] {
   if (!hasClusterIp(service)) return [];
-  const groups = [validateForm, validateFamilies, validateOwnRange];
+  const groups = [validateForm, validateFamilies];
   for (const group of groups) {
     const found = group(service, old);
     if (found.length > 0) return found;
@@ -125,34 +124,6 @@ function validateFamilies(service: Service): FieldError[] {
         : [fieldInvalid(`spec.ipFamilies[${index}]`, family, 'not configured on this cluster')],
     ),
   ];
-}
-
-/** A cluster IP that a client chooses must be one that could be allocated. */
-function validateOwnRange(service: Service, old: Service | undefined): FieldError[] {
-  const { clusterIPs = [] } = service.spec;
-  if (isHeadless(service) || isSameValue(clusterIPs, old?.spec.clusterIPs)) return [];
-  return clusterIPs.flatMap((ip) => {
-    const problem = rangeProblem(ip);
-    if (problem === '') return [];
-    return [fieldInvalid(IPS, clusterIPs, `failed to allocate IP ${ip}: ${problem}`)];
-  });
-}
-
-function rangeProblem(text: string): string {
-  const address = parseIp(text);
-  const range = parseIpBlock(SERVICE_IP_RANGE);
-  if (address === undefined || range === undefined) return '';
-  if (!isInBlock(address, range))
-    return `the provided IP (${ipText(address)}) is not in the valid range. The range of valid IPs is ${SERVICE_IP_RANGE}`;
-  return isEdge(address, range.prefixBits)
-    ? 'the provided network does not match the current range'
-    : '';
-}
-
-/** The address of the network itself, or the one that reaches all of it. */
-function isEdge({ bytes }: IpAddress, prefixBits: number): boolean {
-  const bits = [...bytes].map((byte) => byte.toString(2).padStart(8, '0')).join('');
-  return /^(0*|1*)$/.test(bits.slice(prefixBits));
 }
 
 /** A service keeps its cluster IPs and their families, unless it comes from or becomes a name. */

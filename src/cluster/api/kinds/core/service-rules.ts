@@ -3,8 +3,9 @@
  * rules say what for.
  */
 import type { Service, ServicePort } from '../../../../gen/kube-core-v1.js';
+import { ipText, isInBlock, parseIp, parseIpBlock, type IpAddress } from '../../validation/ip.js';
 
-/** Cluster IPs are allocated from this range, but for its first and last address. */
+/** Cluster IPs are allocated from this range unless the API server is told another. */
 export const SERVICE_IP_RANGE = '10.96.0.0/16';
 /** Node ports are allocated from this range; both ends belong to it. */
 export const NODE_PORT_RANGE = { first: 30_000, last: 32_767 } as const;
@@ -86,4 +87,25 @@ export function nodePortProblem(port: number): string {
   const { first, last } = NODE_PORT_RANGE;
   if (port >= first && port <= last) return '';
   return `provided port is not in the valid range. The range of valid ports is ${first}-${last}`;
+}
+
+/**
+ * What is wrong with a cluster IP that a client chose, for a cluster whose range is `range`; empty
+ * when nothing is.
+ */
+export function clusterIpProblem(text: string, range: string): string {
+  const address = parseIp(text);
+  const block = parseIpBlock(range);
+  if (address === undefined || block === undefined || !isInBlock(address, block)) {
+    const shown = address === undefined ? text : ipText(address);
+    return `the provided IP (${shown}) is not in the valid range. The range of valid IPs is ${range}`;
+  }
+  if (!isEdge(address, block.prefixBits)) return '';
+  return 'the provided network does not match the current range';
+}
+
+/** The address of the network itself, or the one that reaches all of it. */
+function isEdge({ bytes }: IpAddress, prefixBits: number): boolean {
+  const bits = [...bytes].map((byte) => byte.toString(2).padStart(8, '0')).join('');
+  return /^(0*|1*)$/.test(bits.slice(prefixBits));
 }

@@ -37,9 +37,13 @@ export const endpointSlice: Kind<EndpointSlice> = {
     }),
     allowsUnconditionalUpdate: true,
     allowsCreateOnUpdate: false,
-    prepareCreate: dropDeprecatedTopology,
+    prepareCreate: (slice) => {
+      dropDeprecatedTopology(slice);
+      emptyToNull(slice);
+    },
     prepareUpdate: (next, old) => {
       if (!isSameValue(next.endpoints, old.endpoints)) dropDeprecatedTopology(next);
+      emptyToNull(next);
     },
     warnings,
   },
@@ -71,6 +75,12 @@ function shown(texts: readonly string[]): string {
 /** The field is of an older version of the API; v1 does not write it. */
 function dropDeprecatedTopology({ endpoints }: EndpointSlice): void {
   for (const endpoint of endpoints ?? []) delete endpoint.deprecatedTopology;
+}
+
+/** An empty list is null once it is stored: Kubernetes' stored form knows no empty lists. */
+function emptyToNull(slice: EndpointSlice): void {
+  for (const name of ['endpoints', 'ports'] as const)
+    if (slice[name]?.length === 0) Reflect.set(slice, name, null);
 }
 
 function warnings({ addressType, endpoints }: EndpointSlice, old?: EndpointSlice): string[] {
