@@ -151,7 +151,12 @@ function unseen(
   const ended = before.state?.terminated ?? lostState(before);
   if (!input.isEnding) return { ...kept, state: waiting, lastState: { terminated: ended } };
   const isReady = isInit && !isSidecar(container) && ended.exitCode === 0;
-  return { ...kept, ready: isReady, state: { terminated: ended }, lastState: before.lastState ?? {} };
+  return {
+    ...kept,
+    ready: isReady,
+    state: { terminated: ended },
+    lastState: before.lastState ?? {},
+  };
 }
 
 type Terminated = NonNullable<ContainerState['terminated']>;

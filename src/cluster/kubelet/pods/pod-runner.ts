@@ -67,9 +67,7 @@ export class PodRunner {
     try {
       await mkdir(paths.logsOf(pod), { recursive: true });
       const resolver = this.#resolver(pod);
-      await runtime.runPodSandbox(
-        sandboxConfig(pod, attempt, resolver, paths, config.cgroupRoot),
-      );
+      await runtime.runPodSandbox(sandboxConfig(pod, attempt, resolver, paths, config.cgroupRoot));
     } catch (error) {
       const message = `Failed to create pod sandbox: ${messageOf(error)}`;
       recorder.event(podReference(pod), 'Warning', 'FailedCreatePodSandBox', message);
@@ -173,12 +171,7 @@ export class PodRunner {
     }
   }
 
-  async #postStart(
-    pod: Pod,
-    view: PodView,
-    { container }: StartAction,
-    id: string,
-  ): Promise<void> {
+  async #postStart(pod: Pod, view: PodView, { container }: StartAction, id: string): Promise<void> {
     const hook = container.lifecycle?.postStart;
     if (hook === undefined) return;
     const { hooks, killer, recorder, runtime, log } = this.#options;

@@ -102,7 +102,9 @@ function plainPhase(input: PodStatusInput, { init, main }: ContainerStatuses): s
     const isFinal = pod.spec.restartPolicy === 'Never' || isEnding;
     if (isFailed && isFinal) return 'Failed';
     if (code !== 0 && !hasBegun(main)) {
-      return isEnding && lastState?.terminated === undefined && hasBegun(init) ? 'Failed' : 'Pending';
+      return isEnding && lastState?.terminated === undefined && hasBegun(init)
+        ? 'Failed'
+        : 'Pending';
     }
   }
   if (!hasBegun(main)) return isEnding ? 'Failed' : 'Pending';

@@ -57,7 +57,8 @@ export function statusPatch(pod: Pod, old: PodStatus, next: PodStatus): JsonObje
     if (field === 'conditions') {
       const changed = changedConditions(old, next);
       if (changed.length > 0) status[field] = changed;
-    } else if (field === 'hostIPs' || field === 'podIPs') status[field] = addresses(old, next, field);
+    } else if (field === 'hostIPs' || field === 'podIPs')
+      status[field] = addresses(old, next, field);
     else status[field] = after ?? null;
   }
   if (Object.keys(status).length === 0) return undefined;
