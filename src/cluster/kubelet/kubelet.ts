@@ -173,13 +173,13 @@ function assemble(
   return { informer, services, objects, pleg, probes, statuses, pods, node, paths };
 }
 
-async function run(
+function run(
   config: KubeletConfig,
   { env, log, client, runtime, recorder }: KubeletDependencies,
   host: Host,
   facts: HostFacts,
   parts: Parts,
-): Promise<Kubelet> {
+): Kubelet {
   const { informer, services, objects, pleg, probes, statuses, pods, node } = parts;
   const port = config.server?.port ?? 0;
   const plegProblem = (): string => pleg.problem();
