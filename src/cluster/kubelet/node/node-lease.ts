@@ -5,7 +5,7 @@ import { isApiError } from '../../api/status.js';
 import type { KubeClient, ResourceClient } from '../../client/client.js';
 import type { ClusterEnv } from '../../env.js';
 import { jittered, sleep } from '../../env.js';
-import { rfc3339Micro } from '../pods/go-text.js';
+import { formatMicroTime } from '../../api/time.js';
 import { messageOf } from '../pods/start-error.js';
 import { LEASES } from '../resource-types.js';
 
@@ -59,7 +59,7 @@ export class NodeLease {
   async #renew(node: Node): Promise<void> {
     const { signal } = this.#stopped;
     const name = node.metadata.name ?? '';
-    const renewTime = rfc3339Micro(this.#env.wallMs());
+    const renewTime = formatMicroTime(this.#env.wallMs());
     const spec = { holderIdentity: name, leaseDurationSeconds: DURATION_SECONDS, renewTime };
     const known = this.#lease ?? (await this.#read(name));
     if (known === undefined) {

@@ -9,7 +9,7 @@ import type {
 } from '../../../gen/kube-core-v1.js';
 import type { Image, RuntimeStatus, RuntimeVersion } from '../../runtime/runtime.js';
 import type { KubeletConfig } from '../config.js';
-import { rfc3339 } from '../pods/go-text.js';
+import { formatTime } from '../../api/time.js';
 import { quantityValue } from '../quantity-value.js';
 import type { HostFacts, HostPressure } from './host-facts.js';
 
@@ -64,7 +64,7 @@ export function newNode(input: NodeInput): Node {
     spec: {
       ...(podCIDR === undefined ? {} : { podCIDR, podCIDRs: [...config.podCidrs] }),
       taints: [
-        { key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule', timeAdded: rfc3339(nowMs) },
+        { key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule', timeAdded: formatTime(nowMs) },
       ],
     },
     status: nodeStatus(input, undefined),
@@ -149,7 +149,7 @@ interface Verdict {
 function conditionsOf(input: NodeInput, old: NodeStatus | undefined): NodeCondition[] {
   const verdicts = [...pressures(input.pressure), readiness(input)];
   if (input.runtimeStatus !== undefined) verdicts.unshift(facilities(input.runtimeStatus));
-  const now = rfc3339(input.nowMs);
+  const now = formatTime(input.nowMs);
   return verdicts.map(({ type, isTrue, reason, message }) => {
     const status = isTrue ? 'True' : 'False';
     const before = old?.conditions?.find((one) => one.type === type);

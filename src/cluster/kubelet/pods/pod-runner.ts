@@ -146,8 +146,7 @@ export class PodRunner {
       containerEnv({ pod, container, addresses, allocatable, services, objects }),
     );
     const { clusterDomain } = config;
-    const resolver = this.#resolver(pod);
-    const parts = { pod, container, attempt, env, podIps, resolver, clusterDomain, mounted };
+    const parts = { pod, container, attempt, env, podIps, clusterDomain, mounted };
     const mounts = await configured(files.mountsOf(parts));
     const messageFile = paths.message(uidOf(pod), container.name, attempt);
     const { memoryCapacityBytes } = this.#options;
