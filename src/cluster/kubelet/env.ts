@@ -41,7 +41,10 @@ export async function containerEnv(input: EnvInput): Promise<EnvEntry[]> {
   const values = new Map<string, string>();
   for (const source of container.envFrom ?? []) {
     const prefix = source.prefix ?? '';
-    const data = { ...(await wholeConfigMap(input, source)), ...(await wholeSecret(input, source)) };
+    const data = {
+      ...(await wholeConfigMap(input, source)),
+      ...(await wholeSecret(input, source)),
+    };
     for (const [key, value] of Object.entries(data)) values.set(`${prefix}${key}`, value);
   }
   for (const variable of container.env ?? []) {

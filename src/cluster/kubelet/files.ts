@@ -38,13 +38,6 @@ export function parseResolver(text: string): Resolver {
   return resolver;
 }
 
-export function resolverText({ servers, searches, options }: Resolver): string {
-  const lines = servers.map((server) => `nameserver ${server}`);
-  if (searches.length > 0) lines.unshift(`search ${searches.join(' ')}`);
-  if (options.length > 0) lines.push(`options ${options.join(' ')}`);
-  return `${lines.join('\n')}\n`;
-}
-
 /** Name resolution of a pod by its policy. `host` is the node's. */
 export function podResolver(pod: Pod, host: Resolver, cluster: ClusterNames): Resolver {
   const extra = pod.spec.dnsConfig ?? {};

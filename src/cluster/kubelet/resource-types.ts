@@ -1,5 +1,13 @@
 /** The resources that a kubelet reads and writes. */
-import type { ConfigMap, Event, Node, Pod, Secret, Service, ServiceAccount } from '../../gen/kube-core-v1.js';
+import type {
+  ConfigMap,
+  Event,
+  Node,
+  Pod,
+  Secret,
+  Service,
+  ServiceAccount,
+} from '../../gen/kube-core-v1.js';
 import type { Lease } from '../../gen/kube-coordination-v1.js';
 import type { KubeObject } from '../api/object.js';
 import type { ResourceType } from '../api/kinds/kind.js';

@@ -3,6 +3,7 @@
  * that the kernel gets (k8s.io/kubernetes/pkg/kubelet/cm, pkg/kubelet/qos).
  */
 import type { Container, Pod } from '../../gen/kube-core-v1.js';
+import { qosClassOf } from '../api/kinds/core/qos.js';
 import type { ContainerResources } from '../runtime/runtime.js';
 import { quantityValue } from './quantity-value.js';
 import { isSidecar } from './pods/pod-spec.js';
@@ -63,28 +64,9 @@ export function podRequests(pod: Pod): Record<string, number> {
   return total;
 }
 
-export type QosClass = 'Guaranteed' | 'Burstable' | 'BestEffort';
-
-export function qosClass(pod: Pod): QosClass {
-  const containers = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
-  const names = ['cpu', 'memory'] as const;
-  const asked = (list: Resources, name: string): number => list[name] ?? 0;
-  const hasAny = containers.some((container) =>
-    names.some((name) => asked(requestsOf(container), name) > 0),
-  );
-  if (!hasAny) return 'BestEffort';
-  const isGuaranteed = containers.every((container) =>
-    names.every((name) => {
-      const limit = asked(limitsOf(container), name);
-      return limit > 0 && limit === asked(requestsOf(container), name);
-    }),
-  );
-  return isGuaranteed ? 'Guaranteed' : 'Burstable';
-}
-
 /** Cgroup of a pod below `root`, as in `kubepods/burstable/pod<uid>`. */
 export function podCgroup(root: string, pod: Pod): string {
-  const qos = qosClass(pod);
+  const qos = qosClassOf(pod.spec);
   const tier = qos === 'Guaranteed' ? '' : `/${qos.toLowerCase()}`;
   return `${root}${tier}/pod${pod.metadata.uid ?? ''}`;
 }
@@ -121,7 +103,7 @@ function cpuQuota(cpus: number): number {
 }
 
 function oomScoreAdj(pod: Pod, memoryRequest: number, node: NodeLimits): number {
-  const qos = qosClass(pod);
+  const qos = qosClassOf(pod.spec);
   if (qos === 'Guaranteed') return OOM_GUARANTEED;
   if (qos === 'BestEffort') return OOM_BEST_EFFORT;
   const score = Math.floor(1000 - (1000 * memoryRequest) / node.memoryCapacityBytes);

@@ -4,6 +4,9 @@ import type { JsonObject, JsonValue, KubeObject } from '../../../src/cluster/api
 /** Keys by which lists of objects merge, in the order in which they are tried. */
 const MERGE_KEYS = ['type', 'name', 'uid', 'key', 'ip', 'mountPath'];
 
+/** Lists of objects with a `name` that a patch replaces as a whole. */
+const ATOMIC_LISTS = ['containerStatuses', 'initContainerStatuses', 'ephemeralContainerStatuses'];
+
 /**
  * The patched object. Strategic merge guesses the key of a list from its items, and knows of the
  * directives only `$patch: delete`; apply is merged likewise.
@@ -37,6 +40,7 @@ function merge(target: JsonValue | undefined, patch: JsonValue, isStrategic: boo
   for (const [name, value] of Object.entries(patch)) {
     if (name.startsWith('$')) continue;
     if (value === null || value === undefined) delete result[name];
+    else if (ATOMIC_LISTS.includes(name)) result[name] = value;
     else result[name] = merge(result[name], value, isStrategic);
   }
   return result;

@@ -70,7 +70,8 @@ function hostPortsOf({ spec }: Pod): ContainerPort[] {
 }
 
 function clash(a: ContainerPort, b: ContainerPort): boolean {
-  const anyIp = (ip: string | undefined): boolean => ip === undefined || ip === '' || ip === '0.0.0.0';
+  const anyIp = (ip: string | undefined): boolean =>
+    ip === undefined || ip === '' || ip === '0.0.0.0';
   const isSameIp = a.hostIP === b.hostIP || anyIp(a.hostIP) || anyIp(b.hostIP);
   return isSameIp && a.hostPort === b.hostPort && (a.protocol ?? 'TCP') === (b.protocol ?? 'TCP');
 }
@@ -79,8 +80,7 @@ function matchesNode(pod: Pod, node: Node): boolean {
   const { labels = {}, name = '' } = node.metadata;
   const wanted = Object.entries(pod.spec.nodeSelector ?? {});
   if (!wanted.every(([key, value]) => labels[key] === value)) return false;
-  const required =
-    pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  const required = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
   if (required === undefined) return true;
   return required.nodeSelectorTerms.some(({ matchExpressions = [], matchFields = [] }) => {
     // A term that asks for nothing selects nothing.

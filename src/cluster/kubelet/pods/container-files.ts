@@ -1,12 +1,11 @@
-/** Files on the node that containers see: hosts, hostname, resolv.conf, termination message, volumes. */
+/** Files on the node that containers see: /etc/hosts, termination message, volumes. */
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Container, Pod, VolumeMount } from '../../../gen/kube-core-v1.js';
 import type { Mount } from '../../runtime/runtime.js';
 import type { EnvEntry } from '../env.js';
 import { expand } from '../env.js';
-import type { Resolver } from '../files.js';
-import { hostNetworkHostsText, hostsText, podHostname, resolverText } from '../files.js';
+import { hostNetworkHostsText, hostsText } from '../files.js';
 import type { MountedVolumes, PodVolumes } from '../volumes/pod-volumes.js';
 import type { PodPaths } from './pod-paths.js';
 import { uidOf, usesHostNetwork } from './pod-spec.js';
@@ -20,7 +19,6 @@ export interface MountParts {
   readonly attempt: number;
   readonly env: readonly EnvEntry[];
   readonly podIps: readonly string[];
-  readonly resolver: Resolver;
   readonly clusterDomain: string;
   readonly mounted: MountedVolumes;
 }
@@ -39,10 +37,8 @@ export class ContainerFiles {
     const { pod, container, attempt } = parts;
     const mounts: Mount[] = [];
     for (const mount of container.volumeMounts ?? []) mounts.push(await this.#volume(parts, mount));
-    const taken = new Set(mounts.map(({ containerPath }) => containerPath));
-    for (const file of await this.#etcFiles(parts)) {
-      if (!taken.has(file.containerPath)) mounts.push(file);
-    }
+    const isTaken = mounts.some(({ containerPath }) => containerPath === '/etc/hosts');
+    if (!isTaken) mounts.push(await this.#hosts(parts));
     const messageFile = this.#paths.message(uidOf(pod), container.name, attempt);
     await writeWhole(messageFile, '', 0o666);
     const containerPath = container.terminationMessagePath ?? DEFAULT_MESSAGE_PATH;
@@ -50,25 +46,14 @@ export class ContainerFiles {
     return mounts;
   }
 
-  async #etcFiles(parts: MountParts): Promise<Mount[]> {
-    const { pod, podIps, resolver, clusterDomain } = parts;
-    const uid = uidOf(pod);
-    const isOnHost = usesHostNetwork(pod);
-    const hosts = isOnHost
+  /** Name resolution and host name are the sandbox's; /etc/hosts changes with what is known of the pod. */
+  async #hosts({ pod, podIps, clusterDomain }: MountParts): Promise<Mount> {
+    const text = usesHostNetwork(pod)
       ? hostNetworkHostsText(pod, await readFile('/etc/hosts', 'utf8').catch(() => ''))
       : hostsText(pod, podIps, clusterDomain);
-    const files = [
-      ['hosts', hosts],
-      ['resolv.conf', resolverText(resolver)],
-      ...(isOnHost ? [] : [['hostname', `${podHostname(pod)}\n`] as const]),
-    ] as const;
-    const mounts: Mount[] = [];
-    for (const [name, text] of files) {
-      const path = this.#paths.etcFile(uid, name);
-      await writeWhole(path, text, 0o644);
-      mounts.push(plainMount(path, `/etc/${name}`));
-    }
-    return mounts;
+    const path = this.#paths.hosts(uidOf(pod));
+    await writeWhole(path, text, 0o644);
+    return plainMount(path, '/etc/hosts');
   }
 
   async #volume(parts: MountParts, mount: VolumeMount): Promise<Mount> {

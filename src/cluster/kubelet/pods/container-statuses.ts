@@ -6,7 +6,7 @@ import type {
   Pod,
 } from '../../../gen/kube-core-v1.js';
 import type { ContainerStatus } from '../../runtime/runtime.js';
-import { rfc3339 } from './go-text.js';
+import { formatTime } from '../../api/time.js';
 import { ephemeralContainersOf, isSidecar, restartsAfter } from './pod-spec.js';
 import type { PodView } from './pod-view.js';
 import { historyOf } from './pod-view.js';
@@ -98,7 +98,7 @@ function stateOf(
 ): ContainerState {
   switch (newest.state) {
     case 'running':
-      return { running: { startedAt: rfc3339(newest.startedAtMs) } };
+      return { running: { startedAt: formatTime(newest.startedAtMs) } };
     case 'exited': {
       const wait = input.facts.waitReason(container.name);
       const isEnd = input.isEnding || wait === undefined || !startsAgain(input, container, newest);
@@ -151,7 +151,12 @@ function unseen(
   const ended = before.state?.terminated ?? lostState(before);
   if (!input.isEnding) return { ...kept, state: waiting, lastState: { terminated: ended } };
   const isReady = isInit && !isSidecar(container) && ended.exitCode === 0;
-  return { ...kept, ready: isReady, state: { terminated: ended }, lastState: before.lastState ?? {} };
+  return {
+    ...kept,
+    ready: isReady,
+    state: { terminated: ended },
+    lastState: before.lastState ?? {},
+  };
 }
 
 type Terminated = NonNullable<ContainerState['terminated']>;
@@ -171,8 +176,8 @@ function terminatedState(runtimeName: string, status: ContainerStatus): Terminat
     exitCode,
     reason: reason === '' ? (exitCode === 0 ? 'Completed' : 'Error') : reason,
     ...(message === '' ? {} : { message }),
-    startedAt: rfc3339(status.startedAtMs),
-    finishedAt: rfc3339(status.finishedAtMs),
+    startedAt: formatTime(status.startedAtMs),
+    finishedAt: formatTime(status.finishedAtMs),
     containerID: `${runtimeName}://${status.id}`,
   };
 }

@@ -43,7 +43,8 @@ export async function runHook(
       timeoutMs: HTTP_TIMEOUT_MS,
     });
     // Kubernetes, too, takes any answer below 400 for success here.
-    if (status >= 400) throw new Error(`HTTP status ${status} from hook of ${pod.metadata.name ?? ''}`);
+    if (status >= 400)
+      throw new Error(`HTTP status ${status} from hook of ${pod.metadata.name ?? ''}`);
     return;
   }
   if (pause !== undefined) return sleep(env, pause.seconds * 1000);

@@ -178,10 +178,15 @@ function viewsOf(
   for (const sandbox of sandboxes) viewOf(sandbox.config.labels)?.sandboxes.push(sandbox);
   for (const container of containers) viewOf(container.labels)?.containers.push(container);
   for (const view of views.values()) {
-    view.sandboxes.sort(
-      (a, b) => b.config.attempt - a.config.attempt || b.createdAtMs - a.createdAtMs,
+    view.sandboxes.sort((a, b) =>
+      newestFirst(a.config.attempt, b.config.attempt, a.createdAtMs, b.createdAtMs),
     );
-    view.containers.sort((a, b) => b.createdAtMs - a.createdAtMs || b.attempt - a.attempt);
+    view.containers.sort((a, b) => newestFirst(a.createdAtMs, b.createdAtMs, a.attempt, b.attempt));
   }
   return views;
+}
+
+/** Orders by the first pair of numbers, then by the second, the larger before the smaller. */
+function newestFirst(a: number, b: number, thenA: number, thenB: number): number {
+  return a === b ? thenB - thenA : b - a;
 }

@@ -24,9 +24,9 @@ export class PodPaths {
     return join(this.pod(uid), 'volumes');
   }
 
-  /** `hosts`, `hostname`, `resolv.conf`. */
-  etcFile(uid: string, name: string): string {
-    return join(this.pod(uid), 'etc', name);
+  /** What the pod's containers see as /etc/hosts. */
+  hosts(uid: string): string {
+    return join(this.pod(uid), 'etc-hosts');
   }
 
   /** Termination message of one run of a container. */

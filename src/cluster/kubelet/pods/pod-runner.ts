@@ -67,9 +67,7 @@ export class PodRunner {
     try {
       await mkdir(paths.logsOf(pod), { recursive: true });
       const resolver = this.#resolver(pod);
-      await runtime.runPodSandbox(
-        sandboxConfig(pod, attempt, resolver, paths, config.cgroupRoot),
-      );
+      await runtime.runPodSandbox(sandboxConfig(pod, attempt, resolver, paths, config.cgroupRoot));
     } catch (error) {
       const message = `Failed to create pod sandbox: ${messageOf(error)}`;
       recorder.event(podReference(pod), 'Warning', 'FailedCreatePodSandBox', message);
@@ -148,8 +146,7 @@ export class PodRunner {
       containerEnv({ pod, container, addresses, allocatable, services, objects }),
     );
     const { clusterDomain } = config;
-    const resolver = this.#resolver(pod);
-    const parts = { pod, container, attempt, env, podIps, resolver, clusterDomain, mounted };
+    const parts = { pod, container, attempt, env, podIps, clusterDomain, mounted };
     const mounts = await configured(files.mountsOf(parts));
     const messageFile = paths.message(uidOf(pod), container.name, attempt);
     const { memoryCapacityBytes } = this.#options;
@@ -173,12 +170,7 @@ export class PodRunner {
     }
   }
 
-  async #postStart(
-    pod: Pod,
-    view: PodView,
-    { container }: StartAction,
-    id: string,
-  ): Promise<void> {
+  async #postStart(pod: Pod, view: PodView, { container }: StartAction, id: string): Promise<void> {
     const hook = container.lifecycle?.postStart;
     if (hook === undefined) return;
     const { hooks, killer, recorder, runtime, log } = this.#options;

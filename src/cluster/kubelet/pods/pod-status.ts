@@ -5,10 +5,10 @@ import type {
   PodCondition,
   PodStatus,
 } from '../../../gen/kube-core-v1.js';
-import { qosClass } from '../resources.js';
+import { qosClassOf } from '../../api/kinds/core/qos.js';
 import type { ContainerStatuses, StatusInput } from './container-statuses.js';
 import { containerStatuses } from './container-statuses.js';
-import { rfc3339 } from './go-text.js';
+import { formatTime } from '../../api/time.js';
 import { isSidecar, isTerminalPhase, restartsAfter, usesHostNetwork } from './pod-spec.js';
 import { readySandbox, runningContainers } from './pod-view.js';
 
@@ -46,8 +46,8 @@ export function podStatus(input: PodStatusInput): PodStatusResult {
     hostIP: hostIp,
     hostIPs: input.nodeIps.map((ip) => ({ ip })),
     ...(podIp === undefined ? {} : { podIP: podIp, podIPs: ips.map((ip) => ({ ip })) }),
-    startTime: old.startTime ?? rfc3339(input.nowMs),
-    qosClass: old.qosClass ?? qosClass(pod),
+    startTime: old.startTime ?? formatTime(input.nowMs),
+    qosClass: old.qosClass ?? qosClassOf(pod.spec),
   };
   if (statuses.init.length > 0) status.initContainerStatuses = statuses.init;
   status.containerStatuses = statuses.main;
@@ -65,8 +65,8 @@ export function refusedStatus(input: PodStatusInput): PodStatus {
     conditions: pod.status?.conditions ?? [],
     reason: failure?.reason ?? '',
     message: failure?.message ?? '',
-    startTime: pod.status?.startTime ?? rfc3339(input.nowMs),
-    qosClass: pod.status?.qosClass ?? qosClass(pod),
+    startTime: pod.status?.startTime ?? formatTime(input.nowMs),
+    qosClass: pod.status?.qosClass ?? qosClassOf(pod.spec),
   };
 }
 
@@ -102,7 +102,9 @@ function plainPhase(input: PodStatusInput, { init, main }: ContainerStatuses): s
     const isFinal = pod.spec.restartPolicy === 'Never' || isEnding;
     if (isFailed && isFinal) return 'Failed';
     if (code !== 0 && !hasBegun(main)) {
-      return isEnding && lastState?.terminated === undefined && hasBegun(init) ? 'Failed' : 'Pending';
+      return isEnding && lastState?.terminated === undefined && hasBegun(init)
+        ? 'Failed'
+        : 'Pending';
     }
   }
   if (!hasBegun(main)) return isEnding ? 'Failed' : 'Pending';
@@ -169,7 +171,7 @@ function conditionOf(input: PodStatusInput, type: string, verdict: Verdict): Pod
     type,
     status,
     ...(generation === undefined ? {} : { observedGeneration: generation }),
-    lastTransitionTime: isSame ? old.lastTransitionTime : rfc3339(input.nowMs),
+    lastTransitionTime: isSame ? old.lastTransitionTime : formatTime(input.nowMs),
     ...(verdict.reason === undefined ? {} : { reason: verdict.reason }),
     ...(verdict.message === undefined ? {} : { message: verdict.message }),
   };

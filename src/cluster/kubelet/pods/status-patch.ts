@@ -3,7 +3,7 @@ import type { JsonObject, JsonValue } from '../../api/object.js';
 import { isTerminalPhase } from './pod-spec.js';
 
 /** Lists of addresses, which a strategic merge joins by their `ip`. */
-const ADDRESS_LISTS = ['hostIPs', 'podIPs'] as const;
+type AddressList = 'hostIPs' | 'podIPs';
 /** What a kubelet writes; the rest of a status belongs to others. */
 const OWN_FIELDS = [
   'observedGeneration',
@@ -57,7 +57,8 @@ export function statusPatch(pod: Pod, old: PodStatus, next: PodStatus): JsonObje
     if (field === 'conditions') {
       const changed = changedConditions(old, next);
       if (changed.length > 0) status[field] = changed;
-    } else if (field === 'hostIPs' || field === 'podIPs') status[field] = addresses(old, next, field);
+    } else if (field === 'hostIPs' || field === 'podIPs')
+      status[field] = addresses(old, next, field);
     else status[field] = after ?? null;
   }
   if (Object.keys(status).length === 0) return undefined;
@@ -75,11 +76,7 @@ function changedConditions(old: PodStatus, next: PodStatus): JsonValue[] {
   return changed.map((condition) => ({ ...none, ...(plain(condition) as JsonObject) }));
 }
 
-function addresses(
-  old: PodStatus,
-  next: PodStatus,
-  field: (typeof ADDRESS_LISTS)[number],
-): JsonValue {
+function addresses(old: PodStatus, next: PodStatus, field: AddressList): JsonValue {
   const now = (next[field] ?? []).map(({ ip }) => ip);
   const gone = (old[field] ?? []).filter(({ ip }) => !now.includes(ip));
   return [...gone.map(({ ip }) => ({ $patch: 'delete', ip })), ...now.map((ip) => ({ ip }))];

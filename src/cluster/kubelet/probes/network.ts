@@ -125,7 +125,9 @@ function request(env: ClusterEnv, target: HttpTarget, userAgent: string): Promis
 function connect(env: ClusterEnv, host: string, port: number, timeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = net.connect({ host, port });
-    const timer = env.after(timeoutMs, () => socket.destroy(new Error(`dial tcp ${bracketed(host)}:${port}: i/o timeout`)));
+    const timer = env.after(timeoutMs, () =>
+      socket.destroy(new Error(`dial tcp ${bracketed(host)}:${port}: i/o timeout`)),
+    );
     socket.on('close', () => timer.cancel());
     socket.on('connect', () => {
       socket.destroy();

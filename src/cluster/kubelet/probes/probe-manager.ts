@@ -125,8 +125,8 @@ function keyOf(containerId: string, kind: ProbeKind): string {
 function initialResult(pod: Pod, status: ContainerStatus, kind: ProbeKind): ProbeResult {
   if (kind === 'liveness') return 'success';
   const { containerStatuses = [], initContainerStatuses = [] } = pod.status ?? {};
-  const known = [...containerStatuses, ...initContainerStatuses].find(
-    ({ containerID = '' }) => containerID.endsWith(`://${status.id}`),
+  const known = [...containerStatuses, ...initContainerStatuses].find(({ containerID = '' }) =>
+    containerID.endsWith(`://${status.id}`),
   );
   if (kind === 'startup') return known?.started === true ? 'success' : 'unknown';
   return known?.ready === true ? 'success' : 'failure';
