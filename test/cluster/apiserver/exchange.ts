@@ -70,9 +70,3 @@ export async function run(step: Step, exchange: Exchange): Promise<Outcome> {
     throw error;
   }
 }
-
-/** Bodies of requests as JSON: what decoding makes of them. */
-export async function readJsonBody(exchange: Exchange): Promise<object> {
-  const text = Buffer.from(await exchange.request.body()).toString();
-  return JSON.parse(text) as object;
-}

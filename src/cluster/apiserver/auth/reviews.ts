@@ -12,6 +12,7 @@ import type {
   SubjectAccessReview,
 } from '../../../gen/kube-authorization-v1.js';
 import type { TokenReview, UserInfo } from '../../../gen/kube-authentication-v1.js';
+import { decodeObject } from '../../api/codec/decode.js';
 import { badRequest, invalid, methodNotSupported, type FieldError } from '../../api/status.js';
 import type { DiscoveredKind } from '../discovery/discovered-kind.js';
 import type { Answer, Exchange, RequestInfo, Step, User } from '../pipeline/exchange.js';
@@ -24,14 +25,10 @@ import type { ServiceAccountTokens } from './service-account-tokens.js';
 const AUTHENTICATION = 'authentication.k8s.io';
 const AUTHORIZATION = 'authorization.k8s.io';
 
-/** The body of a request as an object of the kind, decoded from JSON, YAML or protobuf. */
-export type ReadBody = (exchange: Exchange, apiVersion: string, kind: string) => Promise<object>;
-
 export interface ReviewOptions {
   readonly env: ClusterEnv;
   readonly authorize: Authorizer;
   readonly tokens: ServiceAccountTokens;
-  readonly readBody: ReadBody;
 }
 
 /** The resources, for discovery. */
@@ -112,7 +109,10 @@ export function reviewsStep(options: ReviewOptions): Step {
     if (info.verb !== 'create' || info.name !== '' || (info.namespace !== '') !== kind.isNamespaced)
       throw methodNotSupported();
     const apiVersion = `${kind.group}/${kind.version}`;
-    const body = await options.readBody(exchange, apiVersion, kind.kind);
+    const { request } = exchange;
+    const contentType = request.header('content-type') ?? '';
+    const message = `${kind.group.split('.')[0] ?? ''}.v1.${kind.kind}`;
+    const { object: body } = decodeObject(await request.body(), contentType, { ...kind, message });
     const made = await REVIEWS[kind.kind]?.(exchange, { spec: {}, ...body }, options);
     return { type: 'value', status: 201, value: { kind: kind.kind, apiVersion, ...made } };
   };

@@ -1,58 +1,60 @@
 /** Tokens for service accounts: POST to serviceaccounts/NAME/token (authentication.k8s.io/v1 TokenRequest). */
 import type { BoundObjectReference, TokenRequest } from '../../../gen/kube-authentication-v1.js';
 import type { Pod } from '../../../gen/kube-core-v1.js';
+import { decodeObject } from '../../api/codec/decode.js';
 import { splitApiVersion, type KubeObject } from '../../api/object.js';
-import {
-  badRequest,
-  conflict,
-  invalid,
-  methodNotSupported,
-  notFound,
-  type FieldError,
-} from '../../api/status.js';
+import { badRequest, conflict, invalid, notFound, type FieldError } from '../../api/status.js';
 import type { ClusterEnv } from '../../env.js';
-import type { ReadBody } from '../auth/reviews.js';
 import type {
   ServiceAccountTokens,
   TokenObjects,
   TokenSubject,
 } from '../auth/service-account-tokens.js';
-import type { Exchange, Step } from '../pipeline/exchange.js';
+import type { Exchange } from '../pipeline/exchange.js';
+import type { SubresourceHandler } from '../registry/resource-step.js';
 import { timeText } from '../registry/metadata.js';
 
-const API_VERSION = 'authentication.k8s.io/v1';
+const TOKEN_REQUEST = {
+  group: 'authentication.k8s.io',
+  version: 'v1',
+  kind: 'TokenRequest',
+  message: 'authentication.v1.TokenRequest',
+};
 const DEFAULT_SECONDS = 3600;
 const MIN_SECONDS = 600;
 const MAX_SECONDS = 2 ** 32;
 
-export interface TokenStepOptions {
+export interface TokenHandlerOptions {
   readonly env: ClusterEnv;
   readonly tokens: ServiceAccountTokens;
   readonly objects: TokenObjects;
-  readonly readBody: ReadBody;
 }
 
-/** Throws: ApiError 400, 404, 405, 409 or 422. */
-export function tokenStep(options: TokenStepOptions): Step {
+/** Of `serviceaccounts/token`. Throws: ApiError 400, 404, 409 or 422. */
+export function tokenHandler(options: TokenHandlerOptions): SubresourceHandler {
   return async (exchange) => {
-    const { info } = exchange;
-    const isToken = info.resource === 'serviceaccounts' && info.subresource === 'token';
-    if (!isToken || info.group !== '' || info.version !== 'v1') return undefined;
-    if (info.verb !== 'create') throw methodNotSupported();
     return { type: 'value', status: 201, value: await issueToken(exchange, options) };
   };
 }
 
 async function issueToken(
   exchange: Exchange,
-  { env, tokens, objects, readBody }: TokenStepOptions,
+  { env, tokens, objects }: TokenHandlerOptions,
 ): Promise<object> {
   const { namespace, name } = exchange.info;
   const account = await objects.serviceAccount(namespace, name);
   if (account === undefined) throw notFound({ group: '', resource: 'serviceaccounts' }, name);
-  const given = (await readBody(exchange, API_VERSION, 'TokenRequest')) as Partial<TokenRequest>;
+  const { request } = exchange;
+  const contentType = request.header('content-type') ?? '';
+  const { object: given } = decodeObject<TokenRequest>(
+    await request.body(),
+    contentType,
+    TOKEN_REQUEST,
+  );
   checkMetadata(given, namespace, name);
-  const { boundObjectRef, audiences: asked = [], expirationSeconds } = given.spec ?? {};
+  const { boundObjectRef, audiences: wanted, expirationSeconds } = given.spec ?? {};
+  // Null when it was left out: the field is one that Kubernetes always writes.
+  const asked = wanted ?? [];
   const seconds = expirationSeconds ?? DEFAULT_SECONDS;
   checkSeconds(seconds);
   const bound = await bind(boundObjectRef, namespace, name, objects);
@@ -62,7 +64,7 @@ async function issueToken(
   const { token, expiresAtMs } = tokens.issue(subject, audiences, seconds);
   return {
     kind: 'TokenRequest',
-    apiVersion: API_VERSION,
+    apiVersion: 'authentication.k8s.io/v1',
     metadata: { name, namespace, uid, creationTimestamp: timeText(env) },
     spec: { audiences, expirationSeconds: seconds, boundObjectRef: boundObjectRef ?? null },
     status: {
@@ -72,7 +74,7 @@ async function issueToken(
   };
 }
 
-function checkMetadata({ metadata }: Partial<TokenRequest>, namespace: string, name: string): void {
+function checkMetadata({ metadata }: TokenRequest, namespace: string, name: string): void {
   const { name: givenName = '', namespace: givenNamespace = '' } = metadata ?? {};
   if (givenName !== '' && givenName !== name)
     throw badRequest(

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { fixedAuthorizer } from '../../../../src/cluster/apiserver/auth/authorizer.js';
 import { reviewsStep } from '../../../../src/cluster/apiserver/auth/reviews.js';
-import { exchangeOf, readJsonBody, run, userOf, type Asked, type Outcome } from '../exchange.js';
+import { exchangeOf, run, userOf, type Asked, type Outcome } from '../exchange.js';
 import { ISSUER, privateKey, TokenFixture } from './token-fixture.js';
 
 describe('cluster/apiserver/auth/reviews', () => {
@@ -10,7 +10,6 @@ describe('cluster/apiserver/auth/reviews', () => {
     env: fixture.env,
     authorize: fixedAuthorizer({ pod: () => undefined, podsOn: () => [] }),
     tokens: fixture.tokens,
-    readBody: readJsonBody,
   });
   const admin = userOf('admin', 'system:masters');
   const alice = userOf('alice');
