@@ -149,11 +149,13 @@ export function certificateOf(incoming: Incoming): ClientCertificate | undefined
 function subjectOf(socket: TLSSocket): ClientCertificate | undefined {
   if (!socket.authorized) return undefined;
   // A text or a list of texts, whatever the declaration says; empty for no certificate.
-  const { subject } = socket.getPeerCertificate() as {
+  const { subject, fingerprint256 = '' } = socket.getPeerCertificate() as {
     subject?: Readonly<Record<string, string | string[] | undefined>>;
+    fingerprint256?: string;
   };
   if (subject === undefined) return undefined;
   const { CN: commonName, O: organization = [] } = subject;
   if (typeof commonName !== 'string' || commonName === '') return undefined;
-  return { commonName, organizations: [organization].flat() };
+  const fingerprint = fingerprint256.replaceAll(':', '').toLowerCase();
+  return { commonName, organizations: [organization].flat(), fingerprint };
 }

@@ -21,6 +21,8 @@ export interface UpgradeRequest {
 export interface ClientCertificate {
   readonly commonName: string;
   readonly organizations: readonly string[];
+  /** SHA-256 of the certificate in hexadecimal; undefined where no certificate was sent (direct calls). */
+  readonly fingerprint?: string;
 }
 
 export interface ApiRequest {
