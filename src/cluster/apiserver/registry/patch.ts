@@ -1,6 +1,6 @@
 /** A PATCH body as a function from the current object to the wanted one. */
 import type { FieldValidation } from '../../api/codec/field-validation.js';
-import { judgeUnknownFields } from '../../api/codec/field-validation.js';
+import { fieldProblems } from '../../api/codec/field-validation.js';
 import { JsonSyntaxError, readJson } from '../../api/codec/json-reader.js';
 import { normalize, SchemaError } from '../../api/codec/normalize.js';
 import type { Kind } from '../../api/kinds/kind.js';
@@ -56,7 +56,7 @@ export function settlePatched(
 ): KubeObject {
   try {
     const normalized = normalize(schemaOf(kind.message), patched);
-    warnings.push(...judgeUnknownFields(normalized, validation, kind));
+    warnings.push(...fieldProblems(normalized.unknownFields, validation));
     const object = normalized.object as unknown as KubeObject;
     kind.setDefaults(object);
     return object;

@@ -5,7 +5,7 @@
 import type { Scale } from '../../../gen/kube-autoscaling-v1.js';
 import type { DeleteOptions } from '../../../gen/kube-meta-v1.js';
 import { decodeObject } from '../../api/codec/decode.js';
-import { judgeUnknownFields } from '../../api/codec/field-validation.js';
+import { bodyFieldProblems } from '../../api/codec/field-validation.js';
 import { normalize } from '../../api/codec/normalize.js';
 import type { Kind, Verb } from '../../api/kinds/kind.js';
 import type { JsonObject, KubeObject } from '../../api/object.js';
@@ -270,7 +270,7 @@ async function decode(
   query: WriteQuery,
 ): Promise<KubeObject> {
   const decoded = decodeObject(await request.body(), request.header('content-type') ?? '', kind);
-  warnings.push(...judgeUnknownFields(decoded, query.fieldValidation, kind));
+  warnings.push(...bodyFieldProblems(decoded.unknownFields, query.fieldValidation, kind));
   kind.setDefaults(decoded.object);
   return decoded.object;
 }
