@@ -5,23 +5,31 @@
  * Ref: sigs.k8s.io/yaml.
  */
 import {
+  Composer,
+  type CST,
   isAlias,
   isMap,
   isScalar,
   isSeq,
+  Lexer,
   LineCounter,
-  parseAllDocuments,
+  Parser,
   type Alias,
   type Document,
   type YAMLMap,
 } from 'yaml';
 import type { JsonObject, JsonValue } from '../object.js';
 import { BodyError, bodyOf, textOf, type Body } from './body.js';
-import { JsonSyntaxError, MAX_NESTING, readJson, setOwn } from './json-reader.js';
+import { JsonSyntaxError, readJson, setOwn } from './json-reader.js';
 import { resolveScalar } from './yaml-scalar.js';
 
 /** The first line of a finding that tells repeated keys; one line each follows. */
 export const YAML_FINDINGS = 'yaml: unmarshal errors:';
+
+const CONTROL_CHARACTER = /[^\P{Cc}\t\n\r\x85]/u;
+
+/** Depth to which values may contain values; less than of JSON, as the library recurses deeper. */
+const MAX_DEPTH = 200;
 
 /** Values that aliases may stand for altogether. */
 const MAX_ALIASED = 100_000;
@@ -51,6 +59,7 @@ export function readYamlBody(bytes: Uint8Array): Body {
 export function readYaml(text: string): YamlDocument {
   const json = asJson(text);
   if (json !== undefined) return { value: json, repeated: [] };
+  if (CONTROL_CHARACTER.test(text)) throw new BodyError('yaml: control characters are not allowed');
   const lines = new LineCounter();
   const document = parse(text, lines);
   if (document === undefined) return { value: null, repeated: [] };
@@ -70,26 +79,29 @@ function asJson(text: string): JsonValue | undefined {
   }
 }
 
-function parse(text: string, lineCounter: LineCounter): Document.Parsed | undefined {
-  let documents;
-  try {
-    documents = parseAllDocuments(text, {
-      lineCounter,
-      prettyErrors: false,
-      schema: 'failsafe',
-      uniqueKeys: false,
-      logLevel: 'silent',
-    });
-  } catch (error) {
-    // The parser recurses into nested values.
-    if (error instanceof RangeError) throw tooDeep();
-    throw error;
-  }
-  const [document] = documents as Document.Parsed[];
+function parse(text: string, lines: LineCounter): Document.Parsed | undefined {
+  const composer = new Composer({
+    prettyErrors: false,
+    schema: 'failsafe',
+    uniqueKeys: false,
+    logLevel: 'silent',
+  });
+  const [document] = composer.compose(tokensOf(text, lines));
   const [error] = document?.errors ?? [];
   if (error === undefined) return document;
-  const { line } = lineCounter.linePos(error.pos[0]);
+  const { line } = lines.linePos(error.pos[0]);
   throw new BodyError(`yaml: line ${line}: ${TEXTS[error.code] ?? error.message}`);
+}
+
+/** The composer recurses into nested values, so their depth is bounded here. */
+function* tokensOf(text: string, lines: LineCounter): Generator<CST.Token> {
+  lines.addNewLine(0);
+  const parser = new Parser(lines.addNewLine);
+  for (const lexeme of new Lexer().lex(text)) {
+    yield* parser.next(lexeme);
+    if (parser.stack.length > MAX_DEPTH) throw tooDeep();
+  }
+  yield* parser.end();
 }
 
 /** Texts that people know from Kubernetes. */
@@ -103,7 +115,8 @@ class YamlReader {
   private readonly document: Document.Parsed;
   private readonly lines: LineCounter;
   private aliased = 0;
-  private isInAlias = false;
+  /** Aliases whose values are being read. */
+  private readonly open = new Set<string>();
 
   constructor(document: Document.Parsed, lines: LineCounter) {
     this.document = document;
@@ -111,8 +124,8 @@ class YamlReader {
   }
 
   value(node: unknown, depth: number): JsonValue {
-    if (depth > MAX_NESTING) throw tooDeep();
-    if (this.isInAlias && ++this.aliased > MAX_ALIASED)
+    if (depth > MAX_DEPTH) throw tooDeep();
+    if (this.open.size > 0 && ++this.aliased > MAX_ALIASED)
       throw new BodyError('yaml: document contains excessive aliasing');
     if (isScalar(node)) return resolveScalar(node);
     if (isSeq(node)) return node.items.map((item) => this.value(item, depth + 1));
@@ -124,16 +137,16 @@ class YamlReader {
     const target = node.resolve(this.document);
     if (target === undefined)
       throw new BodyError(`yaml: unknown anchor '${node.source}' referenced`);
-    const wasInAlias = this.isInAlias;
-    this.isInAlias = true;
+    if (this.open.has(node.source))
+      throw new BodyError(`yaml: anchor '${node.source}' value contains itself`);
+    this.open.add(node.source);
     const value = this.value(target, depth);
-    this.isInAlias = wasInAlias;
+    this.open.delete(node.source);
     return value;
   }
 
   private map(node: YAMLMap, depth: number): JsonObject {
     const object: JsonObject = {};
-    const own = new Set<string>();
     for (const { key, value } of node.items) {
       const inner = this.value(value, depth);
       if (isScalar(key) && key.type === 'PLAIN' && key.value === '<<') {
@@ -141,15 +154,15 @@ class YamlReader {
         continue;
       }
       const name = this.key(key, depth);
-      if (own.has(name)) this.repeat(key, name);
-      own.add(name);
+      if (Object.hasOwn(object, name)) this.repeat(key, name);
       setOwn(object, name, inner);
     }
     return object;
   }
 
+  /** Of several maps, the first counts. */
   private merge(object: JsonObject, from: JsonValue): void {
-    for (const source of Array.isArray(from) ? from : [from]) {
+    for (const source of Array.isArray(from) ? from.toReversed() : [from]) {
       if (typeof source !== 'object' || source === null || Array.isArray(source))
         throw new BodyError('yaml: map merge requires map or sequence of maps as the value');
       for (const [name, value] of Object.entries(source)) setOwn(object, name, value ?? null);
@@ -170,5 +183,5 @@ class YamlReader {
 }
 
 function tooDeep(): BodyError {
-  return new BodyError(`yaml: exceeded max depth of ${MAX_NESTING}`);
+  return new BodyError(`yaml: exceeded max depth of ${MAX_DEPTH}`);
 }

@@ -23,7 +23,8 @@ const PLAIN: ReadonlyMap<string, boolean | null> = new Map<string, boolean | nul
 
 /** Requires: a scalar read with YAML's failsafe schema. Throws: BodyError. */
 export function resolveScalar(node: Scalar): string | number | boolean | null {
-  const text = String(node.value);
+  // Not the value: known tags turn it into what they stand for.
+  const text = node.source ?? '';
   if (node.tag === `${PREFIX}binary`) return Buffer.from(text, 'base64').toString('utf8');
   const isPlain = node.type === 'PLAIN' && node.tag === undefined;
   const isTyped = node.tag?.startsWith(PREFIX) === true && node.tag !== `${PREFIX}str`;
