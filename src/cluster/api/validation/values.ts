@@ -1,7 +1,7 @@
 /** Checks of single values: numbers, ports, percentages, addresses, enumerations. */
-import { isIP } from 'node:net';
 import type { FieldError } from '../status.js';
 import { fieldInvalid, fieldNotSupported, fieldProblems, fieldRequired } from './field-error.js';
+import { parseIp } from './ip.js';
 import { percentProblems, portNameProblems } from './names.js';
 
 const MAX_INT32 = 2 ** 31 - 1;
@@ -75,23 +75,12 @@ export function validateOneOf(
 
 /** An IP address as older fields take it: any notation, but no leading zeros, no IPv4 within IPv6. */
 export function validateIpLoosely(field: string, value: string): FieldError[] {
-  if (isIP(value) === 0) {
-    if (isIP(withoutLeadingZeros(value)) === 4)
-      return [fieldInvalid(field, value, 'must not have leading 0s')];
-    return [fieldInvalid(field, value, NOT_AN_IP)];
-  }
-  if (isMappedIpv4(value))
+  const address = parseIp(value);
+  if (address === undefined) return [fieldInvalid(field, value, NOT_AN_IP)];
+  if (address.hasLeadingZero) return [fieldInvalid(field, value, 'must not have leading 0s')];
+  if (address.isMapped)
     return [fieldInvalid(field, value, 'must not be an IPv4-mapped IPv6 address')];
   return [];
 }
 
 const NOT_AN_IP = 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)';
-
-function withoutLeadingZeros(address: string): string {
-  return address.replace(/(^|\.)0+(?=\d)/g, '$1');
-}
-
-function isMappedIpv4(address: string): boolean {
-  if (isIP(address) !== 6) return false;
-  return new URL(`http://[${address}]`).hostname.startsWith('[::ffff:');
-}

@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import type { JsonObject, KubeObject } from '../../../../src/cluster/api/object.js';
 import { recordedSteps, textAt } from './recorded-writes.js';
-import { kindOf, KINDS } from './service-kinds.js';
+import { kindNamed, kindOf, KINDS } from './service-kinds.js';
 
 const TABLES = [
   'coordination.k8s.io_v1.Lease',
@@ -111,6 +111,44 @@ describe('recorded rows', () => {
         expect(kind?.cells(whole, nowMs)).to.deep.equal(rows[index]?.cells);
       });
     }
+  }
+});
+
+/** Rows that no recording shows: cells after the name and before the age. */
+const MORE_ROWS: readonly (readonly [string, JsonObject, readonly string[]])[] = [
+  ['Namespace', { status: { phase: 'Terminating' } }, ['Terminating']],
+  ['ServiceAccount', {}, []],
+  ['Endpoints', {}, ['<none>']],
+  [
+    'Endpoints',
+    {
+      subsets: [
+        { addresses: [{ ip: '10.0.0.1' }, { ip: 'fd00::1' }], ports: [{ port: 80 }, { port: 81 }] },
+        { addresses: [{ ip: '10.0.0.9' }] },
+      ],
+    },
+    ['10.0.0.1:80,[fd00::1]:80,10.0.0.1:81 + 2 more...'],
+  ],
+  [
+    'Service',
+    {
+      spec: { type: 'LoadBalancer', clusterIPs: ['10.96.0.9'], externalIPs: ['192.0.2.9'] },
+      status: { loadBalancer: { ingress: [{ ip: '192.0.2.2' }, { hostname: '192.0.2.10.x' }] } },
+    },
+    ['LoadBalancer', '10.96.0.9', '192.0.2.10.x,192.0.2.2,192.0.2.9', '<none>'],
+  ],
+];
+
+describe('rows', () => {
+  for (const [name, body, expected] of MORE_ROWS) {
+    it(`${name}: ${expected.join(' ')}`, () => {
+      const metadata = { name: 'x', creationTimestamp: '2026-01-01T00:00:00Z' };
+      const object = { ...body, metadata } as unknown as KubeObject;
+      const kind = kindNamed(name);
+      const cells = kind.cells(object, Date.parse('2026-01-01T00:05:00Z'));
+      expect(cells.slice(0, expected.length + 2)).to.deep.equal(['x', ...expected, '5m']);
+      expect(cells.length).to.equal(kind.columns.length);
+    });
   }
 });
 

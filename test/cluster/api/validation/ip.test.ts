@@ -11,6 +11,7 @@ import {
   validateCidrLoosely,
   validateEndpointIp,
 } from '../../../../src/cluster/api/validation/ip.js';
+import { validateIpLoosely } from '../../../../src/cluster/api/validation/values.js';
 
 const anyAddress = fc.oneof(fc.ipV4(), fc.ipV6());
 
@@ -68,7 +69,7 @@ describe('IP addresses', () => {
 
 describe('findings on addresses', () => {
   const messages = (found: readonly { message: string }[]): string[] =>
-    found.map(({ message }) => message.replace(/^.*?: /, ''));
+    found.map(({ message }) => message.replace('Invalid value: ', ''));
 
   it('refuse blocks that others would read differently', () => {
     const cases = {
@@ -84,6 +85,20 @@ describe('findings on addresses', () => {
     for (const [value, expected] of Object.entries(cases))
       expect(messages(validateCidrLoosely('f', value)), value).to.deep.equal(expected);
     expect(validateCidrLoosely('f', '10.0.0.1/8', ['10.0.0.1/8'])).to.deep.equal([]);
+  });
+
+  it('refuse addresses that others would read differently', () => {
+    const cases = {
+      '10.0.0.1': [],
+      'FD00::1': [],
+      'fe80::1%eth0': [
+        '"fe80::1%eth0": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)',
+      ],
+      '010.0.0.1': ['"010.0.0.1": must not have leading 0s'],
+      '::ffff:10.0.0.1': ['"::ffff:10.0.0.1": must not be an IPv4-mapped IPv6 address'],
+    };
+    for (const [value, expected] of Object.entries(cases))
+      expect(messages(validateIpLoosely('f', value)), value).to.deep.equal(expected);
   });
 
   it('refuse addresses that lead nowhere', () => {
