@@ -36,10 +36,3 @@ export function goType(value: JsonValue | undefined): string {
       return Number.isInteger(value) ? 'int64' : 'float64';
   }
 }
-
-/** Sort of a value, as encoding/json names it: `cannot unmarshal array into ...`. */
-export function jsonSort(value: JsonValue): string {
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'array';
-  return typeof value === 'boolean' ? 'bool' : typeof value;
-}

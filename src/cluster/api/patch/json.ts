@@ -1,8 +1,8 @@
 /** JSON patch, RFC 6902 (application/json-patch+json), as the Kubernetes API server applies it. */
+import { describe } from '../codec/scalars.js';
 import type { JsonObject, JsonValue } from '../object.js';
 import { badRequest, requestEntityTooLarge, unprocessable } from '../status.js';
 import { jsonEqual } from './equal.js';
-import { jsonSort } from './go-text.js';
 
 const MAX_OPERATIONS = 10_000;
 /** Bytes of JSON that all `copy` operations of a patch may make together. */
@@ -62,9 +62,9 @@ function operationsOf(patch: JsonValue): JsonObject[] {
   });
 }
 
-function undecodable(value: JsonValue, into: string): Error {
+function undecodable(value: Exclude<JsonValue, null>, into: string): Error {
   return badRequest(
-    `error decoding patch: json: cannot unmarshal ${jsonSort(value)} into Go ${into}`,
+    `error decoding patch: json: cannot unmarshal ${describe(value)} into Go ${into}`,
   );
 }
 

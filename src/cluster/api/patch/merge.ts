@@ -1,7 +1,7 @@
 /** JSON merge patch, RFC 7386 (application/merge-patch+json). */
+import { describe } from '../codec/scalars.js';
 import type { JsonObject, JsonValue } from '../object.js';
 import { badRequest } from '../status.js';
-import { jsonSort } from './go-text.js';
 
 /**
  * The object with the patch applied; shares what the patch does not name. Throws: ApiError 400 when
@@ -11,7 +11,7 @@ export function applyMergePatch(target: JsonObject, patch: JsonValue): JsonObjec
   if (patch === null) throw badRequest('Invalid JSON Patch');
   if (typeof patch !== 'object' || Array.isArray(patch))
     throw badRequest(
-      `error decoding patch: json: cannot unmarshal ${jsonSort(patch)} into Go value of type map[string]interface {}`,
+      `error decoding patch: json: cannot unmarshal ${describe(patch)} into Go value of type map[string]interface {}`,
     );
   return mergeObject(target, patch);
 }

@@ -3,10 +3,11 @@
  * schema, so that it can merge lists by the key of their elements, and that carries directives
  * (k8s.io/apimachinery/pkg/util/strategicpatch).
  */
+import { describe } from '../codec/scalars.js';
 import type { JsonObject, JsonValue } from '../object.js';
 import type { Schema } from '../schema/table.js';
 import { apiError, badRequest, unprocessable } from '../status.js';
-import { goText, goType, jsonSort } from './go-text.js';
+import { goText, goType } from './go-text.js';
 import { patchFieldOf, patchTypeOf, type PatchField, type PatchType } from './patch-type.js';
 import { keyOf, orderMerged } from './list-order.js';
 
@@ -21,14 +22,14 @@ const SET_ORDER = '$setElementOrder';
  * patch does not fit.
  */
 export function applyStrategicPatch(
-  schema: Schema,
   target: JsonObject,
   patch: JsonValue,
+  schema: Schema,
 ): JsonObject {
   if (patch === null) return target;
   if (typeof patch !== 'object' || Array.isArray(patch))
     throw badRequest(
-      `json: cannot unmarshal ${jsonSort(patch)} into Go value of type map[string]interface {}`,
+      `json: cannot unmarshal ${describe(patch)} into Go value of type map[string]interface {}`,
     );
   return mergeMap(target, patch, patchTypeOf(schema));
 }

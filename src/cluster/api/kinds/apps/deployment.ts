@@ -68,6 +68,7 @@ export const deployment: Kind<Deployment> = {
       next.metadata.labels = old.metadata.labels;
     },
     validateUpdate: validateStatusUpdate,
+    resetsMetadata: ['labels'],
   },
   scale: {
     specReplicas: 'spec.replicas',

@@ -66,7 +66,11 @@ export const pod: Kind<Pod> = {
     ...(old === undefined ? validatePodCreate(object) : []),
   ],
   validateUpdate: validatePodUpdate,
-  status: { prepareUpdate: preparePodStatusUpdate, validateUpdate: validatePodStatusUpdate },
+  status: {
+    prepareUpdate: preparePodStatusUpdate,
+    validateUpdate: validatePodStatusUpdate,
+    resetsMetadata: ['deletionTimestamp', 'ownerReferences'],
+  },
   subresources: SUBRESOURCES,
   columns: POD_COLUMNS,
   cells: podCells,
