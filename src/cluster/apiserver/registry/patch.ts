@@ -30,7 +30,7 @@ const PATCHES: ReadonlyMap<string, (patch: JsonValue) => PatchFunction> = new Ma
     'application/strategic-merge-patch+json',
     (patch: JsonValue): PatchFunction =>
       (current, message) =>
-        applyStrategicPatch(schemaOf(message), current, patch),
+        applyStrategicPatch(current, patch, schemaOf(message)),
   ],
 ]);
 

@@ -3,7 +3,7 @@ import type { Scale } from '../../../gen/kube-autoscaling-v1.js';
 import type { LabelSelector } from '../../../gen/kube-meta-v1.js';
 import type { Kind, ScalePaths } from '../../api/kinds/kind.js';
 import type { JsonObject, JsonValue, KubeObject } from '../../api/object.js';
-import { selectorText } from '../../api/selector.js';
+import { formatSelector, requirementsOf } from '../../api/selector.js';
 import { conflict, invalid, OBJECT_MODIFIED, type FieldError } from '../../api/status.js';
 
 const OF = { group: 'autoscaling', resource: 'Scale' };
@@ -19,7 +19,7 @@ export function scaleOf(paths: ScalePaths, object: KubeObject): Scale {
     spec: replicas === 0 ? {} : { replicas },
     status: {
       replicas: numberAt(object, paths.statusReplicas),
-      ...(selector === undefined ? {} : { selector: selectorText(selector) }),
+      ...(selector === undefined ? {} : { selector: formatSelector(requirementsOf(selector)) }),
     },
   };
 }
