@@ -81,9 +81,9 @@ export class OrderedIndex {
 
   /** How many keys begin with `prefix` and are not below `from`. */
   countFrom(prefix: string, from: string): number {
-    if (prefix === '') return this.count - this.rank(from);
     // No key holds a character above this one.
-    return this.rank(`${prefix}\uffff`) - this.rank(from > prefix ? from : prefix);
+    const end = prefix === '' ? this.count : this.rank(`${prefix}\uffff`);
+    return Math.max(0, end - this.rank(from > prefix ? from : prefix));
   }
 
   snapshot(): OrderedIndex {

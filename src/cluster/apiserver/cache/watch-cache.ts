@@ -33,9 +33,12 @@ interface RevisionWaiter {
   readonly resolve: () => void;
 }
 
+/** What a cache needs of the store. */
+export type CacheSource = Pick<ObjectStore, 'currentRevision' | 'list' | 'watch'>;
+
 export interface WatchCacheSetup {
   readonly kind: Kind;
-  readonly store: ObjectStore;
+  readonly store: CacheSource;
   readonly env: ClusterEnv;
   readonly log: Logger;
   /** Fields with an index of watchers, as spec.nodeName of pods. */
@@ -44,7 +47,7 @@ export interface WatchCacheSetup {
 
 export class WatchCache implements WatcherHost {
   readonly kind: Kind;
-  private readonly store: ObjectStore;
+  private readonly store: CacheSource;
   private readonly env: ClusterEnv;
   private readonly log: Logger;
   private readonly watchers: WatcherIndex;
