@@ -1,0 +1,108 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import {
+  canonicalMicroTime,
+  canonicalTime,
+  compactDuration,
+  formatDuration,
+  formatMicroTime,
+  formatTime,
+  parseDuration,
+  parseTime,
+} from '../../../src/cluster/api/time.js';
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+describe('time: RFC 3339', () => {
+  it('reads what it writes', () => {
+    const moment = fc.integer({ min: -60_000_000_000_000, max: 250_000_000_000_000 });
+    fc.assert(
+      fc.property(moment, (ms) => {
+        const seconds = Math.floor(ms / 1000) * 1000;
+        expect(parseTime(formatTime(seconds))).to.equal(seconds);
+        expect(parseTime(formatMicroTime(ms))).to.equal(ms);
+        expect(canonicalTime(formatMicroTime(ms))).to.equal(formatTime(ms));
+        expect(canonicalMicroTime(formatMicroTime(ms))).to.equal(formatMicroTime(ms));
+      }),
+    );
+  });
+
+  it('brings times into UTC, and the zero time to nothing', () => {
+    expect(canonicalTime('2026-01-01T01:00:00.5+01:00')).to.equal('2026-01-01T00:00:00Z');
+    expect(canonicalTime('2024-02-29T1:00:00,25-07:30')).to.equal('2024-02-29T08:30:00Z');
+    expect(canonicalMicroTime('2026-01-01T01:00:00.000123+01:00')).to.equal(
+      '2026-01-01T00:00:00.000123Z',
+    );
+    expect(canonicalTime('0001-01-01T00:00:00Z')).to.equal(undefined);
+    expect(canonicalTime('0050-01-01T00:00:00Z')).to.equal('0050-01-01T00:00:00Z');
+  });
+
+  it("says what is wrong in Go's words", () => {
+    const layout = '2006-01-02T15:04:05Z07:00';
+    const errors: readonly (readonly [string, string])[] = [
+      ['2026-02-30T00:00:00Z', 'parsing time "2026-02-30T00:00:00Z": day out of range'],
+      ['2026-01-01T24:00:00Z', 'parsing time "2026-01-01T24:00:00Z": hour out of range'],
+      ['2026-01-01T00:60:00Z', 'parsing time "2026-01-01T00:60:00Z": minute out of range'],
+      ['2026-01-01T00:00:60Z', 'parsing time "2026-01-01T00:00:60Z": second out of range'],
+      [
+        '2026-01-01T00:00:00+25:00',
+        'parsing time "2026-01-01T00:00:00+25:00": time zone offset hour out of range',
+      ],
+      ['2026-01-01T00:00:00Zx', 'parsing time "2026-01-01T00:00:00Zx": extra text: "x"'],
+      [
+        '2026-01-01T00:00:00+0700',
+        `parsing time "2026-01-01T00:00:00+0700" as "${layout}": cannot parse "+0700" as "Z07:00"`,
+      ],
+    ];
+    for (const [text, message] of errors)
+      expect(() => canonicalTime(text))
+        .to.throw()
+        .with.property('message', message);
+  });
+});
+
+describe('time: durations', () => {
+  it('reads what it writes', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: -1_000_000_000, max: 1_000_000_000 }), (ms) => {
+        expect(parseDuration(formatDuration(ms))).to.be.closeTo(ms, 1e-6);
+      }),
+    );
+  });
+
+  it("writes Go's form", () => {
+    const forms = [90 * SECOND, HOUR, 1500, 20, 0.5, 0, -1500, 0.000001].map(formatDuration);
+    expect(forms).to.eql(['1m30s', '1h0m0s', '1.5s', '20ms', '500µs', '0s', '-1.5s', '1ns']);
+  });
+
+  it('refuses what is none', () => {
+    expect(() => parseDuration('')).to.throw('time: invalid duration ""');
+    expect(() => parseDuration('5')).to.throw('time: missing unit in duration "5"');
+    expect(() => parseDuration('1d')).to.throw('time: unknown unit "d" in duration "1d"');
+    expect(() => parseDuration('1m-1s')).to.throw('time: unknown unit "m-" in duration "1m-1s"');
+  });
+
+  it('prints ages as kubectl does', () => {
+    const ages: readonly (readonly [number, string])[] = [
+      [-2 * SECOND, '<invalid>'],
+      [-SECOND, '0s'],
+      [45 * SECOND, '45s'],
+      [119 * SECOND, '119s'],
+      [2 * MINUTE, '2m'],
+      [3 * MINUTE + 12 * SECOND, '3m12s'],
+      [10 * MINUTE + SECOND, '10m'],
+      [3 * HOUR, '3h'],
+      [5 * HOUR + 2 * MINUTE, '5h2m'],
+      [8 * HOUR + MINUTE, '8h'],
+      [2 * DAY, '2d'],
+      [3 * DAY + 4 * HOUR, '3d4h'],
+      [12 * DAY + 5 * HOUR, '12d'],
+      [740 * DAY, '2y10d'],
+      [8 * 365 * DAY + DAY, '8y'],
+    ];
+    for (const [ms, text] of ages) expect(compactDuration(ms)).to.equal(text);
+  });
+});
