@@ -78,11 +78,19 @@ export function emit(schema: Schema, given: JsonObject): JsonObject {
   return object;
 }
 
+/** An empty list of these is not the same as none: it resets who owns the object. */
+const KEPT_WHEN_EMPTY = 'meta.v1.ManagedFieldsEntry';
+
 function slotOf(name: string, field: Field): Slot {
   const { isPointer, isAlways, isOmitZero } = field;
   if (isPointer) return { name, field, absent: isAlways ? 'null' : 'nothing', dropsZero: false };
   if (field.shape !== 'single' || field.scalar === 'bytes')
-    return { name, field, absent: isAlways ? 'null' : 'nothing', dropsZero: !isAlways };
+    return {
+      name,
+      field,
+      absent: isAlways ? 'null' : 'nothing',
+      dropsZero: !isAlways && field.message !== KEPT_WHEN_EMPTY,
+    };
   if (STRUCTS.has(field.scalar))
     return { name, field, absent: isOmitZero ? 'nothing' : 'zero', dropsZero: false };
   return { name, field, absent: isAlways ? 'zero' : 'nothing', dropsZero: !isAlways };

@@ -5,6 +5,7 @@
  * Objects are in the form in which they are served: no member that Go would omit, none of an
  * unknown name. A field that Go always writes counts with its zero value where it is absent.
  */
+import { zeroMessage } from '../codec/emit.js';
 import type { JsonObject, JsonValue } from '../object.js';
 import type { Field } from '../schema/message.js';
 import { schemaOf } from '../schema/table.js';
@@ -25,7 +26,7 @@ interface Struct {
   readonly sort: 'struct';
   readonly fields: Map<string, OwnedType>;
   /** Of the fields that Go always writes. */
-  readonly zeros: Map<string, JsonValue>;
+  readonly zeros: ReadonlyMap<string, JsonValue>;
 }
 
 /** By name of the entry. */
@@ -64,16 +65,17 @@ const structs = new Map<string, Struct>();
 export function ownedTypeOf(message: string): OwnedType {
   let struct = structs.get(message);
   if (struct === undefined) {
-    struct = { sort: 'struct', fields: new Map(), zeros: new Map() };
+    struct = { sort: 'struct', fields: new Map(), zeros: zerosOf(message) };
     // Known before its fields are: a message may hold itself.
     structs.set(message, struct);
-    for (const [name, field] of schemaOf(message).byName) {
+    for (const [name, field] of schemaOf(message).byName)
       struct.fields.set(name, typeOfField(field));
-      const zero = zeroOf(field);
-      if (zero !== undefined) struct.zeros.set(name, zero);
-    }
   }
   return struct;
+}
+
+function zerosOf(message: string): Map<string, JsonValue> {
+  return new Map(Object.entries(zeroMessage(message)) as [string, JsonValue][]);
 }
 
 function typeOfField(field: Field): OwnedType {
@@ -97,39 +99,12 @@ function typeOfElement(field: Field): OwnedType {
 }
 
 function keyedList(field: Field): KeyedList {
-  const defaults = new Map<string, JsonValue>();
+  const defaults = zerosOf(field.message);
   for (const key of field.keys) {
-    const keyField = schemaOf(field.message).byName.get(key);
-    const value = keyField?.default ?? (keyField === undefined ? undefined : zeroOf(keyField));
+    const value = schemaOf(field.message).byName.get(key)?.default;
     if (value !== undefined) defaults.set(key, value);
   }
   return { sort: 'list', keys: field.keys, defaults, element: typeOfElement(field) };
-}
-
-/** The value that Go writes for a field that nobody set, or undefined where it writes nothing. */
-function zeroOf(field: Field): JsonValue | undefined {
-  if (field.isPointer || field.shape !== 'single') return field.isAlways ? null : undefined;
-  if (field.message !== '') return EMPTY_OBJECT;
-  switch (field.scalar) {
-    case 'time':
-    case 'microtime':
-      // The only time with Go's `omitzero`.
-      return field.name === 'creationTimestamp' ? undefined : null;
-    case 'quantity':
-      return '0';
-    case 'intOrString':
-      return 0;
-    case 'string':
-      return field.isAlways ? '' : undefined;
-    case 'bool':
-      return field.isAlways ? false : undefined;
-    case 'int32':
-    case 'int64':
-    case 'double':
-      return field.isAlways ? 0 : undefined;
-    default:
-      return field.isAlways ? null : undefined;
-  }
 }
 
 /** All paths that `value` gives: what an apply of it would own. Throws: NotOwnable. */
