@@ -56,6 +56,13 @@ describe('defaults of pods', () => {
     expect(template.spec.containers[0]?.ports?.[0]?.hostPort).to.equal(undefined);
   });
 
+  it('amounts are whole thousandths, rounded up', () => {
+    const limits = { cpu: '1500u', memory: '1n', 'example.com/a': '2' };
+    const { spec } = podWith({ containers: [{ ...IMAGE, resources: { limits } }] });
+    const rounded = { cpu: '2m', memory: '1m', 'example.com/a': '2' };
+    expect(spec.containers[0]?.resources).to.deep.equal({ limits: rounded, requests: rounded });
+  });
+
   it('both fields name the service account', () => {
     expect(podWith({ serviceAccount: 'a' }).spec.serviceAccountName).to.equal('a');
     expect(podWith({ serviceAccountName: 'a' }).spec.serviceAccount).to.equal('a');

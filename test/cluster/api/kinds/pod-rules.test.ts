@@ -181,6 +181,13 @@ describe('validation of a new pod', () => {
       ],
     ],
     [
+      'huge pages of no size',
+      { overhead: { cpu: '1', 'hugepages-big': '1' } },
+      [
+        'spec.overhead.limits[hugepages-big]: Invalid value: "1": 1 is not positive integer multiple of hugepages-big',
+      ],
+    ],
+    [
       'a variable from a file needs an emptyDir',
       {
         volumes: [{ name: 'v', hostPath: { path: '/x' } }],

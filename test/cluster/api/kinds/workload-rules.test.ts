@@ -1,11 +1,9 @@
-/** Rules of Deployments and ReplicaSets beyond the recorded ones, label selectors, the registry. */
+/** Rules of Deployments and ReplicaSets beyond the recorded ones, and the registry of kinds. */
 import { expect } from 'chai';
 import type { Deployment, ReplicaSet } from '../../../../src/gen/kube-apps-v1.js';
-import type { LabelSelector } from '../../../../src/gen/kube-meta-v1.js';
 import { deployment } from '../../../../src/cluster/api/kinds/apps/deployment.js';
 import { replicaSet } from '../../../../src/cluster/api/kinds/apps/replicaset.js';
 import type { Kind } from '../../../../src/cluster/api/kinds/kind.js';
-import { selectorMatches, selectorText } from '../../../../src/cluster/api/kinds/label-selector.js';
 import { findKind, findResource, KINDS } from '../../../../src/cluster/api/kinds/registry.js';
 import type { JsonObject } from '../../../../src/cluster/api/object.js';
 import { IMAGE, textsOf } from './pods.js';
@@ -72,6 +70,14 @@ describe('rules of Deployments', () => {
       [
         "spec.selector.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
         'spec.selector: Invalid value: {"matchExpressions":[{"key":"a","operator":"In"}]}: invalid label selector',
+      ],
+    ],
+    [
+      'a selector for labels that cannot be',
+      { selector: { matchLabels: { app: 'a b' } } },
+      [
+        "spec.selector.matchLabels: Invalid value: \"a b\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
+        'spec.selector: Invalid value: {"matchLabels":{"app":"a b"}}: invalid label selector',
       ],
     ],
     [
@@ -166,6 +172,27 @@ describe('rules of Deployments', () => {
   });
 });
 
+describe('the selector of a workload in a table', () => {
+  const object = (selector: object): never =>
+    ({ metadata: {}, spec: { selector, template: {} } }) as never;
+
+  it('is told as text, or that it is wrong', () => {
+    const selector = {
+      matchLabels: { b: '1' },
+      matchExpressions: [{ key: 'a', operator: 'In', values: ['y', 'x'] }],
+    };
+    const wrong = { matchExpressions: [{ key: 'a', operator: 'Odd' }] };
+    const last = (kind: Kind, of: object): unknown => kind.cells(object(of), 0).at(-1);
+    const kinds = [deployment, replicaSet] as unknown as Kind[];
+    expect(kinds.map((kind) => last(kind, selector))).to.deep.equal([
+      'a in (x,y),b=1',
+      'a in (x,y),b=1',
+    ]);
+    expect(kinds.map((kind) => last(kind, wrong))).to.deep.equal(['<invalid>', '<error>']);
+    expect(kinds.map((kind) => last(kind, {}))).to.deep.equal(['', '<none>']);
+  });
+});
+
 describe('rules of ReplicaSets', () => {
   it('counts of the status fit together', () => {
     const status = { replicas: 1, readyReplicas: 2, fullyLabeledReplicas: 3, availableReplicas: 1 };
@@ -179,32 +206,6 @@ describe('rules of ReplicaSets', () => {
   it('can be selected by the number of their pods', () => {
     const object = { status: { replicas: 3 } } as ReplicaSet;
     expect(replicaSet.selectableFields['status.replicas']?.(object)).to.equal('3');
-  });
-});
-
-describe('label selectors of workloads', () => {
-  const selector: LabelSelector = {
-    matchLabels: { b: '1' },
-    matchExpressions: [
-      { key: 'a', operator: 'In', values: ['y', 'x'] },
-      { key: 'c', operator: 'NotIn', values: ['z'] },
-      { key: 'd', operator: 'Exists' },
-      { key: 'e', operator: 'DoesNotExist' },
-    ],
-  };
-
-  it('text', () => {
-    expect(selectorText(selector)).to.equal('a in (x,y),b=1,c notin (z),d,!e');
-    expect(selectorText({})).to.equal('');
-  });
-
-  it('match', () => {
-    const labels = { a: 'x', b: '1', d: '' };
-    expect(selectorMatches(selector, labels)).to.equal(true);
-    expect(selectorMatches({}, labels)).to.equal(true);
-    for (const change of [{ a: 'q' }, { b: '2' }, { c: 'z' }, { e: '' }])
-      expect(selectorMatches(selector, { ...labels, ...change })).to.equal(false);
-    expect(selectorMatches(selector, { a: 'x', b: '1' })).to.equal(false);
   });
 });
 
