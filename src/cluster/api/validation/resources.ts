@@ -1,5 +1,6 @@
 /** Names and amounts of resources, and what containers ask for of them. */
 import type { ResourceClaim, ResourceRequirements } from '../../../gen/kube-core-v1.js';
+import { parseQuantity, QuantityError } from '../quantity.js';
 import type { FieldError } from '../status.js';
 import {
   fieldDuplicate,
@@ -12,7 +13,6 @@ import {
   when,
 } from './field-error.js';
 import { dnsLabelProblems, qualifiedNameProblems } from './names.js';
-import { billionthsOf, isWhole } from './quantity.js';
 
 const CONTAINER_RESOURCES: ReadonlySet<string> = new Set(['cpu', 'memory', 'ephemeral-storage']);
 
@@ -87,9 +87,15 @@ function validatePodResourceName(name: string, path: string): FieldError[] {
   return [fieldNotSupported(path, name, ['cpu', 'hugepages-', 'memory'])];
 }
 
+const ONE = 1_000_000_000n;
+
+export function isWhole(amount: string): boolean {
+  return parseQuantity(amount).nanos % ONE === 0n;
+}
+
 export function validateResourceAmount(name: string, amount: string, path: string): FieldError[] {
   return [
-    ...when(billionthsOf(amount) < 0n, () =>
+    ...when(parseQuantity(amount).nanos < 0n, () =>
       fieldInvalid(path, amount, 'must be greater than or equal to 0'),
     ),
     ...when(COUNTED_RESOURCES.has(name) && !isWhole(amount), () =>
@@ -98,10 +104,20 @@ export function validateResourceAmount(name: string, amount: string, path: strin
   ];
 }
 
+/** Billionths of a byte; zero if the name tells no size. */
+function pageSizeOf(name: string): bigint {
+  try {
+    return parseQuantity(name.slice('hugepages-'.length)).nanos;
+  } catch (error) {
+    if (error instanceof QuantityError) return 0n;
+    throw error;
+  }
+}
+
 function validateHugePages(name: string, amount: string, path: string): FieldError[] {
   if (!isHugePages(name)) return [];
-  const size = billionthsOf(name.slice('hugepages-'.length));
-  const isMultiple = size > 0n && billionthsOf(amount) % size === 0n;
+  const size = pageSizeOf(name);
+  const isMultiple = size > 0n && parseQuantity(amount).nanos % size === 0n;
   const detail = `${amount} is not positive integer multiple of ${name}`;
   return when(!isMultiple, () => fieldInvalid(path, amount, detail));
 }
@@ -146,7 +162,7 @@ function validateRequestAgainstLimit(
     const detail = 'Limit must be set for non overcommitable resources';
     return when(!isOvercommitAllowed(name), () => fieldRequired(`${path}.limits`, detail));
   }
-  const excess = billionthsOf(amount) - billionthsOf(limit);
+  const excess = parseQuantity(amount).nanos - parseQuantity(limit).nanos;
   if (excess !== 0n && !isOvercommitAllowed(name))
     return [fieldInvalid(`${path}.requests`, amount, `must be equal to ${name} limit of ${limit}`)];
   const detail = `must be less than or equal to ${name} limit of ${limit}`;

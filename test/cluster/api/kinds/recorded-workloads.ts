@@ -52,7 +52,8 @@ export function updated(kind: Kind, body: JsonObject, old: KubeObject): Answer {
     const next = decoded(kind, body);
     kind.strategy.prepareUpdate(next, old);
     const partOf =
-      kind.strategy.generationOf ?? ((object: KubeObject) => Reflect.get(object, 'spec'));
+      kind.strategy.generationOf ??
+      ((object: KubeObject) => Reflect.get(object, 'spec') as unknown);
     const isSame = isSameValue(partOf(next), partOf(old));
     next.metadata.generation = (old.metadata.generation ?? 0) + (isSame ? 0 : 1);
     const warnings = kind.strategy.warnings?.(next, old) ?? [];

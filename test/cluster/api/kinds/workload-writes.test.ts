@@ -24,7 +24,8 @@ const ELSEWHERE: readonly {
   { why: 'the store has the name already', is: ({ response }) => response.status === 409 },
   {
     why: 'request parameters are wrong',
-    is: ({ response }) => String(response.body['message']).startsWith('CreateOptions'),
+    is: ({ response }) =>
+      (response.body['message'] as string | undefined)?.startsWith('CreateOptions') === true,
   },
   {
     why: 'the registry judges unknown fields',

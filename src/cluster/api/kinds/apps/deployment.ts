@@ -22,9 +22,8 @@ import { AGE_COLUMN, NAME_COLUMN, ageText, textColumn } from '../cells.js';
 import { ALL_VERBS, type Cell, type Kind } from '../kind.js';
 import { dropUnservedFields } from '../core/pod/strategy.js';
 import { hostNameWarnings, podWarnings } from '../core/pod/warnings.js';
-import { selectorText } from '../label-selector.js';
 import { validateSelectorAndTemplate, withTemplateDefaults } from './pod-template.js';
-import { TEMPLATE_COLUMNS, templateCells, validateCounts } from './replica-counts.js';
+import { selectorCell, TEMPLATE_COLUMNS, templateCells, validateCounts } from './replica-counts.js';
 
 const TEMPLATE_PATH = 'spec.template';
 
@@ -195,6 +194,6 @@ function cells({ metadata, spec, status }: Deployment, nowMs: number): Cell[] {
     status?.availableReplicas ?? 0,
     ageText(metadata.creationTimestamp, nowMs),
     ...templateCells(spec.template),
-    selectorText(spec.selector),
+    selectorCell(spec.selector, '<invalid>'),
   ];
 }

@@ -1,7 +1,8 @@
 /** The template of a workload's pods, and the selector by which the workload knows them. */
 import type { PodTemplateSpec } from '../../../../gen/kube-core-v1.js';
 import type { LabelSelector, ObjectMeta } from '../../../../gen/kube-meta-v1.js';
-import type { FieldError } from '../../status.js';
+import { labelSelectorMatcher, type LabelMatcher } from '../../selector.js';
+import { ApiError, type FieldError } from '../../status.js';
 import {
   fieldForbidden,
   fieldInvalid,
@@ -16,7 +17,6 @@ import {
   validateProfilesMatch,
 } from '../core/pod/annotation-validation.js';
 import { setPodSpecDefaults } from '../core/pod/defaults.js';
-import { selectorMatches } from '../label-selector.js';
 import { validatePodSpec } from '../core/pod/spec-validation.js';
 
 /** Fills in a template, which may be missing as a whole. */
@@ -52,18 +52,16 @@ export function validateSelectorAndTemplate(
 ): FieldError[] {
   const selector = given ?? undefined;
   const selectorErrors = validateSelector(selector);
+  const matches = matcherOf(selector);
   // A selector that cannot be evaluated leaves nothing to say about the template.
-  const isUsable = (selector?.matchExpressions ?? []).every(({ operator, values = [] }) =>
-    isEvaluable(operator, values),
-  );
-  if (!isUsable)
+  if (matches === undefined)
     return [...selectorErrors, fieldInvalid('spec.selector', selector, 'invalid label selector')];
   const { metadata = {}, spec } = template;
   const path = 'spec.template';
   const policy = spec?.restartPolicy ?? '';
   return [
     ...selectorErrors,
-    ...validateMatch(selector, metadata, `${path}.metadata.labels`),
+    ...validateMatch(matches, metadata, `${path}.metadata.labels`),
     ...validatePodTemplate(template, path),
     ...when(policy !== 'Always', () =>
       fieldNotSupported(`${path}.spec.restartPolicy`, policy, ['Always']),
@@ -87,20 +85,22 @@ function validateSelector(selector: LabelSelector | undefined): FieldError[] {
   ];
 }
 
-function isEvaluable(operator: string, values: readonly string[]): boolean {
-  if (operator === 'In' || operator === 'NotIn') return values.length > 0;
-  return (operator === 'Exists' || operator === 'DoesNotExist') && values.length === 0;
+function matcherOf(selector: LabelSelector | undefined): LabelMatcher | undefined {
+  try {
+    return labelSelectorMatcher(selector);
+  } catch (error) {
+    if (error instanceof ApiError) return undefined;
+    throw error;
+  }
 }
 
 /** Without this the workload would make pods for ever that it does not know as its own. */
 function validateMatch(
-  selector: LabelSelector | undefined,
-  { labels }: ObjectMeta,
+  matches: LabelMatcher,
+  { labels = {} }: ObjectMeta,
   path: string,
 ): FieldError[] {
-  if (selector !== undefined && isEmptySelector(selector)) return [];
-  const isMatch = selector !== undefined && selectorMatches(selector, labels ?? {});
-  const isNone = Object.keys(labels ?? {}).length === 0;
+  const isNone = Object.keys(labels).length === 0;
   const detail = '`selector` does not match template `labels`';
-  return when(!isMatch, () => fieldInvalid(path, isNone ? undefined : labels, detail));
+  return when(!matches(labels), () => fieldInvalid(path, isNone ? undefined : labels, detail));
 }

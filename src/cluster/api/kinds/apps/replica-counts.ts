@@ -1,6 +1,8 @@
 /** Numbers of pods that workloads report, and the columns that their tables share. */
 import type { PodTemplateSpec } from '../../../../gen/kube-core-v1.js';
-import type { FieldError } from '../../status.js';
+import type { LabelSelector } from '../../../../gen/kube-meta-v1.js';
+import { formatSelector, requirementsOf } from '../../selector.js';
+import { ApiError, type FieldError } from '../../status.js';
 import { fieldInvalid, when } from '../../validation/field-error.js';
 import { validateNonNegative } from '../../validation/values.js';
 import { textColumn } from '../cells.js';
@@ -44,4 +46,14 @@ export function templateCells(template: PodTemplateSpec | undefined): string[] {
     containers.map(({ name }) => name).join(','),
     containers.map(({ image = '' }) => image).join(','),
   ];
+}
+
+/** The cell of the third of TEMPLATE_COLUMNS. */
+export function selectorCell(selector: LabelSelector, ifWrong: string): string {
+  try {
+    return formatSelector(requirementsOf(selector));
+  } catch (error) {
+    if (error instanceof ApiError) return ifWrong;
+    throw error;
+  }
 }

@@ -7,9 +7,8 @@ import { AGE_COLUMN, NAME_COLUMN, ageText } from '../cells.js';
 import { ALL_VERBS, type Cell, type Column, type Kind } from '../kind.js';
 import { dropUnservedFields } from '../core/pod/strategy.js';
 import { hostNameWarnings, podWarnings } from '../core/pod/warnings.js';
-import { selectorText } from '../label-selector.js';
 import { validateSelectorAndTemplate, withTemplateDefaults } from './pod-template.js';
-import { TEMPLATE_COLUMNS, templateCells, validateCounts } from './replica-counts.js';
+import { selectorCell, TEMPLATE_COLUMNS, templateCells, validateCounts } from './replica-counts.js';
 
 export const replicaSet: Kind<ReplicaSet> = {
   group: 'apps',
@@ -106,7 +105,7 @@ function validateStatusUpdate(next: ReplicaSet): FieldError[] {
 }
 
 function cells({ metadata, spec, status }: ReplicaSet, nowMs: number): Cell[] {
-  const selector = selectorText(spec.selector);
+  const selector = selectorCell(spec.selector, '<error>');
   return [
     metadata.name ?? '',
     spec.replicas ?? 0,

@@ -3,7 +3,7 @@
  * (k8s.io/kubernetes pkg/apis/core/helper/qos).
  */
 import type { PodSpec, ResourceRequirements } from '../../../../gen/kube-core-v1.js';
-import { billionthsOf } from '../../validation/quantity.js';
+import { parseQuantity } from '../../quantity.js';
 
 export type QosClass = 'BestEffort' | 'Burstable' | 'Guaranteed';
 
@@ -26,12 +26,12 @@ export function qosClassOf(spec: PodSpec): QosClass {
   }));
   if (sums.every(({ request, limit }) => request === 0n && limit === 0n)) return 'BestEffort';
   const isLimited = all.every(({ limits }) =>
-    COMPUTE.every((name) => billionthsOf(limits?.[name] ?? '0') > 0n),
+    COMPUTE.every((name) => parseQuantity(limits?.[name] ?? '0').nanos > 0n),
   );
   const isExact = sums.every(({ request, limit }) => request === limit);
   return isLimited && isExact ? 'Guaranteed' : 'Burstable';
 }
 
 function sum(amounts: readonly (string | undefined)[]): bigint {
-  return amounts.reduce((total, amount) => total + billionthsOf(amount ?? '0'), 0n);
+  return amounts.reduce((total, amount) => total + parseQuantity(amount ?? '0').nanos, 0n);
 }

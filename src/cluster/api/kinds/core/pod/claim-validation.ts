@@ -4,6 +4,7 @@ import type {
   PersistentVolumeClaimTemplate,
   TypedObjectReference,
 } from '../../../../../gen/kube-core-v1.js';
+import { parseQuantity } from '../../../quantity.js';
 import type { FieldError } from '../../../status.js';
 import {
   fieldForbidden,
@@ -17,7 +18,6 @@ import {
 import { validateLabelSelector } from '../../../validation/label-selector.js';
 import { dnsLabelProblems, subdomainProblems } from '../../../validation/names.js';
 import { validateAnnotations, validateLabels } from '../../../validation/object-meta.js';
-import { billionthsOf } from '../../../validation/quantity.js';
 
 const ACCESS_MODES = ['ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOnce', 'ReadWriteOncePod'];
 const TEMPLATE_FIELDS: ReadonlySet<string> = new Set(['annotations', 'labels']);
@@ -76,7 +76,7 @@ function validateAccessModes(modes: readonly string[], path: string): FieldError
 
 function validateStorage(amount: string | undefined, path: string): FieldError[] {
   if (amount === undefined) return [fieldRequired(path)];
-  return when(billionthsOf(amount) <= 0n, () =>
+  return when(parseQuantity(amount).nanos <= 0n, () =>
     fieldInvalid(path, amount, 'must be greater than zero'),
   );
 }

@@ -9,6 +9,7 @@ import type {
   ResourceRequirements,
   Volume,
 } from '../../../../../gen/kube-core-v1.js';
+import { roundAmounts } from '../../amounts.js';
 import { containersOf, type AnyContainer } from './containers.js';
 import { setPodResourceDefaults } from './pod-resources.js';
 
@@ -42,6 +43,9 @@ export function setPodSpecDefaults(spec: PodSpec): void {
   spec.terminationGracePeriodSeconds ??= 30;
   spec.schedulerName = given(spec.schedulerName, 'default-scheduler');
   setAccountNames(spec);
+  roundAmounts(spec.overhead);
+  roundAmounts(spec.resources?.limits);
+  roundAmounts(spec.resources?.requests);
   for (const volume of spec.volumes ?? []) setVolumeDefaults(volume);
   for (const { container } of containersOf(spec, '')) setContainerDefaults(container);
 }
@@ -66,6 +70,8 @@ function setContainerDefaults(container: AnyContainer): void {
     '/dev/termination-log',
   );
   container.terminationMessagePolicy = given(container.terminationMessagePolicy, 'File');
+  roundAmounts(container.resources?.limits);
+  roundAmounts(container.resources?.requests);
   for (const port of container.ports ?? []) port.protocol = given(port.protocol, 'TCP');
   for (const variable of container.env ?? []) setVariableDefaults(variable);
   for (const probe of [container.livenessProbe, container.readinessProbe, container.startupProbe])
@@ -130,7 +136,11 @@ function setVolumeDefaults(volume: Volume): void {
   for (const { serviceAccountToken } of projected?.sources ?? [])
     if (serviceAccountToken !== undefined) serviceAccountToken.expirationSeconds ??= TOKEN_SECONDS;
   const claim = ephemeral?.volumeClaimTemplate?.spec;
-  if (claim !== undefined) claim.volumeMode ??= 'Filesystem';
+  if (claim !== undefined) {
+    claim.volumeMode ??= 'Filesystem';
+    roundAmounts(claim.resources?.limits);
+    roundAmounts(claim.resources?.requests);
+  }
   setOldVolumeDefaults(volume);
 }
 

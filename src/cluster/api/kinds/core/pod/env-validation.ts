@@ -8,6 +8,7 @@ import type {
   ObjectFieldSelector,
   ResourceFieldSelector,
 } from '../../../../../gen/kube-core-v1.js';
+import { parseQuantity } from '../../../quantity.js';
 import type { FieldError } from '../../../status.js';
 import {
   fieldInvalid,
@@ -23,7 +24,6 @@ import {
   qualifiedNameProblems,
   subdomainProblems,
 } from '../../../validation/names.js';
-import { billionthsOf } from '../../../validation/quantity.js';
 import { validateNoBacksteps } from './path-validation.js';
 
 /** Fields that variables may show, in alphabetical order. */
@@ -155,7 +155,7 @@ export function validateResourceFieldRef(
 const DIVISOR_OF_BYTES = '1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei';
 
 function validateDivisor(resource: string, divisor: string, path: string): FieldError[] {
-  if (billionthsOf(divisor) === 0n) return [];
+  if (parseQuantity(divisor).nanos === 0n) return [];
   const name = resource.replace(/^(limits|requests)\./, '');
   if (name === resource) return [];
   if (name === 'cpu') {

@@ -1,5 +1,6 @@
 /** The volumes of a pod. */
 import type { Volume, VolumeSource } from '../../../../../gen/kube-core-v1.js';
+import { parseQuantity } from '../../../quantity.js';
 import type { FieldError } from '../../../status.js';
 import {
   fieldDuplicate,
@@ -14,7 +15,6 @@ import {
   when,
 } from '../../../validation/field-error.js';
 import { dnsLabelProblems, subdomainProblems } from '../../../validation/names.js';
-import { billionthsOf } from '../../../validation/quantity.js';
 import { validateOneOf } from '../../../validation/values.js';
 import { validateClaimTemplate } from './claim-validation.js';
 import { OLD_SOURCES, type Source } from './old-volumes.js';
@@ -110,7 +110,7 @@ const CURRENT_SOURCES: readonly Source[] = [
   {
     field: 'emptyDir',
     validate: ({ emptyDir }, path) =>
-      when(billionthsOf(emptyDir?.sizeLimit ?? '0') < 0n, () =>
+      when(parseQuantity(emptyDir?.sizeLimit ?? '0').nanos < 0n, () =>
         fieldForbidden(`${path}.sizeLimit`, 'SizeLimit field must be a valid resource quantity'),
       ),
   },

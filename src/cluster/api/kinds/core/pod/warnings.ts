@@ -9,7 +9,7 @@ import type { ObjectMeta } from '../../../../../gen/kube-meta-v1.js';
 import { goQuote } from '../../../validation/field-error.js';
 import { ipWarnings } from '../../../validation/ip.js';
 import { dnsLabelProblems, labelValueProblems } from '../../../validation/names.js';
-import { isWhole } from '../../../validation/quantity.js';
+import { isWhole } from '../../../validation/resources.js';
 import { APPARMOR_CONTAINER, SECCOMP_CONTAINER, SECCOMP_POD } from './annotation-validation.js';
 import { containersOf, type AnyContainer } from './containers.js';
 import { pathWarnings } from './path-warnings.js';
