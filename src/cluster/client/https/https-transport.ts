@@ -151,15 +151,15 @@ async function* batches(
       // What the server sends as an event of a watch is one.
       if (texts.length > 0) yield texts.map((text) => parsed(call, text) as WatchEvent<KubeObject>);
     }
+    if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || !lines.isAtEnd) {
+      throw failure(call, 'the watch broke off');
+    }
   } catch (error) {
     if (call.signal?.aborted === true) return;
     throw error instanceof TransportError ? error : failure(call, error);
   } finally {
     stream.close(constants.NGHTTP2_CANCEL);
   }
-  if (call.signal?.aborted === true) return;
-  const isWhole = stream.rstCode === constants.NGHTTP2_NO_ERROR && lines.isAtEnd;
-  if (!isWhole) throw failure(call, 'the watch broke off');
 }
 
 function parsed(call: ApiCall, text: string): unknown {
