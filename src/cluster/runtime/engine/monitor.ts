@@ -14,6 +14,7 @@ import { runcWords, type Runc } from './runc.js';
 
 /** Descriptor on which conmon reports that the container was created, or why not. */
 const SYNC_FD = 3;
+const STDERR_FD = 2;
 const RESIZE = 1;
 const REOPEN_LOG = 2;
 
@@ -39,7 +40,7 @@ export function createMonitored(options: MonitorOptions): Promise<number> {
     env: { ...process.env, _OCI_SYNCPIPE: String(SYNC_FD) },
   });
   const sync = child.stdio[SYNC_FD] as Readable;
-  const { stderr } = child;
+  const stderr = child.stdio[STDERR_FD] as Readable;
   return new Promise<number>((resolve, reject) => {
     let report = '';
     let words = '';

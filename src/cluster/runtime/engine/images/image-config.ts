@@ -1,4 +1,5 @@
 /** An image's configuration (OCI image-spec config.md, also Docker's): the part that a runtime acts on. */
+import { goArchitecture } from '../../../../base/flags/version.js';
 import { RuntimeError } from '../../runtime.js';
 
 export interface ImageConfig {
@@ -31,8 +32,8 @@ interface ConfigJson {
   readonly rootfs?: { readonly diff_ids?: string[] };
 }
 
-/** This machine's, as images name it: `amd64`. */
-export const ARCHITECTURE = process.arch === 'x64' ? 'amd64' : process.arch;
+/** This machine's. */
+export const ARCHITECTURE = goArchitecture();
 
 /** Throws: RuntimeError InvalidArgument for a configuration that is none, or an image of another platform. */
 export function parseConfig(text: string): ParsedConfig {

@@ -6,7 +6,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
-import { PassThrough, Transform, type Readable } from 'node:stream';
+import { PassThrough, Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { mustRun } from '../../command.js';
@@ -143,7 +143,8 @@ export class LayerStore {
       tap(stored),
       layer.isGzip ? createGunzip() : new PassThrough(),
       tap(plain),
-      async (tar: Readable): Promise<void> => applyLayer(root, tar, { keepsOwners: this.options.keepsOwners }),
+      (tar: AsyncIterable<Uint8Array>) =>
+        applyLayer(root, Readable.from(tar), { keepsOwners: this.options.keepsOwners }),
     ).catch((error: unknown) => {
       if (error instanceof RuntimeError) throw error;
       throw new RuntimeError('InvalidArgument', `layer ${diffId} cannot be unpacked: ${String(error)}`);
