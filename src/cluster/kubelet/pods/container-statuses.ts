@@ -71,13 +71,14 @@ function statusOf(
   const last = state.waiting === undefined ? history[1] : firstExited(history);
   const isRunning = state.running !== undefined;
   const hasStarted = isRunning && input.facts.hasStarted(newest.id);
-  const isDoneInit = isInit && !isSidecar(container) && state.terminated?.exitCode === 0;
+  const isOnce = isInit && !isSidecar(container);
+  const isReady = hasStarted && input.facts.isReady(newest.id);
   return {
     name: container.name,
     state,
     lastState:
       last?.state === 'exited' ? { terminated: terminatedState(input.runtimeName, last) } : {},
-    ready: isDoneInit || (hasStarted && input.facts.isReady(newest.id)),
+    ready: isOnce ? state.terminated?.exitCode === 0 : isReady,
     restartCount: newest.attempt,
     image: newest.image === '' ? (container.image ?? '') : newest.image,
     imageID: newest.imageId,

@@ -240,7 +240,13 @@ export class PodWorker {
   }
 
   async #end(): Promise<void> {
+    const kill = this.#kill;
     const view = await this.#view();
+    if (kill !== this.#kill) {
+      // The view may be of a moment before it ended.
+      this.#isWoken = true;
+      return;
+    }
     const { probes, runner, volumes } = this.#options;
     const [podIp = ''] = runner.podIpsOf(this.#pod, view);
     probes.update(this.#pod, view, podIp, true);
