@@ -52,14 +52,14 @@ export function negotiate(accept: string | undefined): MediaType {
   );
 }
 
-interface Clause {
+export interface Clause {
   readonly type: string;
   readonly params: ReadonlyMap<string, string>;
   readonly quality: number;
 }
 
 /** Clauses by descending quality; equal ones in the order given. */
-function clausesOf(accept: string): Clause[] {
+export function clausesOf(accept: string): Clause[] {
   const clauses = accept.split(',').map((text) => {
     const [type = '', ...pairs] = text.split(';').map((part) => part.trim());
     const params = new Map(

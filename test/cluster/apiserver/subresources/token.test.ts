@@ -1,5 +1,4 @@
 import { expect } from 'chai';
-import type { Kind } from '../../../../src/cluster/api/kinds/kind.js';
 import { serviceAccount } from '../../../../src/cluster/api/kinds/core/serviceaccount.js';
 import type { Answer, Exchange } from '../../../../src/cluster/apiserver/pipeline/exchange.js';
 import { tokenHandler } from '../../../../src/cluster/apiserver/subresources/token.js';
@@ -14,7 +13,7 @@ describe('cluster/apiserver/subresources/token', () => {
     tokens: fixture.tokens,
     objects: fixture.getters,
   });
-  const step = (exchange: Exchange): Promise<Answer> => handler(exchange, serviceAccount as Kind);
+  const step = (exchange: Exchange): Promise<Answer> => handler(exchange, serviceAccount);
 
   beforeEach(() => {
     fixture.objects.clear();
