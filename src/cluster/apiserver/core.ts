@@ -3,7 +3,7 @@
  * around it (transports, authentication, discovery, streams) is put together in server.ts.
  */
 import type { EtcdClient } from '../../client/client.js';
-import type { Service } from '../../gen/kube-core-v1.js';
+import type { Pod, Service } from '../../gen/kube-core-v1.js';
 import type { Logger } from '../../base/observe/logger.js';
 import type { Kind } from '../api/kinds/kind.js';
 import { findKind, KINDS } from '../api/kinds/registry.js';
@@ -49,7 +49,7 @@ export class Core {
 
   constructor({ client, env, log, serviceCidr }: CoreSetup) {
     this.env = env;
-    this.store = new ObjectStore(client, new EventLeases(client, env));
+    this.store = new ObjectStore(client, new EventLeases(client, env), env);
     this.caches = new Map(
       KINDS.map((kind) => {
         const indexedFields = INDEXED_FIELDS.get(kind.resource) ?? [];
@@ -80,6 +80,29 @@ export class Core {
   /** From the cache, and from the store if the cache lacks it. */
   async find(kind: Kind, key: string): Promise<StoredObject | undefined> {
     return this.cacheOf(kind).index.get(key) ?? (await this.store.get(kind, key));
+  }
+
+  /** As the cache has it now. */
+  cached(kind: Kind, key: string): StoredObject | undefined {
+    return this.cacheOf(kind).index.get(key);
+  }
+
+  /** Pods that are bound to a node, as the cache has them now. */
+  *podsOn(node: string): Generator<Pod> {
+    for (const { object } of this.cacheOf(served('', 'Pod')).index.scan('')) {
+      const pod = object as Pod;
+      if (pod.spec.nodeName === node) yield pod;
+    }
+  }
+
+  /** Rejects when the store does not answer. */
+  async ping(): Promise<void> {
+    await this.store.currentRevision();
+  }
+
+  /** How long the store took, by operation and resource. */
+  storeDurations(): ReturnType<ObjectStore['durations']> {
+    return this.store.durations();
   }
 
   /** Resolves when all caches can answer. */

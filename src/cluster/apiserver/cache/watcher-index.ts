@@ -56,8 +56,9 @@ export class WatcherIndex {
     const slash = key.indexOf('/');
     if (slash !== -1) this.addAll(`prefix=${key.slice(0, slash + 1)}`, into);
     for (const field of this.indexedFields) {
-      const before = previous && fieldOf(this.kind, previous.object, field);
-      const after = next && fieldOf(this.kind, next.object, field);
+      const before =
+        previous === undefined ? undefined : fieldOf(this.kind, previous.object, field);
+      const after = next === undefined ? undefined : fieldOf(this.kind, next.object, field);
       if (before !== undefined) this.addAll(`${field}=${before}`, into);
       if (after !== undefined && after !== before) this.addAll(`${field}=${after}`, into);
     }

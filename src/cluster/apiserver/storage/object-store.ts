@@ -9,7 +9,9 @@ import type { KeyValue } from '../../../gen/kv.js';
 import type { RequestOpInit } from '../../../gen/rpc.js';
 import type { Kind } from '../../api/kinds/kind.js';
 import type { KubeObject } from '../../api/object.js';
-import { apiError, expired, serviceUnavailable } from '../../api/status.js';
+import { apiError, expired, qualified, serviceUnavailable } from '../../api/status.js';
+import type { ClusterEnv } from '../../env.js';
+import { Histogram } from '../../../base/observe/histogram.js';
 import type { EventLeases } from './event-leases.js';
 import { StoredObject, inOrder } from './stored-object.js';
 
@@ -57,20 +59,53 @@ export interface ClaimChange {
 
 const NO_CLAIMS: ClaimChange = { take: [], giveBack: [] };
 
+/** Seconds (etcd_request_duration_seconds of kube-apiserver). */
+const DURATION_BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+export interface StoreDuration {
+  readonly operation: string;
+  readonly type: string;
+  readonly seconds: Histogram;
+}
+
 export class ObjectStore {
   private readonly client: EtcdClient;
   private readonly leases: EventLeases;
+  private readonly env: ClusterEnv;
+  private readonly measured = new Map<string, StoreDuration>();
   private revisionRead: Promise<number> | undefined;
   private nextRevisionRead: Promise<number> | undefined;
 
-  constructor(client: EtcdClient, leases: EventLeases) {
+  constructor(client: EtcdClient, leases: EventLeases, env: ClusterEnv) {
     this.client = client;
     this.leases = leases;
+    this.env = env;
+  }
+
+  durations(): Iterable<StoreDuration> {
+    return this.measured.values();
+  }
+
+  /** Counts the time of a call, and turns refusals of the store into errors of the API. */
+  private async timed<T>(operation: string, kind: Kind, call: Promise<T>): Promise<T> {
+    const beganMs = this.env.monoMs();
+    try {
+      return await refused(call);
+    } finally {
+      const name = `${operation} ${kind.resource}`;
+      let duration = this.measured.get(name);
+      if (duration === undefined) {
+        const type = qualified(kind);
+        duration = { operation, type, seconds: new Histogram(DURATION_BOUNDS) };
+        this.measured.set(name, duration);
+      }
+      duration.seconds.observe((this.env.monoMs() - beganMs) / 1000);
+    }
   }
 
   /** The object as of now; undefined when there is none. */
   async get(kind: Kind, key: string): Promise<StoredObject | undefined> {
-    const reply = await refused(this.client.kv.range({ key: keyBytes(kind, key) }));
+    const reply = await this.timed('get', kind, this.client.kv.range({ key: keyBytes(kind, key) }));
     return storedOf(kind, reply.kvs[0]);
   }
 
@@ -108,10 +143,14 @@ export class ObjectStore {
     change: RequestOpInit,
     { take, giveBack }: ClaimChange,
   ): Promise<number | WriteOutcome> {
+    const operation =
+      change.requestPut === undefined ? 'delete' : revision === 0 ? 'create' : 'update';
     const keyOf = keyBytes(kind, key);
     const taken = take.map(claimBytes);
     const holder = encoder.encode(`${kind.storagePrefix}${key}`);
-    const reply = await refused(
+    const reply = await this.timed(
+      operation,
+      kind,
       this.client.kv.txn({
         compare: [
           { result: EQUAL, target: TARGET_MOD, key: keyOf, modRevision: revision },
@@ -155,7 +194,9 @@ export class ObjectStore {
     revision: number,
   ): Promise<StoredPage> {
     const start = from > prefix ? from : prefix;
-    const reply = await refused(
+    const reply = await this.timed(
+      'list',
+      kind,
       this.client.kv.range({
         key: keyBytes(kind, start),
         rangeEnd: prefixEnd(keyBytes(kind, prefix)),
