@@ -75,6 +75,42 @@ describe('codec/decode: errors as the real API server words them', () => {
   }
 });
 
+describe('codec/decode: kinds', () => {
+  const refusal = (body: string, kind: ExpectedKind): string =>
+    failureOf(() => decodeObject(Buffer.from(body), 'application/json', kind)).message;
+
+  it('fills in what the body leaves out, before the other fields', () => {
+    const { object } = decodeObject(Buffer.from('{"apiVersion":"/"}'), '', CONFIG_MAP);
+    expect(JSON.stringify(object)).to.equal('{"kind":"ConfigMap","apiVersion":"v1","metadata":{}}');
+  });
+
+  it('takes options as a kind of any group', () => {
+    const options = expected('', 'v1', 'DeleteOptions');
+    for (const apiVersion of ['v1', 'apps/v1', 'meta.k8s.io/v1']) {
+      const body = JSON.stringify({ kind: 'DeleteOptions', apiVersion, gracePeriodSeconds: 0 });
+      const { object } = decodeObject(Buffer.from(body), '', options);
+      expect(object).to.eql({ kind: 'DeleteOptions', apiVersion: 'v1', gracePeriodSeconds: 0 });
+    }
+  });
+
+  it('refuses another version of the kind, another kind, and what names none', () => {
+    const scaler = '{"apiVersion":"autoscaling/v1","kind":"HorizontalPodAutoscaler"}';
+    expect(refusal(scaler, expected('autoscaling', 'v2', 'HorizontalPodAutoscaler'))).to.equal(
+      'the API version in the data (autoscaling/v1) does not match the expected API version (autoscaling/v2)',
+    );
+    expect(refusal('{"apiVersion":"apps/v1","kind":"Deployment"}', CONFIG_MAP)).to.equal(
+      'Deployment in version "v1" cannot be handled as a ConfigMap: converting (v1.Deployment) to (core.ConfigMap): unknown conversion',
+    );
+    expect(refusal('{"kind":5}', CONFIG_MAP)).to.equal(
+      "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; " +
+        'json parse error: json: cannot unmarshal number into Go struct field .kind of type string ({"kind":5})',
+    );
+    expect(refusal('{"apiVersion":"a/b/c"}', CONFIG_MAP)).to.equal(
+      'the object provided is unrecognized (must be of type ConfigMap): unexpected GroupVersion string: a/b/c ({"apiVersion":"a/b/c"})',
+    );
+  });
+});
+
 describe('codec/decode: field validation', () => {
   it('answers and warns as the recording does', () => {
     const steps = stepsOf('defaults/fieldValidation');
