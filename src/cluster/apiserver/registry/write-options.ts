@@ -1,5 +1,6 @@
 /** Query options of writes: dryRun, fieldManager, fieldValidation (meta/v1 CreateOptions and its like). */
 import type { FieldValidation } from '../../api/codec/field-validation.js';
+import { managerName } from '../../api/patch/field-manager.js';
 import type { FieldError } from '../../api/status.js';
 import { invalid } from '../../api/status.js';
 import { validateManager } from '../../api/validation/object-meta.js';
@@ -12,7 +13,6 @@ export interface WriteQuery {
 }
 
 const MODES: readonly string[] = ['Ignore', 'Warn', 'Strict'];
-const MANAGER_MAX = 128;
 
 /** `options` names the message in errors: CreateOptions, UpdateOptions, PatchOptions. Throws: ApiError 422. */
 export function parseWriteQuery(
@@ -33,7 +33,7 @@ export function parseWriteQuery(
   if (errors.length > 0) throw invalid({ group: 'meta.k8s.io', resource: options }, '', errors);
   return {
     isDryRun: dryRun.length > 0,
-    manager: given === '' ? managerOf(userAgent ?? '') : given,
+    manager: managerName(given, userAgent ?? ''),
     fieldValidation: mode === '' ? 'Warn' : (mode as FieldValidation),
   };
 }
@@ -52,13 +52,4 @@ export function notSupported(
   const list = supported.map((one) => JSON.stringify(one)).join(', ');
   const message = `Unsupported value: ${JSON.stringify(value)}: supported values: ${list}`;
   return { reason: 'FieldValueNotSupported', field, message };
-}
-
-/** What stands before the first slash, in printable characters only, as the real server does. */
-function managerOf(userAgent: string): string {
-  const [name = ''] = userAgent.split('/');
-  return [...name]
-    .filter((character) => /\P{C}/u.test(character))
-    .join('')
-    .slice(0, MANAGER_MAX);
 }

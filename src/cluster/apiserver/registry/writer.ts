@@ -7,9 +7,8 @@ import type { DeleteOptions } from '../../../gen/kube-meta-v1.js';
 import type { Kind } from '../../api/kinds/kind.js';
 import type { JsonObject, KubeObject } from '../../api/object.js';
 import { jsonEqual } from '../../api/patch/equal.js';
-import { fieldElement } from '../../api/patch/path-element.js';
-import { fieldSetOf, type FieldSet } from '../../api/patch/field-set.js';
-import { trackUpdate } from '../../api/patch/managed-fields.js';
+import type { FieldSet } from '../../api/patch/field-set.js';
+import { resetFieldsOf, trackUpdate } from '../../api/patch/managed-fields.js';
 import {
   OBJECT_MODIFIED,
   alreadyExists,
@@ -87,13 +86,6 @@ type Decision =
   | { readonly action: 'write'; readonly object: KubeObject }
   | { readonly action: 'remove'; readonly object: KubeObject }
   | { readonly action: 'nothing' };
-
-const NO_FIELDS = fieldSetOf();
-const STATUS_FIELDS = fieldSetOf([fieldElement('status')]);
-const ALL_BUT_STATUS = fieldSetOf(
-  [fieldElement('spec')],
-  [fieldElement('metadata'), fieldElement('labels')],
-);
 
 export class Writer {
   private readonly store: ObjectStore;
@@ -400,11 +392,6 @@ function rulesOf(kind: Kind, subresource: string): UpdateRules {
     countsGeneration: true,
     resetFields,
   };
-}
-
-function resetFieldsOf(kind: Kind, subresource: string): FieldSet {
-  if (kind.status === undefined) return NO_FIELDS;
-  return subresource === 'status' ? ALL_BUT_STATUS : STATUS_FIELDS;
 }
 
 /** An update may name the version that it replaces. */
