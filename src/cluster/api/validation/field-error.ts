@@ -102,7 +102,7 @@ export function validateUnique<T extends number | string>(
   });
 }
 
-export const IMMUTABLE = 'field is immutable';
+const IMMUTABLE = 'field is immutable';
 
 /** Finds a change of a value that must stay; absent and empty count as the same. */
 export function validateImmutable(field: string, next: BadValue, old: BadValue): FieldError[] {

@@ -56,7 +56,7 @@ function isOvercommitAllowed(name: string): boolean {
 }
 
 /** A resource of any object: one of Kubernetes' own, or a name with a domain. */
-export function validateResourceName(name: string, path: string): FieldError[] {
+function validateResourceName(name: string, path: string): FieldError[] {
   const problems = qualifiedNameProblems(name);
   if (problems.length > 0) return fieldProblems(path, name, problems);
   const isStandard = STANDARD_RESOURCES.has(name) || isHugePages(name.replace(/^requests\./, ''));

@@ -8,16 +8,8 @@ const MAX_INT32 = 2 ** 31 - 1;
 
 /** A number that may be missing but not be below zero. */
 export function validateNonNegative(field: string, value: number | undefined): FieldError[] {
-  return validateMinimum(field, value, 0);
-}
-
-export function validateMinimum(
-  field: string,
-  value: number | undefined,
-  minimum: number,
-): FieldError[] {
-  if (value === undefined || value >= minimum) return [];
-  return [fieldInvalid(field, value, `must be greater than or equal to ${minimum}`)];
+  if (value === undefined || value >= 0) return [];
+  return [fieldInvalid(field, value, 'must be greater than or equal to 0')];
 }
 
 /** A number that may be missing, from `low` to `high`, both allowed. */

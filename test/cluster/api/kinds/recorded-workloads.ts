@@ -88,7 +88,7 @@ function outcome(
   return { status: 422, body: error.status as unknown as JsonObject, warnings: [] };
 }
 
-export function encoded(kind: Kind, object: object): JsonObject {
+function encoded(kind: Kind, object: object): JsonObject {
   const plain = JSON.parse(JSON.stringify(object)) as JsonValue;
   return normalize(schemaOf(kind.message), plain).object;
 }

@@ -27,7 +27,7 @@ export function withTemplateDefaults(template: PodTemplateSpec | undefined): Pod
   return result;
 }
 
-export function validatePodTemplate(template: PodTemplateSpec, path: string): FieldError[] {
+function validatePodTemplate(template: PodTemplateSpec, path: string): FieldError[] {
   const { metadata = {}, spec = { containers: [] } } = template;
   const at = `${path}.annotations`;
   return [

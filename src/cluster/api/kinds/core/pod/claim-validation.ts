@@ -40,7 +40,7 @@ export function validateClaimTemplate(
 }
 
 /** The specification of a PersistentVolumeClaim. */
-export function validateClaimSpec(spec: PersistentVolumeClaimSpec, path: string): FieldError[] {
+function validateClaimSpec(spec: PersistentVolumeClaimSpec, path: string): FieldError[] {
   const { storageClassName = '', volumeMode, volumeAttributesClassName = '' } = spec;
   const named = (field: string, name: string): FieldError[] =>
     fieldProblems(`${path}.${field}`, name, name === '' ? [] : subdomainProblems(name));

@@ -19,7 +19,7 @@ type Side = 'limits' | 'requests';
  * What the containers need together: those that run at the same time add up, and init containers
  * that end need what the hungriest of them does, beside the sidecars started before it.
  */
-export function containerSums(spec: PodSpec, side: Side): Amounts {
+function containerSums(spec: PodSpec, side: Side): Amounts {
   let sidecars: Amounts = new Map();
   let peak: Amounts = new Map();
   for (const container of spec.initContainers ?? []) {
