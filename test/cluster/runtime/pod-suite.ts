@@ -38,6 +38,10 @@ export interface RuntimeUnderTest {
 }
 
 const IMAGE = 'busybox';
+const SIZE_SHOWER = 'trap "stty size" WINCH;';
+/** A signal ends a shell's `read` without a line. */
+const READ_LOOP =
+  'while :; do read line && echo "got $line"; if [ "$line" = quit ]; then exit 6; fi; done';
 
 class Pods {
   readonly logs = mkdtempSync(join(tmpdir(), 'mainstay-pods-'));
@@ -395,7 +399,7 @@ podCase('kills the process of a session that is closed', [], async (pods) => {
 
 podCase('gives a command a terminal with a size', ['terminal'], async (pods) => {
   const { container } = await pods.run('sleep 100');
-  const script = 'trap "stty size" WINCH; tty; while read line; do echo "got $line"; done; exit 6';
+  const script = `${SIZE_SHOWER} tty; ${READ_LOOP}`;
   const session = await pods.runtime.exec(container, ['sh', '-c', script], {
     stdin: true,
     tty: true,
@@ -409,7 +413,7 @@ podCase('gives a command a terminal with a size', ['terminal'], async (pods) => 
   });
   session.stdin?.write('hello\n');
   await until(() => seen().includes('got hello'));
-  session.stdin?.end();
+  session.stdin?.write('quit\n');
   expect(await session.ended).to.equal(6);
 });
 
@@ -462,7 +466,7 @@ podCase('keeps the input open for the next client', ['stdin'], async (pods) => {
 });
 
 podCase('attaches to a terminal and sets its size', ['terminal', 'stdin'], async (pods) => {
-  const script = 'trap "stty size" WINCH; while read line; do echo "got $line"; done';
+  const script = `${SIZE_SHOWER} ${READ_LOOP}`;
   const { container } = await pods.run(script, { hasTty: true, hasStdin: true });
   const session = await pods.runtime.attach(container, { stdin: true, tty: true });
   expect(session.stderr).to.equal(undefined);

@@ -178,8 +178,8 @@ export class Engine implements ContainerRuntime {
   }
 
   async reopenContainerLog(id: string): Promise<void> {
-    this.containers.running(id);
-    await reopenLog(this.layout.container(id));
+    const { logPath } = this.containers.running(id).record;
+    await reopenLog(this.layout.container(id), logPath, this.options.env);
   }
 
   async execSync(id: string, command: readonly string[], timeoutMs: number): Promise<ExecResult> {

@@ -5,9 +5,10 @@
  */
 import { spawn } from 'node:child_process';
 import * as fs from 'node:fs/promises';
-import { constants } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { sleep, type ClusterEnv } from '../../env.js';
 import { RuntimeError } from '../runtime.js';
 import { codeOf } from '../state-files.js';
 import { runcWords, type Runc } from './runc.js';
@@ -17,6 +18,8 @@ const SYNC_FD = 3;
 const STDERR_FD = 2;
 const RESIZE = 1;
 const REOPEN_LOG = 2;
+const REOPENED_WITHIN_MS = 5000;
+const POLL_MS = 5;
 
 export interface MonitorOptions {
   readonly conmon: string;
@@ -67,9 +70,19 @@ export async function resizeTerminal(bundle: string, width: number, height: numb
   await control(bundle, `${RESIZE} ${height} ${width}\n`);
 }
 
-/** Makes the monitor write to a new log file. Rejects with RuntimeError NotFound when it has ended. */
-export async function reopenLog(bundle: string): Promise<void> {
+/**
+ * Makes the monitor write to a new file at `logPath`, and waits for it. Rejects with RuntimeError
+ * NotFound when the monitor has ended, DeadlineExceeded when it does not do so.
+ */
+export async function reopenLog(bundle: string, logPath: string, env: ClusterEnv): Promise<void> {
   await control(bundle, `${REOPEN_LOG} 0 0\n`);
+  const limitMs = env.monoMs() + REOPENED_WITHIN_MS;
+  while (!existsSync(logPath)) {
+    if (env.monoMs() > limitMs) {
+      throw new RuntimeError('DeadlineExceeded', `the monitor does not write to ${logPath}`);
+    }
+    await sleep(env, POLL_MS);
+  }
 }
 
 function monitorArgs(options: MonitorOptions): string[] {

@@ -1,6 +1,10 @@
 /** Calls of runc, which makes containers out of a bundle (opencontainers/runc, man pages). */
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { mustRun, run } from '../command.js';
+import { markOf, type ProcessMark } from '../processes.js';
 import { RuntimeError } from '../runtime.js';
+import { readText } from '../state-files.js';
 
 export type RuncStatus = 'creating' | 'created' | 'running' | 'paused' | 'stopped';
 
@@ -32,9 +36,18 @@ export class Runc {
     await this.must(['start', id]);
   }
 
-  /** Creates and starts a process that nobody watches. */
-  async runDetached(id: string, bundle: string, pidFile: string): Promise<void> {
-    await this.must(['run', '--detach', '--bundle', bundle, '--pid-file', pidFile, id]);
+  /** Creates and starts a process that nobody watches. It has no streams: it would keep ours open. */
+  async runDetached(id: string, bundle: string): Promise<ProcessMark> {
+    const log = join(bundle, 'runc.log');
+    const pidFile = join(bundle, 'pid');
+    const args = ['--log', log, 'run', '--detach', '--bundle', bundle, '--pid-file', pidFile, id];
+    const child = spawn(this.program, [...this.globalArgs, ...args], { stdio: 'ignore' });
+    const exitCode = await new Promise<number>((resolve, reject) => {
+      child.on('error', reject);
+      child.on('exit', (code) => resolve(code ?? 1));
+    });
+    if (exitCode !== 0) throw new RuntimeError('Internal', runcWords((await readText(log)) ?? ''));
+    return markOf(Number(await readText(pidFile)));
   }
 
   /** Kills what is left of the container and removes its groups and records; harmless when it is gone. */

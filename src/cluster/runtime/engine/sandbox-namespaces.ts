@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { mustRun } from '../command.js';
 import { unmountBelow } from '../mounts.js';
 import { RuntimeError, type PodSandboxConfig } from '../runtime.js';
-import { readText, writeState } from '../state-files.js';
+import { writeState } from '../state-files.js';
 import { podSide } from './network/pod-network.js';
 import type { Runc } from './runc.js';
 import { hostnameOf } from './sandbox-files.js';
@@ -121,9 +121,7 @@ export async function createProcessNamespace(
       resources: { devices: [{ allow: false, access: 'rwm' }] },
     },
   });
-  const pidFile = join(dirs.bundle, 'pid');
-  await tools.runc.runDetached(sandboxId, dirs.bundle, pidFile);
-  const pid = (await readText(pidFile))?.trim() ?? '';
+  const { pid } = await tools.runc.runDetached(sandboxId, dirs.bundle);
   const path = join(dirs.namespaces, FILE_OF.pid);
   await writeFile(path, '');
   await mustRun('mount', ['--bind', `/proc/${pid}/ns/pid`, path]);
