@@ -109,6 +109,13 @@ export class KubeletBench {
             diskAvailableFraction: 0.5,
             threadsAvailableFraction: 0.9,
           }),
+        usage: () =>
+          Promise.resolve({
+            cpuNs: 7e9,
+            memoryWorkingSetBytes: 2 ** 30,
+            diskUsedBytes: 10,
+            diskAvailableBytes: 90,
+          }),
       },
       mounter: {
         mountTmpfs: (path) => Promise.resolve(void this.mounts.add(path)),
