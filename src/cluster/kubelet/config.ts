@@ -36,7 +36,7 @@ export interface KubeletConfig {
 
 export interface KubeletServerConfig {
   readonly address: string;
-  /** 0 takes any free port. */
+  /** 10250 in most clusters; 0 takes any free port. */
   readonly port: number;
   /** PEM. */
   readonly certificate: string;
@@ -47,7 +47,18 @@ export interface KubeletServerConfig {
   readonly allowedClients: readonly string[];
 }
 
-export const DEFAULT_MAX_PODS = 110;
-export const DEFAULT_LOG_MAX_BYTES = 10 * 1024 * 1024;
-export const DEFAULT_LOG_MAX_FILES = 5;
-export const KUBELET_PORT = 10250;
+/** Settings that most nodes share. */
+export const KUBELET_DEFAULTS = {
+  podCidrs: [],
+  nodeLabels: {},
+  maxPods: 110,
+  reserved: {},
+  clusterDns: [],
+  clusterDomain: 'cluster.local',
+  resolverFile: '/etc/resolv.conf',
+  cgroupRoot: 'kubepods',
+  containerLogMaxBytes: 10 * 1024 * 1024,
+  containerLogMaxFiles: 5,
+  minOomScoreAdj: -997,
+  server: undefined,
+} satisfies Partial<KubeletConfig>;

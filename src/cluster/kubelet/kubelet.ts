@@ -28,12 +28,17 @@ import { PodManager } from './pods/pod-manager.js';
 import { PodPaths } from './pods/pod-paths.js';
 import { PodRunner } from './pods/pod-runner.js';
 import type { Recorder } from './pods/recorder.js';
+import { runningContainers } from './pods/pod-view.js';
 import { StatusManager } from './pods/status-manager.js';
 import { terminationMessage } from './pods/termination-message.js';
 import type { NetworkProbes } from './probes/network.js';
 import { networkProbes } from './probes/network.js';
 import { ProbeManager } from './probes/probe-manager.js';
 import { PODS, SERVICES } from './resource-types.js';
+import { LogRotation } from './logs/log-rotation.js';
+import type { KubeletServer } from './server/kubelet-server.js';
+import { startServer } from './server/kubelet-server.js';
+import { NodeView } from './server/node-view.js';
 import type { Mounter } from './volumes/mounter.js';
 import { systemMounter } from './volumes/mounter.js';
 import { ObjectSource } from './volumes/object-source.js';
@@ -74,7 +79,8 @@ export async function startKubelet(
   const facts = await host.facts();
   const resolver = await readResolver(config.resolverFile);
   const parts = assemble(config, dependencies, facts, resolver);
-  return run(config, dependencies, host, facts, parts);
+  const server = await serve(config, dependencies, host, parts);
+  return run(config, dependencies, host, facts, parts, server);
 }
 
 async function readResolver(path: string): Promise<ReturnType<typeof parseResolver>> {
@@ -173,20 +179,42 @@ function assemble(
   return { informer, services, objects, pleg, probes, statuses, pods, node, paths };
 }
 
+async function serve(
+  config: KubeletConfig,
+  { env, log, runtime }: KubeletDependencies,
+  host: Host,
+  { pods, pleg }: Parts,
+): Promise<KubeletServer | undefined> {
+  if (config.server === undefined) return undefined;
+  const view = new NodeView(() => pods.pods, pleg);
+  const problem = (): string => pleg.problem();
+  return startServer({ env, log, runtime, host, view, config, problem }, config.server);
+}
+
 function run(
   config: KubeletConfig,
   { env, log, client, runtime, recorder }: KubeletDependencies,
   host: Host,
   facts: HostFacts,
   parts: Parts,
+  server: KubeletServer | undefined,
 ): Kubelet {
   const { informer, services, objects, pleg, probes, statuses, pods, node } = parts;
-  const port = config.server?.port ?? 0;
+  const port = server?.port ?? 0;
   const plegProblem = (): string => pleg.problem();
   const base = { env, log, client, runtime, config, recorder, host, facts };
   const agent = new NodeAgent({ ...base, plegProblem, port });
   node.current = agent;
   const lease = new NodeLease(env, log, client);
+  const rotation = new LogRotation({
+    env,
+    log,
+    runtime,
+    running: () => [...pleg.latest.values()].flatMap(runningContainers),
+    maxBytes: config.containerLogMaxBytes,
+    maxFiles: config.containerLogMaxFiles,
+  });
+  rotation.start();
   pleg.start();
   services.start();
   informer.start();
@@ -203,7 +231,7 @@ function run(
     stop: async () => {
       pleg.stop();
       probes.stop();
-      await pods.stop();
+      await Promise.all([server?.close(), rotation.stop(), pods.stop()]);
       statuses.stop();
       await Promise.all([agent.stop(), lease.stop()]);
       await Promise.all([informer.stop(), services.stop(), objects.stop()]);

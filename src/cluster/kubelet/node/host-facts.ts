@@ -22,10 +22,20 @@ export interface HostPressure {
   readonly threadsAvailableFraction: number;
 }
 
+/** What all processes of the machine use. */
+export interface HostUsage {
+  /** Nanoseconds of CPU time since it started. */
+  readonly cpuNs: number;
+  readonly memoryWorkingSetBytes: number;
+  readonly diskUsedBytes: number;
+  readonly diskAvailableBytes: number;
+}
+
 /** Asked instead of the machine itself in tests. */
 export interface Host {
   facts(): Promise<HostFacts>;
   pressure(): Promise<HostPressure>;
+  usage(): Promise<HostUsage>;
 }
 
 const GO_ARCHITECTURES: Readonly<Record<string, string>> = {
@@ -39,6 +49,7 @@ export function localHost(rootDirectory: string): Host {
   return {
     facts: () => factsOf(rootDirectory),
     pressure: () => pressureOf(rootDirectory),
+    usage: () => usageOf(rootDirectory),
   };
 }
 
@@ -73,6 +84,18 @@ async function pressureOf(rootDirectory: string): Promise<HostPressure> {
     memoryAvailableBytes: Number.isNaN(available) ? os.freemem() : available,
     diskAvailableFraction: disk.blocks === 0 ? 1 : disk.bavail / disk.blocks,
     threadsAvailableFraction: limit > 0 ? 1 - threads / limit : 1,
+  };
+}
+
+async function usageOf(rootDirectory: string): Promise<HostUsage> {
+  const disk = await statfs(rootDirectory);
+  const { memoryAvailableBytes } = await pressureOf(rootDirectory);
+  const total = os.cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys, 0);
+  return {
+    cpuNs: total * 1e6,
+    memoryWorkingSetBytes: os.totalmem() - memoryAvailableBytes,
+    diskUsedBytes: (disk.blocks - disk.bfree) * disk.bsize,
+    diskAvailableBytes: disk.bavail * disk.bsize,
   };
 }
 

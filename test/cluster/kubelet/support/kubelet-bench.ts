@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLogger } from '../../../../src/base/observe/logger.js';
 import { restClient } from '../../../../src/cluster/client/rest-client.js';
+import { KUBELET_DEFAULTS } from '../../../../src/cluster/kubelet/config.js';
 import type { KubeletConfig } from '../../../../src/cluster/kubelet/config.js';
 import type { Kubelet } from '../../../../src/cluster/kubelet/kubelet.js';
 import { startKubelet } from '../../../../src/cluster/kubelet/kubelet.js';
@@ -63,23 +64,17 @@ export class KubeletBench {
 
   get config(): KubeletConfig {
     return {
+      ...KUBELET_DEFAULTS,
       nodeName: NODE,
       nodeIps: ['192.168.0.1'],
       version: 'v1.36.3',
       rootDirectory: join(this.directory, 'kubelet'),
       podLogsDirectory: join(this.directory, 'logs'),
       podCidrs: ['10.88.0.0/24'],
-      nodeLabels: {},
-      maxPods: 110,
-      reserved: {},
       clusterDns: ['10.96.0.10'],
-      clusterDomain: 'cluster.local',
       resolverFile: '',
-      cgroupRoot: 'kubepods',
       containerLogMaxBytes: 1000,
       containerLogMaxFiles: 3,
-      minOomScoreAdj: -997,
-      server: undefined,
     };
   }
 
@@ -108,6 +103,13 @@ export class KubeletBench {
             memoryAvailableBytes: 2 ** 30,
             diskAvailableFraction: 0.5,
             threadsAvailableFraction: 0.9,
+          }),
+        usage: () =>
+          Promise.resolve({
+            cpuNs: 7e9,
+            memoryWorkingSetBytes: 2 ** 30,
+            diskUsedBytes: 10,
+            diskAvailableBytes: 90,
           }),
       },
       mounter: {
