@@ -42,6 +42,7 @@ describe('what may change in a pod', () => {
     expect(
       changeRefusals({ activeDeadlineSeconds: 5 }, { activeDeadlineSeconds: 6 }),
     ).to.deep.equal([`${at}6: must be less than or equal to previous value`]);
+    expect(changeRefusals({}, { activeDeadlineSeconds: 5 })).to.deep.equal([]);
     expect(changeRefusals({ activeDeadlineSeconds: 5 }, {})).to.deep.equal([
       `${at}null: must not update from a positive integer to nil value`,
     ]);

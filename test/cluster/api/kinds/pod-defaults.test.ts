@@ -105,6 +105,7 @@ describe('class of service', () => {
     ],
     ['less asked for', [{ limits: all, requests: { ...all, cpu: '500m' } }], 'Burstable'],
     ['one resource only', [{ limits: { cpu: '1' }, requests: { cpu: '1' } }], 'Burstable'],
+    ['asked for without limits', [{ requests: all }], 'Burstable'],
     ['one container without', [{ limits: all, requests: all }, {}], 'Burstable'],
   ];
   for (const [what, resources, expected] of cases) {

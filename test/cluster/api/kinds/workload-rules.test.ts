@@ -28,6 +28,7 @@ describe('rules of Deployments', () => {
   const at = 'spec.strategy.rollingUpdate';
   const cases: readonly (readonly [string, object, readonly string[]])[] = [
     ['plain', {}, []],
+    ['all pods at once', { strategy: { rollingUpdate: { maxUnavailable: '100%' } } }, []],
     [
       'numbers below zero',
       { replicas: -1, minReadySeconds: -1, revisionHistoryLimit: -1, progressDeadlineSeconds: -2 },
