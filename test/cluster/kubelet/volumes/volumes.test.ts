@@ -170,7 +170,7 @@ describe('kubelet: volumes', () => {
       requests.push({ path: call.path, body: call.body });
       const expirationTimestamp = new Date(bench.time.wallMs() + 3_600_000).toISOString();
       const status = { token: `token-${requests.length}`, expirationTimestamp };
-      return { status: 201, body: { kind: 'TokenRequest', status } } as never;
+      return { code: 201, body: { kind: 'TokenRequest', status } };
     });
     putMap('kube-root-ca.crt', { 'ca.crt': 'CA' });
     addPod({
