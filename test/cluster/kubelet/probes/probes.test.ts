@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { KubeletBench, container } from './support/kubelet-bench.js';
+import { KubeletBench, container } from '../support/kubelet-bench.js';
 
 describe('kubelet: probes', () => {
   let bench: KubeletBench;
