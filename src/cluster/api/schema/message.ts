@@ -89,7 +89,7 @@ export interface Field {
   /** How server-side apply owns a map or struct, where it differs from the element's own. */
   readonly ownership: 'atomic' | 'granular' | 'separable' | undefined;
   /** Default that OpenAPI names, as a JSON value. */
-  readonly default: string | number | undefined;
+  readonly default: string | number | boolean | undefined;
   readonly enum: readonly string[];
   /** Go's name of the whole type, which errors tell, where it does not follow from the others. */
   readonly goType: string;
@@ -149,7 +149,7 @@ function parseField(line: string): Field {
     list: values.get('list') as ListType | undefined,
     keys: split(values.get('keys'), ','),
     ownership: (values.get('map') ?? values.get('struct')) as Field['ownership'],
-    default: given === undefined ? undefined : (JSON.parse(given) as string | number),
+    default: given === undefined ? undefined : (JSON.parse(given) as string | number | boolean),
     enum: split(values.get('enum'), '|'),
     goType: values.get('go') ?? '',
   };
