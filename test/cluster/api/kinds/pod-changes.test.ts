@@ -81,6 +81,31 @@ describe('what may change in a pod', () => {
     ]);
   });
 
+  it('terms for nodes of a gated pod may grow, and none comes or goes', () => {
+    const term = (...keys: string[]) => ({
+      matchExpressions: keys.map((key) => ({ key, operator: 'Exists' })),
+    });
+    const withTerms = (...nodeSelectorTerms: object[]): Partial<PodSpec> => ({
+      schedulingGates: [{ name: 'a' }],
+      affinity: {
+        nodeAffinity: {
+          requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms },
+        },
+      },
+    });
+    const at =
+      'spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms';
+    const gated = { schedulingGates: [{ name: 'a' }] };
+    expect(changeRefusals(withTerms(term('a')), withTerms(term('a', 'b')))).to.deep.equal([]);
+    expect(changeRefusals(gated, withTerms(term('a'), term('b')))).to.deep.equal([]);
+    expect(changeRefusals(withTerms(term('a')), withTerms(term('b')))).to.deep.equal([
+      `${at}[0]: Invalid value: {"matchExpressions":[{"key":"b","operator":"Exists"}]}: only additions are allowed (no mutations or deletions)`,
+    ]);
+    expect(changeRefusals(withTerms(term('a')), gated)).to.deep.equal([
+      `${at}: Invalid value: []: no additions/deletions to non-empty NodeSelectorTerms list are allowed`,
+    ]);
+  });
+
   it('a mirror pod stays one', () => {
     const mirror = podWith(
       { nodeName: 'n' },

@@ -68,6 +68,61 @@ describe('limits of pods', () => {
     expect([0, 2 ** 31].flatMap(found)).to.have.lengthOf(2);
   });
 
+  it('a token lasts from ten minutes to 2^32 seconds', () => {
+    const found = (expirationSeconds: number): string[] =>
+      refusals({
+        volumes: [
+          {
+            name: 'v',
+            projected: { sources: [{ serviceAccountToken: { path: 't', expirationSeconds } }] },
+          },
+        ],
+      });
+    expect([600, 2 ** 32].flatMap(found)).to.deep.equal([]);
+    expect([599, 2 ** 32 + 1].flatMap(found)).to.have.lengthOf(2);
+  });
+
+  it('users of Windows', () => {
+    const found = (runAsUserName: string): string[] =>
+      refusals({ securityContext: { windowsOptions: { runAsUserName } } }).map((text) =>
+        text.slice(text.lastIndexOf(': ') + 2),
+      );
+    for (const name of ['user', 'domain\\user', 'dns.example.com\\user'])
+      expect(found(name)).to.deep.equal([]);
+    expect(found('')).to.deep.equal(['runAsUserName cannot be an empty string']);
+    expect(found('a\\b\\c')).to.deep.equal([
+      'runAsUserName cannot contain more than one backslash',
+    ]);
+    expect(found('a\\')).to.deep.equal(["runAsUserName's User cannot be empty"]);
+    expect(found('.x\\u')).to.deep.equal([
+      "runAsUserName's Domain doesn't match the NetBios nor the DNS format",
+    ]);
+    expect(found('.')).to.deep.equal([
+      "runAsUserName's User cannot contain only periods or spaces",
+    ]);
+  });
+
+  it('all containers of a pod are processes of a Windows host, or none', () => {
+    const own = (hostProcess: boolean): Container => ({
+      ...IMAGE,
+      securityContext: { windowsOptions: { hostProcess } },
+    });
+    const of = (hostProcess: boolean, containers: Container[]): Partial<PodSpec> => ({
+      hostNetwork: true,
+      securityContext: { windowsOptions: { hostProcess } },
+      containers,
+    });
+    expect(refusals(of(true, [IMAGE, { ...own(true), name: 'd' }]))).to.deep.equal([]);
+    expect(refusals(of(true, [own(false)]))).to.deep.equal([
+      'spec.containers[0].securityContext.windowsOptions.hostProcess: Invalid value: false: pod hostProcess value must be identical if both are specified, was true',
+    ]);
+    const mixed = { containers: [own(true), { name: 'd', image: 'x' }] };
+    expect(refusals(mixed)).to.deep.equal([
+      'spec: Invalid value: "": If pod contains any hostProcess containers then all containers must be HostProcess containers',
+      'spec.hostNetwork: Invalid value: false: hostNetwork must be true if pod contains any hostProcess containers',
+    ]);
+  });
+
   it('zero is an amount', () => {
     expect(refusals(container({ resources: { limits: { cpu: '0' } } }))).to.deep.equal([]);
   });

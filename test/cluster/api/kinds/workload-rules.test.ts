@@ -204,6 +204,35 @@ describe('rules of ReplicaSets', () => {
     ]);
   });
 
+  it('keeps the number of pods that was given', () => {
+    const replicas = (spec: object): number | undefined =>
+      (
+        decoded(replicaSet as unknown as Kind, {
+          spec: { ...SPEC, ...spec },
+        }) as unknown as ReplicaSet
+      ).spec.replicas;
+    expect([replicas({}), replicas({ replicas: 0 }), replicas({ replicas: 3 })]).to.deep.equal([
+      1, 0, 3,
+    ]);
+  });
+
+  it('warns of a changed template only', () => {
+    const hostAliases = [{ ip: '10.0.0.1' }, { ip: '10.0.0.1' }];
+    const template = { ...SPEC.template, spec: { ...SPEC.template.spec, hostAliases } };
+    const at = (generation: number): ReplicaSet =>
+      ({
+        metadata: { name: 'r', generation },
+        spec: { ...SPEC, template },
+      }) as unknown as ReplicaSet;
+    const warnings = [1, 2].map((generation) =>
+      replicaSet.strategy.warnings?.(at(generation), at(1)),
+    );
+    expect(warnings).to.deep.equal([
+      [],
+      ['spec.template.spec.hostAliases[1].ip: duplicate ip "10.0.0.1"'],
+    ]);
+  });
+
   it('can be selected by the number of their pods', () => {
     const object = { status: { replicas: 3 } } as ReplicaSet;
     expect(replicaSet.selectableFields['status.replicas']?.(object)).to.equal('3');
