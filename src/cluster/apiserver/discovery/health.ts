@@ -8,7 +8,10 @@ export interface HealthCheck {
   readonly name: string;
   /** Endpoints that ask it. */
   readonly of: readonly Endpoint[];
-  /** What is wrong; undefined: nothing. Told to administrators only, below the check's own path. */
+  /**
+   * What is wrong; undefined: nothing. A rejection is a failure as well. The reason is told to
+   * administrators only, below the check's own path.
+   */
   readonly check: () => Promise<string | undefined> | string | undefined;
 }
 
@@ -40,7 +43,7 @@ async function checkAll(
       lines.push(`[+]${name} excluded: ok\n`);
       continue;
     }
-    const reason = await check();
+    const reason = await reasonOf(check);
     isFine = isFine && reason === undefined;
     lines.push(reason === undefined ? `[+]${name} ok\n` : `[-]${name} failed: reason withheld\n`);
   }
@@ -57,7 +60,15 @@ async function checkAll(
 
 async function checkOne(check: HealthCheck | undefined): Promise<Answer> {
   if (check === undefined) return pageNotFound();
-  const reason = await check.check();
+  const reason = await reasonOf(check.check);
   if (reason !== undefined) return textAnswer(500, `internal server error: ${reason}\n`);
   return { type: 'text', status: 200, contentType: TEXT_TYPE, text: 'ok' };
+}
+
+async function reasonOf(check: HealthCheck['check']): Promise<string | undefined> {
+  try {
+    return await check();
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }

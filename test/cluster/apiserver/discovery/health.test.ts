@@ -8,17 +8,25 @@ import { recorded } from '../recording.js';
 
 describe('cluster/apiserver/discovery/health', () => {
   let etcd: string | undefined;
+  let syncing: string | undefined;
   const everywhere = ['healthz', 'livez', 'readyz'] as const;
   const checks: readonly HealthCheck[] = [
     { name: 'ping', of: everywhere, check: () => undefined },
-    { name: 'etcd', of: everywhere, check: () => Promise.resolve(etcd) },
-    { name: 'informer-sync', of: ['readyz'], check: () => undefined },
+    {
+      name: 'etcd',
+      of: everywhere,
+      check: () => (etcd === undefined ? undefined : Promise.reject(new Error(etcd))),
+    },
+    { name: 'informer-sync', of: ['readyz'], check: () => Promise.resolve(syncing) },
     { name: 'poststarthook/bootstrap-controller', of: everywhere, check: () => undefined },
     { name: 'shutdown', of: ['readyz'], check: () => undefined },
   ];
   const step = healthStep(checks);
 
-  beforeEach(() => (etcd = undefined));
+  beforeEach(() => {
+    etcd = undefined;
+    syncing = undefined;
+  });
 
   function ask(path: string, query: Record<string, string> = {}): Promise<Outcome> {
     return run(step, exchangeOf({ path, query }));
@@ -59,6 +67,13 @@ describe('cluster/apiserver/discovery/health', () => {
       body: 'internal server error: connection refused\n',
     });
     expect((await ask('/livez', { exclude: 'etcd' })).body).to.equal('ok');
+    syncing = '2 caches are not filled';
+    const { code, body } = await ask('/readyz', { exclude: 'etcd' });
+    expect(code).to.equal(500);
+    expect(body).to.contain('[-]informer-sync failed: reason withheld\n');
+    expect((await ask('/readyz/informer-sync')).body).to.equal(
+      'internal server error: 2 caches are not filled\n',
+    );
     expect((await ask('/livez/ping')).body).to.equal('ok');
   });
 
