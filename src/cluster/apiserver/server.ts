@@ -5,7 +5,7 @@
 import type { EtcdClient } from '../../client/client.js';
 import { mainstayVersion } from '../../base/flags/version.js';
 import type { Logger } from '../../base/observe/logger.js';
-import type { Pod } from '../../gen/kube-core-v1.js';
+import type { Node, Pod } from '../../gen/kube-core-v1.js';
 import { findResource, KINDS } from '../api/kinds/registry.js';
 import type { KubeObject } from '../api/object.js';
 import { ApiError, qualified } from '../api/status.js';
@@ -41,13 +41,21 @@ import type {
 } from './pipeline/exchange.js';
 import { Pipeline } from './pipeline/pipeline.js';
 import { requestInfo } from './pipeline/request-info.js';
+import type { SubresourceHandler } from './registry/resource-step.js';
+import { connectHandler } from './subresources/connect.js';
+import type { KubeletTls } from './subresources/kubelet-link.js';
+import { logHandler } from './subresources/log.js';
+import type { PodObjects } from './subresources/pod-location.js';
 import { tokenHandler } from './subresources/token.js';
+import { openapiStep } from './openapi/openapi-step.js';
 
 export interface ApiServerOptions {
   readonly store: EtcdClient;
   readonly env: ClusterEnv;
   readonly log: Logger;
   readonly tls: ServerTls;
+  /** The API server as a client of kubelets. */
+  readonly kubeletTls: KubeletTls;
   /** PEM of the key that signs tokens of service accounts. */
   readonly serviceAccountKey: string;
   /** As 10.96.0.0/16. */
@@ -219,6 +227,18 @@ export class ApiServer {
     ];
   }
 
+  private subresources(token: SubresourceHandler): Map<string, SubresourceHandler> {
+    const { kubeletTls } = this.options;
+    const objects = this.podObjects();
+    return new Map([
+      ['serviceaccounts/token', token],
+      ['pods/log', logHandler(objects, kubeletTls)],
+      ['pods/attach', connectHandler('attach', objects, kubeletTls)],
+      ['pods/exec', connectHandler('exec', objects, kubeletTls)],
+      ['pods/portforward', connectHandler('portforward', objects, kubeletTls)],
+    ]);
+  }
+
   private checks(): HealthCheck[] {
     return [
       { name: 'ping', of: ['healthz', 'livez', 'readyz'], check: () => undefined },
@@ -241,6 +261,16 @@ export class ApiServer {
         check: () => (this.http.isStopping ? 'process is shutting down' : undefined),
       },
     ];
+  }
+
+  private podObjects(): PodObjects {
+    const pods = served('', 'Pod');
+    const nodes = served('', 'Node');
+    return {
+      pod: async (namespace, name) =>
+        (await this.core.find(pods, `${namespace}/${name}`))?.object as Pod | undefined,
+      node: async (name) => (await this.core.find(nodes, name))?.object as Node | undefined,
+    };
   }
 
   private tokenObjects(): TokenObjects {
