@@ -1,6 +1,6 @@
 /** The program of a container: what its configuration and its image's make together. */
 import { RuntimeError, type ContainerConfig } from './runtime.js';
-import type { ImageConfig } from './engine/images/image-config.js';
+import type { ImageConfig } from './images/image-config.js';
 
 export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 

@@ -26,16 +26,15 @@ export type Capability =
   | 'mounts'
   | 'users';
 
-/** A runtime that can be given up without a word, as by kill -9, and opened again. */
+/** A runtime that can be given up and opened again, as after kill -9. */
 export interface RuntimeUnderTest {
-  readonly capabilities: ReadonlySet<Capability>;
-  /** Opens the runtime on the same directories each time. */
-  open(): Promise<ContainerRuntime>;
-  /** Ends this process's part only. */
-  abandon(runtime: ContainerRuntime): void;
+  /** Opens the runtime on the same directories each time. `close` ends this process's part only. */
+  open(): Promise<ClosableRuntime>;
   /** Removes everything that the runtime made. */
   cleanUp(): Promise<void>;
 }
+
+export type ClosableRuntime = ContainerRuntime & { close(): void };
 
 const IMAGE = 'busybox';
 const SIZE_SHOWER = 'trap "stty size" WINCH;';
@@ -45,10 +44,10 @@ const READ_LOOP =
 
 class Pods {
   readonly logs = mkdtempSync(join(tmpdir(), 'mainstay-pods-'));
-  runtime: ContainerRuntime;
+  runtime: ClosableRuntime;
   private count = 0;
 
-  constructor(runtime: ContainerRuntime) {
+  constructor(runtime: ClosableRuntime) {
     this.runtime = runtime;
   }
 
@@ -183,12 +182,10 @@ function podCase(name: string, needs: readonly Capability[], run: Case['run']): 
 }
 
 /** Declares the suite for one runtime; call it inside of a `describe`. */
-export function podSuite(setUp: () => Promise<RuntimeUnderTest>, has: readonly Capability[]): void {
-  let under: RuntimeUnderTest;
+export function podSuite(under: RuntimeUnderTest, has: readonly Capability[]): void {
   let pods: Pods;
 
   before(async () => {
-    under = await setUp();
     pods = new Pods(await under.open());
   });
 
@@ -199,7 +196,7 @@ export function podSuite(setUp: () => Promise<RuntimeUnderTest>, has: readonly C
   });
 
   after(async () => {
-    under.abandon(pods.runtime);
+    pods.runtime.close();
     await under.cleanUp();
     rmSync(pods.logs, { recursive: true, force: true });
   });
@@ -503,7 +500,7 @@ podCase('finds its pods again after it was killed', [], async (pods, under) => {
     await pods.containerConfig('echo late', { name: 'created' }),
   );
   const before = await pods.runtime.podSandboxStatus(sandbox);
-  under.abandon(pods.runtime);
+  pods.runtime.close();
   pods.runtime = await under.open();
   expect(await pods.runtime.podSandboxStatus(sandbox)).to.deep.equal(before);
   expect(await pods.runtime.containerStatus(running)).to.include({ state: 'running' });

@@ -5,17 +5,15 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import type { ClusterEnv, ClusterTimer } from '../../env.js';
+import { codeOfEnd, collect } from '../child-end.js';
 import { run } from '../command.js';
 import { markOf, signal } from '../processes.js';
 import { RuntimeError, type ExecResult, type Session, type SessionOptions } from '../runtime.js';
+import { quote } from '../shell-quote.js';
 import { readText } from '../state-files.js';
 import { runcWords, type Runc } from './runc.js';
-import { quote } from './sandbox-namespaces.js';
 
 const SIGKILL = 9;
-const EXIT_SIGNALLED = 128;
-/** More output than this of a command that somebody waits for is not kept. */
-const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
 /** While the terminal's process has not started, its size cannot be set. */
 const RESIZE_TRIES = 50;
 const RESIZE_RETRY_MS = 20;
@@ -190,25 +188,6 @@ class ExecCall {
   async cleanUp(): Promise<void> {
     for (const path of [this.pidFile, this.logFile]) await rm(path, { force: true });
   }
-}
-
-/** Exit code when the process ended (`exit`), or when its output was read as well (`close`). */
-function codeOfEnd(child: ChildProcess, event: 'exit' | 'close'): Promise<number> {
-  return new Promise((resolve, reject) => {
-    child.on('error', (error) => reject(new RuntimeError('Internal', error.message)));
-    child.on(event, (code: number | null) => resolve(code ?? EXIT_SIGNALLED + SIGKILL));
-  });
-}
-
-function collect(stream: Readable): () => Uint8Array {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  stream.on('data', (chunk: Buffer) => {
-    if (size >= MAX_OUTPUT_BYTES) return;
-    chunks.push(chunk);
-    size += chunk.length;
-  });
-  return () => Buffer.concat(chunks).subarray(0, MAX_OUTPUT_BYTES);
 }
 
 /** The process may have closed its input; its exit code says the rest. */

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { mustRun } from '../command.js';
 import { unmountBelow } from '../mounts.js';
 import { RuntimeError, type PodSandboxConfig } from '../runtime.js';
+import { quote } from '../shell-quote.js';
 import { writeState } from '../state-files.js';
 import { podSide } from './network/pod-network.js';
 import type { Runc } from './runc.js';
@@ -167,9 +168,4 @@ function checkSysctls(config: PodSandboxConfig): void {
     if (isOwn && OWN_SYSCTLS.test(name) && /^[\w.-]+$/.test(name) && !name.includes('..')) continue;
     throw new RuntimeError('InvalidArgument', `sysctl "${name}" is not one of this pod alone`);
   }
-}
-
-/** For a shell: nothing in `text` is special. */
-export function quote(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -1,6 +1,6 @@
 /** An image's configuration (OCI image-spec config.md, also Docker's): the part that a runtime acts on. */
-import { goArchitecture } from '../../../../base/flags/version.js';
-import { RuntimeError } from '../../runtime.js';
+import { goArchitecture } from '../../../base/flags/version.js';
+import { RuntimeError } from '../runtime.js';
 
 export interface ImageConfig {
   readonly entrypoint: readonly string[];

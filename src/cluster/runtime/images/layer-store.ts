@@ -9,10 +9,10 @@ import { join } from 'node:path';
 import { PassThrough, Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
-import { mustRun } from '../../command.js';
-import { mountOverlay, unmountBelow } from '../../mounts.js';
-import { RuntimeError } from '../../runtime.js';
-import { codeOf, namesIn, syncDirectory } from '../../state-files.js';
+import { mustRun } from '../command.js';
+import { mountOverlay, unmountBelow } from '../mounts.js';
+import { RuntimeError } from '../runtime.js';
+import { codeOf, namesIn, syncDirectory } from '../state-files.js';
 import { applyLayer } from './apply-layer.js';
 
 /** Short, because all layers of an image stand in one mount option; 96 bits. */

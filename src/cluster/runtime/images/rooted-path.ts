@@ -1,8 +1,8 @@
 /** Paths inside an image's root file system, whose symbolic links must not lead out of it. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { RuntimeError } from '../../runtime.js';
-import { isAbsent } from '../../state-files.js';
+import { RuntimeError } from '../runtime.js';
+import { isAbsent } from '../state-files.js';
 
 const MAX_LINKS = 40;
 

@@ -4,10 +4,10 @@
  */
 import { mkdir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Serial } from '../../serial.js';
-import { RuntimeError, type Image } from '../../runtime.js';
-import { readState, writeDurable } from '../../state-files.js';
-import { run } from '../../command.js';
+import { Serial } from '../serial.js';
+import { RuntimeError, type Image } from '../runtime.js';
+import { readState, writeDurable } from '../state-files.js';
+import { run } from '../command.js';
 import { readImages, type ImageSource } from './image-archive.js';
 import { parseConfig, type ImageConfig } from './image-config.js';
 import { LayerStore, sha256, type LayerStoreOptions } from './layer-store.js';

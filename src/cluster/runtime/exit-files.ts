@@ -5,8 +5,8 @@
 import { watch, type FSWatcher } from 'node:fs';
 import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ClusterEnv, ClusterTimer } from '../../env.js';
-import { namesIn, readText, isAbsent } from '../state-files.js';
+import type { ClusterEnv, ClusterTimer } from '../env.js';
+import { namesIn, readText, isAbsent } from './state-files.js';
 
 const ROUND_MS = 1000;
 
