@@ -2,7 +2,13 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isAlive, markOf, type ProcessMark } from './processes.js';
-import { ContainerEntry, exitOf, type ContainerRecord, type Exit, type Start } from './container-record.js';
+import {
+  ContainerEntry,
+  exitOf,
+  type ContainerRecord,
+  type Exit,
+  type Start,
+} from './container-record.js';
 import { readState, readText, writeState } from './state-files.js';
 import { readExitFile, wasOutOfMemory } from './exit-files.js';
 import type { Layout } from './layout.js';

@@ -14,7 +14,11 @@ export function processArgs(config: ContainerConfig, image: ImageConfig): string
 }
 
 /** `NAME=value`: the image's, then the configuration's over it. */
-export function processEnv(config: ContainerConfig, image: ImageConfig, hostname: string): string[] {
+export function processEnv(
+  config: ContainerConfig,
+  image: ImageConfig,
+  hostname: string,
+): string[] {
   const merged = new Map<string, string>([['PATH', DEFAULT_PATH]]);
   if (hostname !== '') merged.set('HOSTNAME', hostname);
   if (config.hasTty) merged.set('TERM', 'xterm');

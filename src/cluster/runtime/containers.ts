@@ -302,9 +302,11 @@ export class Containers {
     this.emit('stopped', entry);
     const { sandboxes, driver, log } = this.options;
     const { record } = entry;
-    driver.killRest(record, sandboxes.find(record.sandboxId)).catch((error: unknown) =>
-      log.warn('processes of a container are left', { id: record.id, error }),
-    );
+    driver
+      .killRest(record, sandboxes.find(record.sandboxId))
+      .catch((error: unknown) =>
+        log.warn('processes of a container are left', { id: record.id, error }),
+      );
   }
 
   private async monitorEnded(files: ContainerFiles): Promise<void> {

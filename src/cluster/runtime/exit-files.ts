@@ -43,12 +43,7 @@ export class ExitWatch {
   private timer: ClusterTimer;
 
   /** Calls `onExit` with names of files, some of them more than once or of others; `onRound` every second. */
-  constructor(
-    dir: string,
-    env: ClusterEnv,
-    onExit: (name: string) => void,
-    onRound: () => void,
-  ) {
+  constructor(dir: string, env: ClusterEnv, onExit: (name: string) => void, onRound: () => void) {
     this.watcher = watch(dir, (_kind, name) => {
       if (name !== null) onExit(name);
     });

@@ -84,11 +84,7 @@ export abstract class LocalRuntime implements ContainerRuntime {
   abstract status(): Promise<RuntimeStatus>;
   abstract updateResources(id: string, resources: ContainerResources): Promise<void>;
   abstract reopenContainerLog(id: string): Promise<void>;
-  abstract execSync(
-    id: string,
-    command: readonly string[],
-    timeoutMs: number,
-  ): Promise<ExecResult>;
+  abstract execSync(id: string, command: readonly string[], timeoutMs: number): Promise<ExecResult>;
   abstract exec(id: string, command: readonly string[], options: SessionOptions): Promise<Session>;
   abstract attach(id: string, options: SessionOptions): Promise<Session>;
   abstract portForward(sandboxId: string, port: number): Promise<Duplex>;

@@ -114,7 +114,12 @@ export async function createProcessNamespace(
     },
     root: { path: 'rootfs', readonly: true },
     mounts: [
-      { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+      {
+        destination: '/proc',
+        type: 'proc',
+        source: 'proc',
+        options: ['nosuid', 'noexec', 'nodev'],
+      },
     ],
     linux: {
       namespaces: [{ type: 'pid' }, { type: 'mount' }, ...shared],
@@ -149,7 +154,9 @@ async function script(
   if (ipc !== 'node') {
     const shm = shmPathOf(config, dir);
     await mkdir(shm);
-    lines.push(`mount -t tmpfs -o nosuid,nodev,noexec,mode=1777,size=${SHM_SIZE} shm ${quote(shm)}`);
+    lines.push(
+      `mount -t tmpfs -o nosuid,nodev,noexec,mode=1777,size=${SHM_SIZE} shm ${quote(shm)}`,
+    );
   }
   if (network !== 'node') {
     write('/proc/sys/kernel/hostname', hostnameOf(config));

@@ -69,6 +69,9 @@ export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new RuntimeError('InvalidArgument', `image has a file that is not JSON: ${String(error)}`);
+    throw new RuntimeError(
+      'InvalidArgument',
+      `image has a file that is not JSON: ${String(error)}`,
+    );
   }
 }

@@ -75,7 +75,11 @@ export class LayerStore {
       );
     }
     const keys = chainKeys(diffIds);
-    const steps = layers.map((layer, i) => ({ layer, diffId: diffIds[i] ?? '', key: keys[i] ?? '' }));
+    const steps = layers.map((layer, i) => ({
+      layer,
+      diffId: diffIds[i] ?? '',
+      key: keys[i] ?? '',
+    }));
     if (!this.options.usesOverlay) {
       const key = keys.at(-1) ?? '';
       await this.unpack(key, [], steps);
@@ -147,7 +151,10 @@ export class LayerStore {
         applyLayer(root, Readable.from(tar), { keepsOwners: this.options.keepsOwners }),
     ).catch((error: unknown) => {
       if (error instanceof RuntimeError) throw error;
-      throw new RuntimeError('InvalidArgument', `layer ${diffId} cannot be unpacked: ${String(error)}`);
+      throw new RuntimeError(
+        'InvalidArgument',
+        `layer ${diffId} cannot be unpacked: ${String(error)}`,
+      );
     });
     checkDigest(layer.digest, stored);
     checkDigest(diffId, plain);

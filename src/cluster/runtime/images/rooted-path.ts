@@ -24,8 +24,7 @@ export function resolveInRoot(root: string, path: string, keepLast = false): str
       continue;
     }
     const isLast = waiting.every((rest) => rest === '' || rest === '.');
-    const target =
-      keepLast && isLast ? undefined : linkTarget(join(root, ...resolved, part));
+    const target = keepLast && isLast ? undefined : linkTarget(join(root, ...resolved, part));
     if (target === undefined) {
       resolved.push(part);
       continue;

@@ -21,7 +21,11 @@ export function withImagePath(env: readonly string[], imageRoot: string): Record
 }
 
 /** Throws: RuntimeError Internal when there is no such program. */
-export function findProgram(name: string, env: Readonly<Record<string, string>>, imageRoot: string): string {
+export function findProgram(
+  name: string,
+  env: Readonly<Record<string, string>>,
+  imageRoot: string,
+): string {
   const candidates = name.includes('/')
     ? [join(imageRoot, name), name]
     : (env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, name));
