@@ -1,6 +1,6 @@
 /** The program of a container: what its configuration and its image's make together. */
 import { RuntimeError, type ContainerConfig } from './runtime.js';
-import type { ImageConfig } from './engine/images/image-config.js';
+import type { ImageConfig } from './images/image-config.js';
 
 export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -14,7 +14,11 @@ export function processArgs(config: ContainerConfig, image: ImageConfig): string
 }
 
 /** `NAME=value`: the image's, then the configuration's over it. */
-export function processEnv(config: ContainerConfig, image: ImageConfig, hostname: string): string[] {
+export function processEnv(
+  config: ContainerConfig,
+  image: ImageConfig,
+  hostname: string,
+): string[] {
   const merged = new Map<string, string>([['PATH', DEFAULT_PATH]]);
   if (hostname !== '') merged.set('HOSTNAME', hostname);
   if (config.hasTty) merged.set('TERM', 'xterm');

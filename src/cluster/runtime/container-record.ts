@@ -32,7 +32,7 @@ export class ContainerEntry {
   readonly record: ContainerRecord;
   /** False until it is whole on disk. */
   isWhole = false;
-  private current: { start: Start | undefined; exit: Exit | undefined };
+  private readonly current: { start: Start | undefined; exit: Exit | undefined };
   private readonly waiters: (() => void)[] = [];
 
   constructor(record: ContainerRecord) {

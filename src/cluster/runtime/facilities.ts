@@ -2,14 +2,28 @@
  * What this machine can do for containers, found out by trying. Chosen is what works, and what is
  * missing is named before a pod fails of it.
  */
-import { existsSync, readFileSync, statfsSync, writeFileSync, accessSync, constants } from 'node:fs';
+import {
+  existsSync,
+  readFileSync,
+  statfsSync,
+  writeFileSync,
+  accessSync,
+  constants,
+} from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { mountOverlay, unmountBelow } from './mounts.js';
 
 const CGROUP_ROOT = '/sys/fs/cgroup';
 const CGROUP2_MAGIC = 0x63677270;
-const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+const SYSTEM_FOLDERS = [
+  '/usr/local/sbin',
+  '/usr/local/bin',
+  '/usr/sbin',
+  '/usr/bin',
+  '/sbin',
+  '/bin',
+];
 
 /** Programs the engine runs, and the Debian package of each. */
 const PROGRAMS = {
@@ -60,7 +74,7 @@ export async function probeFacilities(rootDir: string): Promise<Facilities> {
     controllers,
     hasOverlay: isRoot && programs.mount !== undefined && (await canMountOverlay(rootDir)),
     programs,
-    canRaiseLimits: canRaiseLimits(),
+    canRaiseLimits: mayRaiseLimits(),
     oomScoreAdj: Number(readOr('/proc/self/oom_score_adj', '0')),
     capabilities: effectiveCapabilities(),
   };
@@ -152,7 +166,7 @@ async function canMountOverlay(rootDir: string): Promise<boolean> {
 }
 
 /** Lowers its own score by one and restores it: the kernel allows only the capable to go below where they began. */
-function canRaiseLimits(): boolean {
+function mayRaiseLimits(): boolean {
   const file = '/proc/self/oom_score_adj';
   const before = readOr(file, '');
   if (before === '') return false;

@@ -18,24 +18,17 @@ import {
 import { until } from '../../support/until.js';
 
 export type Capability =
-  | 'isolation'
-  | 'network'
-  | 'resources'
-  | 'terminal'
-  | 'stdin'
-  | 'mounts'
-  | 'users';
+  'isolation' | 'network' | 'resources' | 'terminal' | 'stdin' | 'mounts' | 'users';
 
-/** A runtime that can be given up without a word, as by kill -9, and opened again. */
+/** A runtime that can be given up and opened again, as after kill -9. */
 export interface RuntimeUnderTest {
-  readonly capabilities: ReadonlySet<Capability>;
-  /** Opens the runtime on the same directories each time. */
-  open(): Promise<ContainerRuntime>;
-  /** Ends this process's part only. */
-  abandon(runtime: ContainerRuntime): void;
+  /** Opens the runtime on the same directories each time. `close` ends this process's part only. */
+  open(): Promise<ClosableRuntime>;
   /** Removes everything that the runtime made. */
   cleanUp(): Promise<void>;
 }
+
+export type ClosableRuntime = ContainerRuntime & { close(): void };
 
 const IMAGE = 'busybox';
 const SIZE_SHOWER = 'trap "stty size" WINCH;';
@@ -45,10 +38,10 @@ const READ_LOOP =
 
 class Pods {
   readonly logs = mkdtempSync(join(tmpdir(), 'mainstay-pods-'));
-  runtime: ContainerRuntime;
+  runtime: ClosableRuntime;
   private count = 0;
 
-  constructor(runtime: ContainerRuntime) {
+  constructor(runtime: ClosableRuntime) {
     this.runtime = runtime;
   }
 
@@ -173,7 +166,7 @@ class Pods {
 interface Case {
   readonly name: string;
   readonly needs: readonly Capability[];
-  run(pods: Pods, under: RuntimeUnderTest): Promise<void>;
+  readonly run: (pods: Pods, under: RuntimeUnderTest) => Promise<void>;
 }
 
 const CASES: Case[] = [];
@@ -183,12 +176,10 @@ function podCase(name: string, needs: readonly Capability[], run: Case['run']): 
 }
 
 /** Declares the suite for one runtime; call it inside of a `describe`. */
-export function podSuite(setUp: () => Promise<RuntimeUnderTest>, has: readonly Capability[]): void {
-  let under: RuntimeUnderTest;
+export function podSuite(under: RuntimeUnderTest, has: readonly Capability[]): void {
   let pods: Pods;
 
   before(async () => {
-    under = await setUp();
     pods = new Pods(await under.open());
   });
 
@@ -199,7 +190,7 @@ export function podSuite(setUp: () => Promise<RuntimeUnderTest>, has: readonly C
   });
 
   after(async () => {
-    under.abandon(pods.runtime);
+    pods.runtime.close();
     await under.cleanUp();
     rmSync(pods.logs, { recursive: true, force: true });
   });
@@ -246,7 +237,9 @@ podCase('runs a container to its end and keeps its exit code and log', [], async
   expect(await pods.log(container, 'stderr')).to.equal('err\n');
   const lines = readFileSync(status.logPath, 'utf8').trim().split('\n');
   for (const line of lines) {
-    expect(line).to.match(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+(Z|[+-]\d\d:\d\d) std(out|err) [FP] /);
+    expect(line).to.match(
+      /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+(Z|[+-]\d\d:\d\d) std(out|err) [FP] /,
+    );
   }
 });
 
@@ -295,19 +288,23 @@ podCase('passes arguments, environment and working directory', [], async (pods) 
   expect(output).to.equal('/tmp\nfirst second word hello $there\n');
 });
 
-podCase('stops a container with its signal, and kills it after the grace period', [], async (pods) => {
-  const polite = 'trap "exit 7" TERM; echo ready; while :; do sleep 0.05; done';
-  const { sandbox, container } = await pods.run(polite);
-  await until(async () => (await pods.log(container, 'stdout')) === 'ready\n');
-  await pods.runtime.stopContainer(container, 30);
-  expect(await pods.runtime.containerStatus(container)).to.include({ exitCode: 7 });
-  const rude = 'trap "" TERM; echo ready; while :; do sleep 0.05; done';
-  const deaf = await pods.start(sandbox, rude, { name: 'deaf' });
-  await until(async () => (await pods.log(deaf, 'stdout')) === 'ready\n');
-  await pods.runtime.stopContainer(deaf, 1);
-  expect(await pods.runtime.containerStatus(deaf)).to.include({ exitCode: 137, reason: 'Error' });
-  await pods.runtime.stopContainer(deaf, 1);
-});
+podCase(
+  'stops a container with its signal, and kills it after the grace period',
+  [],
+  async (pods) => {
+    const polite = 'trap "exit 7" TERM; echo ready; while :; do sleep 0.05; done';
+    const { sandbox, container } = await pods.run(polite);
+    await until(async () => (await pods.log(container, 'stdout')) === 'ready\n');
+    await pods.runtime.stopContainer(container, 30);
+    expect(await pods.runtime.containerStatus(container)).to.include({ exitCode: 7 });
+    const rude = 'trap "" TERM; echo ready; while :; do sleep 0.05; done';
+    const deaf = await pods.start(sandbox, rude, { name: 'deaf' });
+    await until(async () => (await pods.log(deaf, 'stdout')) === 'ready\n');
+    await pods.runtime.stopContainer(deaf, 1);
+    expect(await pods.runtime.containerStatus(deaf)).to.include({ exitCode: 137, reason: 'Error' });
+    await pods.runtime.stopContainer(deaf, 1);
+  },
+);
 
 podCase('sends the stop signal of the configuration', [], async (pods) => {
   const script = 'trap "exit 9" USR1; echo ready; while :; do sleep 0.05; done';
@@ -337,7 +334,10 @@ podCase('rejects what is not there or there twice', [], async (pods) => {
   const container = await runtime.createContainer(sandbox, await pods.containerConfig('exit 0'));
   const same = runtime.createContainer(sandbox, await pods.containerConfig('exit 0'));
   expect(await reasonOf(same)).to.equal('AlreadyExists');
-  const unknown = await pods.containerConfig('', { name: 'b', imageId: `sha256:${'0'.repeat(64)}` });
+  const unknown = await pods.containerConfig('', {
+    name: 'b',
+    imageId: `sha256:${'0'.repeat(64)}`,
+  });
   expect(await reasonOf(runtime.createContainer(sandbox, unknown))).to.equal('ImageNotFound');
   const bad = await pods.containerConfig('', { name: 'c', stopSignal: 'SIGNONE' });
   expect(await reasonOf(runtime.createContainer(sandbox, bad))).to.equal('InvalidArgument');
@@ -392,9 +392,7 @@ podCase('kills the process of a session that is closed', [], async (pods) => {
   await until(() => seen() === 'on\n');
   session.close();
   await session.ended;
-  await until(
-    async () => !(await pods.exec(container, 'ps', '-o', 'args')).includes('sleep 322'),
-  );
+  await until(async () => !(await pods.exec(container, 'ps', '-o', 'args')).includes('sleep 322'));
 });
 
 podCase('gives a command a terminal with a size', ['terminal'], async (pods) => {
@@ -503,7 +501,7 @@ podCase('finds its pods again after it was killed', [], async (pods, under) => {
     await pods.containerConfig('echo late', { name: 'created' }),
   );
   const before = await pods.runtime.podSandboxStatus(sandbox);
-  under.abandon(pods.runtime);
+  pods.runtime.close();
   pods.runtime = await under.open();
   expect(await pods.runtime.podSandboxStatus(sandbox)).to.deep.equal(before);
   expect(await pods.runtime.containerStatus(running)).to.include({ state: 'running' });
@@ -565,9 +563,9 @@ podCase('tells of images, and how to get one that is not there', [], async (pods
 
 podCase('has a root file system of its own', ['isolation'], async (pods) => {
   const { container, sandbox } = await pods.run('sleep 100');
-  expect(await pods.exec(container, 'sh', '-c', 'echo changed > /etc/group; cat /etc/group')).to.equal(
-    'changed\n',
-  );
+  expect(
+    await pods.exec(container, 'sh', '-c', 'echo changed > /etc/group; cat /etc/group'),
+  ).to.equal('changed\n');
   const other = await pods.start(sandbox, 'sleep 100', { name: 'other' });
   expect(await pods.exec(other, 'cat', '/etc/group')).to.contain('root:x:0:');
   expect(await pods.exec(other, 'ls', '/')).to.not.contain('work');
@@ -611,9 +609,7 @@ podCase('sets sysctls of the pod, and refuses those of the node', ['isolation'],
 
 podCase('resolves names as its pod says', ['isolation'], async (pods) => {
   const { text: output } = await pods.output('cat /etc/resolv.conf');
-  expect(output).to.equal(
-    'nameserver 10.96.0.10\nsearch svc.cluster.local\noptions ndots:5\n',
-  );
+  expect(output).to.equal('nameserver 10.96.0.10\nsearch svc.cluster.local\noptions ndots:5\n');
 });
 
 podCase('mounts volumes, read-only ones too', ['mounts'], async (pods) => {
@@ -683,7 +679,14 @@ podCase('gives each pod an address that others reach', ['network'], async (pods)
   expect(other).to.not.equal(address);
   let page = '';
   await until(async () => {
-    page = await pods.exec(client.container, 'wget', '-q', '-O', '-', `http://${address}:8080/hostname`);
+    page = await pods.exec(
+      client.container,
+      'wget',
+      '-q',
+      '-O',
+      '-',
+      `http://${address}:8080/hostname`,
+    );
     return page !== '';
   });
   expect(page).to.equal('web\n');
@@ -704,7 +707,9 @@ podCase('keeps to its limit of memory and says so when killed', ['resources'], a
 
 podCase('measures its containers and changes their limits', ['resources'], async (pods) => {
   const { resources } = await pods.containerConfig('');
-  const { container } = await pods.run('i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 100');
+  const { container } = await pods.run(
+    'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 100',
+  );
   await until(async () => ((await pods.runtime.containerStats())[0]?.cpuUsageNs ?? 0) > 1_000_000);
   const [stats] = await pods.runtime.containerStats();
   expect(stats?.containerId).to.equal(container);

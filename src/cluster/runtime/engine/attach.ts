@@ -59,11 +59,15 @@ function connectInput(bundle: string, socat: string | undefined): ChildProcess {
       'standard input of a container needs the program socat on the node (Debian package socat)',
     );
   }
-  const child = spawn(socat, ['STDIN!!OPEN:/dev/null,wronly', `UNIX-CONNECT:attach,type=${SEQPACKET}`], {
-    // Relative: addresses of sockets have at most 107 bytes.
-    cwd: bundle,
-    stdio: ['pipe', 'ignore', 'ignore'],
-  });
+  const child = spawn(
+    socat,
+    ['STDIN!!OPEN:/dev/null,wronly', `UNIX-CONNECT:attach,type=${SEQPACKET}`],
+    {
+      // Relative: addresses of sockets have at most 107 bytes.
+      cwd: bundle,
+      stdio: ['pipe', 'ignore', 'ignore'],
+    },
+  );
   child.on('error', () => undefined);
   child.stdin?.on('error', () => undefined);
   return child;

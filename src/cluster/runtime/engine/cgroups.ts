@@ -39,7 +39,10 @@ function readVersion1(path: string): Usage {
   return {
     cpuUsageNs: numberIn(join(ROOT, 'cpuacct', path, 'cpuacct.usage')),
     memoryUsageBytes: usage,
-    memoryWorkingSetBytes: working(usage, field(join(memory, 'memory.stat'), 'total_inactive_file')),
+    memoryWorkingSetBytes: working(
+      usage,
+      field(join(memory, 'memory.stat'), 'total_inactive_file'),
+    ),
   };
 }
 

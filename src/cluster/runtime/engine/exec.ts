@@ -4,21 +4,21 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import type { ClusterEnv, ClusterTimer } from '../../env.js';
+import { sleep, type ClusterEnv, type ClusterTimer } from '../../env.js';
+import { codeOfEnd, collect } from '../child-end.js';
 import { run } from '../command.js';
 import { markOf, signal } from '../processes.js';
 import { RuntimeError, type ExecResult, type Session, type SessionOptions } from '../runtime.js';
+import { quote } from '../shell-quote.js';
 import { readText } from '../state-files.js';
 import { runcWords, type Runc } from './runc.js';
-import { quote } from './sandbox-namespaces.js';
 
 const SIGKILL = 9;
-const EXIT_SIGNALLED = 128;
-/** More output than this of a command that somebody waits for is not kept. */
-const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
 /** While the terminal's process has not started, its size cannot be set. */
 const RESIZE_TRIES = 50;
 const RESIZE_RETRY_MS = 20;
+const PID_WITHIN_MS = 5000;
+const PID_POLL_MS = 5;
 
 export interface ExecTools {
   readonly runc: Runc;
@@ -71,12 +71,7 @@ export class Execs {
   }
 
   /** Rejects with RuntimeError Unimplemented for a terminal where the node has no program for it. */
-  open(
-    id: string,
-    bundle: string,
-    command: readonly string[],
-    options: SessionOptions,
-  ): Session {
+  open(id: string, bundle: string, command: readonly string[], options: SessionOptions): Session {
     return options.tty
       ? this.openTerminal(id, bundle, command, options)
       : this.openPipes(id, bundle, command, options);
@@ -145,7 +140,7 @@ export class Execs {
     flags: readonly string[] = [],
   ): ExecCall {
     if (command.length === 0) throw new RuntimeError('InvalidArgument', 'no command specified');
-    return new ExecCall(this.tools.runc, id, join(bundle, `exec-${this.next++}`), command, flags);
+    return new ExecCall(this.tools, id, join(bundle, `exec-${this.next++}`), command, flags);
   }
 }
 
@@ -155,15 +150,17 @@ class ExecCall {
   readonly args: readonly string[];
   private readonly pidFile: string;
   private readonly logFile: string;
+  private readonly env: ClusterEnv;
 
   constructor(
-    runc: Runc,
+    { runc, env }: ExecTools,
     id: string,
     stem: string,
     command: readonly string[],
     flags: readonly string[],
   ) {
     this.program = runc.program;
+    this.env = env;
     this.pidFile = `${stem}.pid`;
     this.logFile = `${stem}.log`;
     this.args = [
@@ -175,8 +172,15 @@ class ExecCall {
 
   /** Ends the process in the container too: it does not end with runc. */
   async kill(child: ChildProcess): Promise<void> {
-    const pid = Number((await readText(this.pidFile)) ?? '');
-    if (pid > 0) signal(markOf(pid), SIGKILL);
+    // runc writes the number after the process has begun to run.
+    const limitMs = this.env.monoMs() + PID_WITHIN_MS;
+    for (;;) {
+      const pid = Number((await readText(this.pidFile)) ?? '');
+      if (pid > 0) signal(markOf(pid), SIGKILL);
+      const isOver = child.exitCode !== null || child.signalCode !== null;
+      if (pid > 0 || isOver || this.env.monoMs() > limitMs) break;
+      await sleep(this.env, PID_POLL_MS);
+    }
     child.kill('SIGKILL');
   }
 
@@ -190,25 +194,6 @@ class ExecCall {
   async cleanUp(): Promise<void> {
     for (const path of [this.pidFile, this.logFile]) await rm(path, { force: true });
   }
-}
-
-/** Exit code when the process ended (`exit`), or when its output was read as well (`close`). */
-function codeOfEnd(child: ChildProcess, event: 'exit' | 'close'): Promise<number> {
-  return new Promise((resolve, reject) => {
-    child.on('error', (error) => reject(new RuntimeError('Internal', error.message)));
-    child.on(event, (code: number | null) => resolve(code ?? EXIT_SIGNALLED + SIGKILL));
-  });
-}
-
-function collect(stream: Readable): () => Uint8Array {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  stream.on('data', (chunk: Buffer) => {
-    if (size >= MAX_OUTPUT_BYTES) return;
-    chunks.push(chunk);
-    size += chunk.length;
-  });
-  return () => Buffer.concat(chunks).subarray(0, MAX_OUTPUT_BYTES);
 }
 
 /** The process may have closed its input; its exit code says the rest. */

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { RuntimeError, type ContainerSecurity } from '../runtime.js';
 import { isAbsent } from '../state-files.js';
-import { resolveInRoot } from './images/rooted-path.js';
+import { resolveInRoot } from '../images/rooted-path.js';
 
 export interface ContainerUser {
   readonly uid: number;

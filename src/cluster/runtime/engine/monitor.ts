@@ -92,7 +92,12 @@ function monitorArgs(options: MonitorOptions): string[] {
     ...['--runtime', runc.program],
     ...runc.globalArgs.flatMap((arg) => ['--runtime-arg', arg]),
     ...['--bundle', bundle, '--persist-dir', bundle, '--exit-dir', options.exitDir],
-    ...['--container-pidfile', join(bundle, 'pid'), '--conmon-pidfile', join(bundle, 'monitor.pid')],
+    ...[
+      '--container-pidfile',
+      join(bundle, 'pid'),
+      '--conmon-pidfile',
+      join(bundle, 'monitor.pid'),
+    ],
     ...['--log-path', `k8s-file:${options.logPath}`],
     ...['--full-attach', '--no-sync-log', '--log-level', 'error'],
     ...(options.hasTty ? ['--terminal'] : []),

@@ -8,7 +8,7 @@ import { namesIn } from '../state-files.js';
 import type { ContainerConfig, ContainerResources, Mount, NamespaceMode } from '../runtime.js';
 import { processArgs, processEnv } from '../container-process.js';
 import type { ContainerUser } from './image-user.js';
-import type { ImageConfig } from './images/image-config.js';
+import type { ImageConfig } from '../images/image-config.js';
 
 export interface SpecInput {
   readonly config: ContainerConfig;

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { mustRun } from '../command.js';
 import { unmountBelow } from '../mounts.js';
 import { RuntimeError, type PodSandboxConfig } from '../runtime.js';
+import { quote } from '../shell-quote.js';
 import { writeState } from '../state-files.js';
 import { podSide } from './network/pod-network.js';
 import type { Runc } from './runc.js';
@@ -113,7 +114,12 @@ export async function createProcessNamespace(
     },
     root: { path: 'rootfs', readonly: true },
     mounts: [
-      { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+      {
+        destination: '/proc',
+        type: 'proc',
+        source: 'proc',
+        options: ['nosuid', 'noexec', 'nodev'],
+      },
     ],
     linux: {
       namespaces: [{ type: 'pid' }, { type: 'mount' }, ...shared],
@@ -148,7 +154,9 @@ async function script(
   if (ipc !== 'node') {
     const shm = shmPathOf(config, dir);
     await mkdir(shm);
-    lines.push(`mount -t tmpfs -o nosuid,nodev,noexec,mode=1777,size=${SHM_SIZE} shm ${quote(shm)}`);
+    lines.push(
+      `mount -t tmpfs -o nosuid,nodev,noexec,mode=1777,size=${SHM_SIZE} shm ${quote(shm)}`,
+    );
   }
   if (network !== 'node') {
     write('/proc/sys/kernel/hostname', hostnameOf(config));
@@ -167,9 +175,4 @@ function checkSysctls(config: PodSandboxConfig): void {
     if (isOwn && OWN_SYSCTLS.test(name) && /^[\w.-]+$/.test(name) && !name.includes('..')) continue;
     throw new RuntimeError('InvalidArgument', `sysctl "${name}" is not one of this pod alone`);
   }
-}
-
-/** For a shell: nothing in `text` is special. */
-export function quote(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }

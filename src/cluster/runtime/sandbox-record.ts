@@ -1,4 +1,4 @@
-import type { PodSandboxConfig, PodSandboxStatus } from '../runtime.js';
+import type { PodSandboxConfig, PodSandboxStatus } from './runtime.js';
 
 /** A sandbox as its file keeps it. */
 export interface SandboxRecord {

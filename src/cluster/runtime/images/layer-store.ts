@@ -9,10 +9,10 @@ import { join } from 'node:path';
 import { PassThrough, Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
-import { mustRun } from '../../command.js';
-import { mountOverlay, unmountBelow } from '../../mounts.js';
-import { RuntimeError } from '../../runtime.js';
-import { codeOf, namesIn, syncDirectory } from '../../state-files.js';
+import { mustRun } from '../command.js';
+import { mountOverlay, unmountBelow } from '../mounts.js';
+import { RuntimeError } from '../runtime.js';
+import { codeOf, namesIn, syncDirectory } from '../state-files.js';
 import { applyLayer } from './apply-layer.js';
 
 /** Short, because all layers of an image stand in one mount option; 96 bits. */
@@ -75,7 +75,11 @@ export class LayerStore {
       );
     }
     const keys = chainKeys(diffIds);
-    const steps = layers.map((layer, i) => ({ layer, diffId: diffIds[i] ?? '', key: keys[i] ?? '' }));
+    const steps = layers.map((layer, i) => ({
+      layer,
+      diffId: diffIds[i] ?? '',
+      key: keys[i] ?? '',
+    }));
     if (!this.options.usesOverlay) {
       const key = keys.at(-1) ?? '';
       await this.unpack(key, [], steps);
@@ -147,7 +151,10 @@ export class LayerStore {
         applyLayer(root, Readable.from(tar), { keepsOwners: this.options.keepsOwners }),
     ).catch((error: unknown) => {
       if (error instanceof RuntimeError) throw error;
-      throw new RuntimeError('InvalidArgument', `layer ${diffId} cannot be unpacked: ${String(error)}`);
+      throw new RuntimeError(
+        'InvalidArgument',
+        `layer ${diffId} cannot be unpacked: ${String(error)}`,
+      );
     });
     checkDigest(layer.digest, stored);
     checkDigest(diffId, plain);

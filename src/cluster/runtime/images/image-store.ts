@@ -4,10 +4,10 @@
  */
 import { mkdir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Serial } from '../../serial.js';
-import { RuntimeError, type Image } from '../../runtime.js';
-import { readState, writeDurable } from '../../state-files.js';
-import { run } from '../../command.js';
+import { Serial } from '../serial.js';
+import { RuntimeError, type Image } from '../runtime.js';
+import { readState, writeDurable } from '../state-files.js';
+import { run } from '../command.js';
 import { readImages, type ImageSource } from './image-archive.js';
 import { parseConfig, type ImageConfig } from './image-config.js';
 import { LayerStore, sha256, type LayerStoreOptions } from './layer-store.js';
@@ -145,8 +145,11 @@ export class ImageStore {
   private async sizeOf(layers: readonly string[]): Promise<number> {
     const paths = layers.map((key) => join(this.layers.layersRoot(), key));
     const { stdout } = await run('du', ['-sk', ...paths]);
-    const lines = stdout.trim().split('\n');
-    return lines.reduce((sum, line) => sum + (Number.parseInt(line, 10) || 0) * 1024, 0);
+    const sizes = stdout
+      .trim()
+      .split('\n')
+      .map((line) => Number.parseInt(line, 10));
+    return sizes.reduce((sum, size) => sum + (Number.isNaN(size) ? 0 : size * 1024), 0);
   }
 
   private usedLayers(): string[] {

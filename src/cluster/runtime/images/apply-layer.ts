@@ -7,9 +7,9 @@ import * as fs from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { Readable } from 'node:stream';
 import { createTarDecoder, type ParsedTarEntry, type TarHeader } from 'modern-tar';
-import { mustRun } from '../../command.js';
-import { RuntimeError } from '../../runtime.js';
-import { isAbsent, namesIn } from '../../state-files.js';
+import { mustRun } from '../command.js';
+import { RuntimeError } from '../runtime.js';
+import { isAbsent, namesIn } from '../state-files.js';
 import { resolveInRoot } from './rooted-path.js';
 
 const DELETED = '.wh.';

@@ -1,6 +1,6 @@
 /** An image's configuration (OCI image-spec config.md, also Docker's): the part that a runtime acts on. */
-import { goArchitecture } from '../../../../base/flags/version.js';
-import { RuntimeError } from '../../runtime.js';
+import { goArchitecture } from '../../../base/flags/version.js';
+import { RuntimeError } from '../runtime.js';
 
 export interface ImageConfig {
   readonly entrypoint: readonly string[];
@@ -69,6 +69,9 @@ export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new RuntimeError('InvalidArgument', `image has a file that is not JSON: ${String(error)}`);
+    throw new RuntimeError(
+      'InvalidArgument',
+      `image has a file that is not JSON: ${String(error)}`,
+    );
   }
 }

@@ -1,9 +1,15 @@
 /** Files of one container of the engine, and its state as they tell it. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isAlive, markOf, type ProcessMark } from '../processes.js';
-import { ContainerEntry, exitOf, type ContainerRecord, type Exit, type Start } from '../container-record.js';
-import { readState, readText, writeState } from '../state-files.js';
+import { isAlive, markOf, type ProcessMark } from './processes.js';
+import {
+  ContainerEntry,
+  exitOf,
+  type ContainerRecord,
+  type Exit,
+  type Start,
+} from './container-record.js';
+import { readState, readText, writeState } from './state-files.js';
 import { readExitFile, wasOutOfMemory } from './exit-files.js';
 import type { Layout } from './layout.js';
 

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, relative } from 'node:path';
 import { Readable } from 'node:stream';
 import { packTar, type TarEntry } from 'modern-tar';
-import { mustRun } from '../../command.js';
+import { mustRun } from '../command.js';
 import type { ImageSource } from './image-archive.js';
 import { ARCHITECTURE } from './image-config.js';
 import { sha256 } from './layer-store.js';

@@ -2,7 +2,7 @@
  * Names of images, as the distribution project's reference grammar has them: an optional registry, a
  * path, and a tag or a digest or both.
  */
-import { RuntimeError } from '../../runtime.js';
+import { RuntimeError } from '../runtime.js';
 
 const DEFAULT_REGISTRY = 'docker.io';
 const DEFAULT_OWNER = 'library/';

@@ -1,48 +1,62 @@
 /**
- * Containers of the engine, from creation to removal. What is true of a container is in its files
+ * Containers of a node, from creation to removal. What is true of a container is in its files
  * and in the kernel; memory only follows them.
  */
-import { chmod, mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Logger } from '../../../base/observe/logger.js';
-import { sleep, type ClusterEnv } from '../../env.js';
-import { ContainerEntry, type ContainerRecord, type Exit } from '../container-record.js';
-import type { Events } from '../events.js';
-import type { Facilities } from '../facilities.js';
-import { newId } from '../ids.js';
-import { mountOverlay, mountsBelow, unmountBelow } from '../mounts.js';
-import { isAlive, markOf, signal, signalNumber } from '../processes.js';
-import { RuntimeError, type ContainerConfig, type ContainerResources } from '../runtime.js';
-import { Serial } from '../serial.js';
-import { namesIn } from '../state-files.js';
-import { capabilitiesOf } from './capabilities.js';
+import type { Logger } from '../../base/observe/logger.js';
+import { sleep, type ClusterEnv } from '../env.js';
 import { ContainerFiles } from './container-files.js';
+import { ContainerEntry, type ContainerRecord, type Exit } from './container-record.js';
+import type { Events } from './events.js';
 import { ExitWatch, removeExitFiles } from './exit-files.js';
-import { resolveUser } from './image-user.js';
+import { newId } from './ids.js';
 import type { ImageStore, StoredImage } from './images/image-store.js';
 import type { Layout } from './layout.js';
-import { createMonitored } from './monitor.js';
-import { ociResources, ociSpec } from './oci-spec.js';
-import type { Runc } from './runc.js';
-import { hostnameOf } from './sandbox-files.js';
-import { namespacePaths, shmPathOf } from './sandbox-namespaces.js';
+import { isAlive, signalNumber, type ProcessMark } from './processes.js';
+import { RuntimeError, type ContainerConfig } from './runtime.js';
 import type { SandboxRecord } from './sandbox-record.js';
 import type { Sandboxes } from './sandboxes.js';
+import { Serial } from './serial.js';
+import { namesIn } from './state-files.js';
 
-const SIGKILL = 9;
 const MS_PER_S = 1000;
 /** A killed process that is not gone by then waits for a device. */
 const KILLED_WITHIN_MS = 10_000;
 const MONITOR_ENDS_WITHIN_MS = 5000;
 const POLL_MS = 10;
 
+/** `created`: made, but its program does not run yet. */
+export type ProcessState = 'created' | 'running' | 'gone';
+
+/**
+ * Makes what a container is in one kind of runtime. A monitor of its own writes the container's log,
+ * its number (`monitor.pid` in the container's directory), and its exit code (a file in the
+ * directory of exits). Every method may be called again after a crash.
+ */
+export interface ContainerDriver {
+  /** Everything but the process, in the container's directory. */
+  prepare(record: ContainerRecord, sandbox: SandboxRecord, image: StoredImage): Promise<void>;
+  /** Starts the monitor and makes the process. */
+  create(record: ContainerRecord): Promise<ProcessMark>;
+  /** Lets the made process run its program. */
+  release(id: string): Promise<void>;
+  find(record: ContainerRecord): Promise<ProcessState>;
+  signal(process: ProcessMark, number: number): void;
+  kill(entry: ContainerEntry): Promise<void>;
+  /** After the first process ended: others of the container. */
+  killRest(record: ContainerRecord, sandbox: SandboxRecord | undefined): Promise<void>;
+  /** Kills what is left, and takes back what `prepare` and `create` made outside of the directory. */
+  remove(id: string): Promise<void>;
+  /** Ids of containers, and of sandboxes, of which it has something. */
+  known(): Promise<string[]>;
+}
+
 export interface ContainersOptions {
   readonly layout: Layout;
-  readonly conmon: string;
-  readonly runc: Runc;
+  readonly driver: ContainerDriver;
   readonly images: ImageStore;
   readonly sandboxes: Sandboxes;
-  readonly facilities: Facilities;
   readonly events: Events;
   readonly env: ClusterEnv;
   readonly log: Logger;
@@ -60,8 +74,8 @@ export class Containers {
 
   /** Finds what an earlier process left, and removes what a crash left in part. */
   async open(): Promise<void> {
-    const { layout, env, runc } = this.options;
-    for (const dir of [layout.containers(), layout.exits(), layout.runc()]) {
+    const { layout, env, driver } = this.options;
+    for (const dir of [layout.containers(), layout.exits()]) {
       await mkdir(dir, { recursive: true });
     }
     this.watch = new ExitWatch(
@@ -76,9 +90,9 @@ export class Containers {
       else this.entries.set(id, entry);
     }
     for (const entry of this.entries.values()) await this.reconcile(entry);
-    const pauses = new Set(this.options.sandboxes.list().map(({ id }) => id));
-    for (const id of await runc.list()) {
-      if (!this.entries.has(id) && !pauses.has(id)) await runc.remove(id);
+    for (const id of await driver.known()) {
+      const isKnown = this.entries.has(id) || this.options.sandboxes.find(id) !== undefined;
+      if (!isKnown) await driver.remove(id);
     }
   }
 
@@ -108,18 +122,9 @@ export class Containers {
     return new Set([...this.entries.values()].flatMap(({ record }) => record.layers));
   }
 
-  bundle(id: string): string {
-    return this.options.layout.container(id);
-  }
-
-  cgroupOf(entry: ContainerEntry): string {
-    const { sandboxId, id } = entry.record;
-    return join('/', this.options.sandboxes.get(sandboxId).config.cgroupParent, id);
-  }
-
   async create(sandboxId: string, config: ContainerConfig): Promise<string> {
     const { env, images, sandboxes } = this.options;
-    const sandbox = sandboxes.get(sandboxId);
+    const sandbox = sandboxes.ready(sandboxId);
     const image = images.find(config.imageId);
     if (image === undefined) {
       throw new RuntimeError('ImageNotFound', `image "${config.imageId}" is not on this node`);
@@ -156,10 +161,10 @@ export class Containers {
       try {
         await this.startNow(entry);
       } catch (error) {
-        const { env, runc } = this.options;
+        const { env, driver } = this.options;
         const message = error instanceof Error ? error.message : String(error);
         const exit = await this.files(id).writeCannotRun(env.wallMs(), message);
-        await runc.remove(id);
+        await driver.remove(id);
         this.finish(entry, exit);
         throw error;
       }
@@ -173,7 +178,7 @@ export class Containers {
     const entry = this.entries.get(id);
     if (entry?.start === undefined || entry.exit !== undefined) return;
     if (graceSeconds > 0) {
-      signal(entry.start.process, entry.record.stopSignal);
+      this.options.driver.signal(entry.start.process, entry.record.stopSignal);
       await this.endedWithin(entry, graceSeconds * MS_PER_S);
     }
     await this.kill(entry);
@@ -190,14 +195,7 @@ export class Containers {
     });
   }
 
-  async update(id: string, resources: ContainerResources): Promise<void> {
-    await this.options.runc.update(this.running(id).record.id, ociResources(resources));
-  }
-
   private refuse(sandbox: SandboxRecord, config: ContainerConfig): void {
-    if (sandbox.phase !== 'ready') {
-      throw new RuntimeError('InvalidArgument', `sandbox "${sandbox.id}" is not ready`);
-    }
     for (const { record } of this.entries.values()) {
       const { name, attempt } = record.config;
       if (record.sandboxId !== sandbox.id || name !== config.name) continue;
@@ -206,7 +204,6 @@ export class Containers {
     }
   }
 
-  /** Everything but the process: the root file system, the description for runc, the log's directory. */
   private async prepare(
     entry: ContainerEntry,
     sandbox: SandboxRecord,
@@ -215,78 +212,31 @@ export class Containers {
     const { record } = entry;
     const files = this.files(record.id);
     await mkdir(files.bundle, { mode: 0o700 });
-    for (const name of ['rootfs', 'upper', 'work']) await mkdir(join(files.bundle, name));
-    // The merged root looks like this directory, whatever mask this process has.
-    await chmod(join(files.bundle, 'upper'), 0o755);
-    await this.mountRoot(record);
-    await files.writeSpec(this.specOf(record, sandbox, image));
+    await this.options.driver.prepare(record, sandbox, image);
     await mkdir(dirname(record.logPath), { recursive: true });
     await files.writeRecord(record);
   }
 
-  private async mountRoot({ id, layers }: ContainerRecord): Promise<void> {
-    const { layout, images } = this.options;
-    if (mountsBelow(layout.rootfs(id)).length > 0) return;
-    await mountOverlay({
-      base: images.layers.layersRoot(),
-      lower: layers.map((key) => images.layers.treeOf(key)).reverse(),
-      upper: join(layout.container(id), 'upper'),
-      work: join(layout.container(id), 'work'),
-      target: layout.rootfs(id),
-    });
-  }
-
-  private specOf(record: ContainerRecord, sandbox: SandboxRecord, image: StoredImage): object {
-    const { layout, facilities, sandboxes } = this.options;
-    const { config } = record;
-    const namespaces = layout.namespacesOf(sandbox.id);
-    return ociSpec({
-      config,
-      image: image.config,
-      user: resolveUser(layout.rootfs(record.id), image.config.user, config.security),
-      capabilities: capabilitiesOf(config.security, facilities.capabilities),
-      hostname: hostnameOf(sandbox.config),
-      namespacePaths: namespacePaths(sandbox.config, namespaces),
-      pidMode: sandbox.config.namespaces.pid,
-      cgroupsPath: join('/', sandbox.config.cgroupParent, record.id),
-      shmPath: shmPathOf(sandbox.config, namespaces),
-      sandboxMounts: sandboxes.mounts(sandbox),
-      minOomScoreAdj: facilities.canRaiseLimits ? -1000 : facilities.oomScoreAdj,
-    });
-  }
-
   private async startNow(entry: ContainerEntry): Promise<void> {
+    const { env, driver, sandboxes } = this.options;
     const { record } = entry;
-    const { config, id } = record;
-    const { env, layout, conmon, runc, sandboxes } = this.options;
-    if (sandboxes.get(record.sandboxId).phase !== 'ready') {
-      throw new RuntimeError('InvalidArgument', `sandbox "${record.sandboxId}" is not ready`);
-    }
-    await this.mountRoot(record);
-    const pid = await createMonitored({
-      ...{ conmon, runc, id },
-      bundle: layout.container(id),
-      exitDir: layout.exits(),
-      logPath: record.logPath,
-      hasTty: config.hasTty,
-      hasStdin: config.hasStdin,
-      isStdinOnce: config.isStdinOnce,
-    });
-    const start = { startedAtMs: env.wallMs(), process: markOf(pid) };
-    await this.files(id).writeStart(start);
-    await runc.start(id);
+    sandboxes.ready(record.sandboxId);
+    const process = await driver.create(record);
+    const start = { startedAtMs: env.wallMs(), process };
+    await this.files(record.id).writeStart(start);
+    await driver.release(record.id);
     entry.begin(start);
   }
 
   /** After a crash. */
   private async reconcile(entry: ContainerEntry): Promise<void> {
     if (entry.state === 'exited') return;
-    const { runc, env } = this.options;
-    const files = this.files(entry.record.id);
-    const status = await runc.status(entry.record.id);
-    const isRunning = entry.state === 'running' && (status === 'running' || status === 'paused');
-    if (isRunning) return;
-    const wasStarted = entry.state === 'running' && status !== 'created';
+    const { driver, env, layout } = this.options;
+    const { record } = entry;
+    const files = this.files(record.id);
+    const found = await driver.find(record);
+    if (entry.state === 'running' && found === 'running') return;
+    const wasStarted = entry.state === 'running' && found === 'gone';
     if (wasStarted) {
       // Its exit file may be about to come.
       await this.monitorEnded(files);
@@ -294,17 +244,17 @@ export class Containers {
       return;
     }
     // Made but not started: taken back, so that it can be started.
-    await runc.remove(entry.record.id);
+    await driver.remove(record.id);
     await this.monitorEnded(files);
-    await removeExitFiles(this.options.layout.exit(entry.record.id), files.bundle);
+    await removeExitFiles(layout.exit(record.id), files.bundle);
     await files.removeStart();
     const fresh = await files.load();
-    if (fresh !== undefined) this.entries.set(entry.record.id, fresh);
+    if (fresh !== undefined) this.entries.set(record.id, fresh);
   }
 
   private async kill(entry: ContainerEntry): Promise<void> {
-    if (entry.state !== 'running' || entry.start === undefined) return;
-    signal(entry.start.process, SIGKILL);
+    if (entry.state !== 'running') return;
+    await this.options.driver.kill(entry);
     await this.endedWithin(entry, KILLED_WITHIN_MS);
     if (entry.exit === undefined) {
       throw new RuntimeError('DeadlineExceeded', `container "${entry.record.id}" does not end`);
@@ -350,11 +300,13 @@ export class Containers {
   private finish(entry: ContainerEntry, exit: Exit): void {
     if (!entry.end(exit)) return;
     this.emit('stopped', entry);
-    const { sandboxes, runc } = this.options;
-    const { sandboxId, id } = entry.record;
-    // With a process namespace of its own the kernel has killed the rest.
-    if (sandboxes.find(sandboxId)?.config.namespaces.pid === 'container') return;
-    void runc.killAll(id, SIGKILL);
+    const { sandboxes, driver, log } = this.options;
+    const { record } = entry;
+    driver
+      .killRest(record, sandboxes.find(record.sandboxId))
+      .catch((error: unknown) =>
+        log.warn('processes of a container are left', { id: record.id, error }),
+      );
   }
 
   private async monitorEnded(files: ContainerFiles): Promise<void> {
@@ -364,12 +316,11 @@ export class Containers {
   }
 
   private async destroy(id: string): Promise<void> {
-    const { runc, layout } = this.options;
+    const { driver, layout } = this.options;
     const files = this.files(id);
     await files.removeRecord();
-    await runc.remove(id);
+    await driver.remove(id);
     await this.monitorEnded(files);
-    await unmountBelow(layout.rootfs(id));
     await rm(files.bundle, { recursive: true, force: true });
     await rm(layout.exit(id), { force: true });
     this.entries.delete(id);

@@ -5,8 +5,8 @@
 import { watch, type FSWatcher } from 'node:fs';
 import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ClusterEnv, ClusterTimer } from '../../env.js';
-import { namesIn, readText, isAbsent } from '../state-files.js';
+import type { ClusterEnv, ClusterTimer } from '../env.js';
+import { namesIn, readText, isAbsent } from './state-files.js';
 
 const ROUND_MS = 1000;
 
@@ -43,12 +43,7 @@ export class ExitWatch {
   private timer: ClusterTimer;
 
   /** Calls `onExit` with names of files, some of them more than once or of others; `onRound` every second. */
-  constructor(
-    dir: string,
-    env: ClusterEnv,
-    onExit: (name: string) => void,
-    onRound: () => void,
-  ) {
+  constructor(dir: string, env: ClusterEnv, onExit: (name: string) => void, onRound: () => void) {
     this.watcher = watch(dir, (_kind, name) => {
       if (name !== null) onExit(name);
     });

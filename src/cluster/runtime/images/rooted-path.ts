@@ -1,8 +1,8 @@
 /** Paths inside an image's root file system, whose symbolic links must not lead out of it. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { RuntimeError } from '../../runtime.js';
-import { isAbsent } from '../../state-files.js';
+import { RuntimeError } from '../runtime.js';
+import { isAbsent } from '../state-files.js';
 
 const MAX_LINKS = 40;
 
@@ -24,8 +24,7 @@ export function resolveInRoot(root: string, path: string, keepLast = false): str
       continue;
     }
     const isLast = waiting.every((rest) => rest === '' || rest === '.');
-    const target =
-      keepLast && isLast ? undefined : linkTarget(join(root, ...resolved, part));
+    const target = keepLast && isLast ? undefined : linkTarget(join(root, ...resolved, part));
     if (target === undefined) {
       resolved.push(part);
       continue;
