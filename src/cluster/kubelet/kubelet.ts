@@ -221,7 +221,7 @@ function run(
   agent.start();
   void agent.registered.then((registered) => {
     if (registered === undefined) return;
-    lease.start(registered);
+    lease.start(() => agent.node ?? registered);
     pods.start();
   });
   return {

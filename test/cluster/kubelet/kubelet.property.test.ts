@@ -262,7 +262,7 @@ describe('kubelet: whatever happens', () => {
           }
         },
       ),
-      { numRuns: Number(process.env['KUBELET_RUNS'] ?? 25) },
+      { numRuns: Number(process.env['KUBELET_RUNS'] ?? 20) },
     );
   });
 });

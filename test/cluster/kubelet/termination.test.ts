@@ -117,4 +117,36 @@ describe('kubelet: end of a pod', () => {
     await bench.time.runUntil(() => bench.containerStatus('web')?.restartCount === 2, 15_000);
     expect(bench.isRunning('web')).to.be.true;
   });
+
+  it('takes an end that somebody else wrote into the status', async () => {
+    const pod = bench.addPod('web');
+    await bench.untilRunning('web');
+    const current = bench.pod('web') ?? pod;
+    const status = { ...current.status, phase: 'Failed', reason: 'Evicted', message: 'no room' };
+    bench.api.put(PODS, { ...current, status });
+    await bench.time.runUntil(() => bench.runtime.running().length === 0, 60_000);
+    await bench.time.advance(5000);
+    expect(bench.status('web')).to.include({
+      phase: 'Failed',
+      reason: 'Evicted',
+      message: 'no room',
+    });
+    expect(bench.condition('web', 'Ready')).to.equal('False');
+  });
+
+  it('puts a condition right that somebody else changed', async () => {
+    const pod = bench.addPod('web');
+    await bench.untilRunning('web');
+    const current = bench.pod('web') ?? pod;
+    const conditions = (current.status?.conditions ?? []).map((one) =>
+      one.type === 'Ready' ? { ...one, status: 'False', reason: 'NodeNotReady' } : one,
+    );
+    const gate = { type: 'example.com/gate', status: 'True' };
+    const status = { ...current.status, conditions: [...conditions, gate] };
+    bench.api.put(PODS, { ...current, status });
+    await bench.time.runUntil(() => bench.isRunning('web'), 5000);
+    const ready = bench.status('web').conditions?.find(({ type }) => type === 'Ready');
+    expect(ready).to.not.have.property('reason');
+    expect(bench.condition('web', 'example.com/gate')).to.equal('True');
+  });
 });

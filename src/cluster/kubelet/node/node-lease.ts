@@ -30,7 +30,8 @@ export class NodeLease {
     this.#leases = client.resource(LEASES, NAMESPACE);
   }
 
-  start(node: Node): void {
+  /** `node` is asked at each renewal: the object may be deleted and made anew. */
+  start(node: () => Node): void {
     this.#running = this.#run(node);
   }
 
@@ -39,12 +40,12 @@ export class NodeLease {
     await this.#running;
   }
 
-  async #run(node: Node): Promise<void> {
+  async #run(node: () => Node): Promise<void> {
     const { signal } = this.#stopped;
     while (!signal.aborted) {
       let pauseMs = RENEW_MS;
       try {
-        await this.#renew(node);
+        await this.#renew(node());
       } catch (error) {
         if (signal.aborted) return;
         // What is there now decides: a lost answer may have been a success.
@@ -66,7 +67,7 @@ export class NodeLease {
       this.#lease = await this.#leases.create(newLease(node, spec), { signal });
       return;
     }
-    const ownerReferences = known.metadata.ownerReferences ?? [ownerOf(node)];
+    const ownerReferences = [ownerOf(node)];
     this.#lease = await this.#leases.update(
       {
         ...known,

@@ -9,7 +9,7 @@ import type { KubeClient } from '../../client/client.js';
 import type { ClusterEnv } from '../../env.js';
 import { jittered, sleep } from '../../env.js';
 import { PODS } from '../resource-types.js';
-import { uidOf } from './pod-spec.js';
+import { isTerminalPhase, uidOf } from './pod-spec.js';
 import { messageOf } from './start-error.js';
 import { forward, statusPatch, withStatus } from './status-patch.js';
 
@@ -66,11 +66,18 @@ export class StatusManager {
     this.#write(entry);
   }
 
-  /** The informer's newer object of a pod, with what others wrote. */
+  /**
+   * The informer's newer object of a pod, with what others wrote: an end stands, and what else is not
+   * as it is gets written again with the next status.
+   */
   observe(pod: Pod): void {
     const entry = this.#entries.get(uidOf(pod));
-    if (entry === undefined || entry.isWriting) return;
-    if (isNewer(pod, entry.base)) entry.base = pod;
+    if (entry === undefined || entry.isWriting || !isNewer(pod, entry.base)) return;
+    entry.base = pod;
+    const { phase, reason, message } = pod.status ?? {};
+    if (isTerminalPhase(phase) && !isTerminalPhase(entry.wanted.phase)) {
+      entry.wanted = { ...entry.wanted, phase, reason, message };
+    }
   }
 
   forget(uid: string): void {

@@ -100,7 +100,7 @@ describe('kubelet: probes over the network', () => {
       stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
       stream.end(frame);
     });
-    const port = await listen(server as unknown as net.Server);
+    const port = await listen(server);
     expect(await probes.grpc('127.0.0.1', port, '', 2000)).to.equal(1);
     status = 2;
     expect(await probes.grpc('127.0.0.1', port, 'x', 2000)).to.equal(2);
