@@ -222,7 +222,8 @@ export class ApiServer {
         () => '',
       ),
       reviewsStep({ env, authorize, tokens }),
-      this.core.step(new Map([['serviceaccounts/token', tokenHandler({ env, tokens, objects })]])),
+      openapiStep(env, discovered),
+      this.core.step(this.subresources(tokenHandler({ env, tokens, objects }))),
       notFoundStep(discovered),
     ];
   }
