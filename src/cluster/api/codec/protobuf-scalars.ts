@@ -72,7 +72,7 @@ function decodeSpecial(scalar: string, reader: Reader, end: number): JsonValue {
     case 'quantity':
       return quantity(textOf(bytes[1] ?? EMPTY_BYTES));
     case 'intOrString':
-      return first === 1 ? textOf(bytes[3] ?? EMPTY_BYTES) : second | 0;
+      return first === 1 ? textOf(bytes[3] ?? EMPTY_BYTES) : second;
     default:
       return json(bytes[1] ?? EMPTY_BYTES);
   }
