@@ -12,7 +12,7 @@ import { textOf } from './body.js';
 import { JsonSyntaxError, readJson } from './json-reader.js';
 
 export const WIRE_VARINT = 0;
-export const WIRE_FIXED64 = 1;
+const WIRE_FIXED64 = 1;
 export const WIRE_BYTES = 2;
 
 /** Throws: DecodeError in gogo/protobuf's words. */
