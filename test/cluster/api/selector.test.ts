@@ -105,6 +105,13 @@ describe('selector: labels', () => {
     expect(parseLabelSelector('n<9')({ n: '-10' })).to.equal(true);
   });
 
+  it('tells an absent label from an empty one', () => {
+    const selects = (text: string): boolean[] => [{}, { x: '' }].map(parseLabelSelector(text));
+    expect(selects('x=')).to.eql([false, true]);
+    expect(selects('x!=')).to.eql([true, false]);
+    expect(selects('x notin ()')).to.eql([true, false]);
+  });
+
   it('takes a selector of an object', () => {
     const selector = {
       matchLabels: { b: '1', a: '2' },

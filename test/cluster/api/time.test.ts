@@ -30,6 +30,12 @@ describe('time: RFC 3339', () => {
     );
   });
 
+  it('reads fractions of any length', () => {
+    const fractions = ['', '.5', '.012', '.0129999999'];
+    const ms = fractions.map((fraction) => parseTime(`1970-01-01T00:00:00${fraction}Z`));
+    expect(ms).to.eql([0, 500, 12, 12]);
+  });
+
   it('brings times into UTC, and the zero time to nothing', () => {
     expect(canonicalTime('2026-01-01T01:00:00.5+01:00')).to.equal('2026-01-01T00:00:00Z');
     expect(canonicalTime('2024-02-29T1:00:00,25-07:30')).to.equal('2024-02-29T08:30:00Z');

@@ -12,7 +12,7 @@ import { textOf } from './body.js';
 import { JsonSyntaxError, readJson } from './json-reader.js';
 
 export const WIRE_VARINT = 0;
-export const WIRE_FIXED64 = 1;
+const WIRE_FIXED64 = 1;
 export const WIRE_BYTES = 2;
 
 /** Throws: DecodeError in gogo/protobuf's words. */
@@ -72,7 +72,7 @@ function decodeSpecial(scalar: string, reader: Reader, end: number): JsonValue {
     case 'quantity':
       return quantity(textOf(bytes[1] ?? EMPTY_BYTES));
     case 'intOrString':
-      return first === 1 ? textOf(bytes[3] ?? EMPTY_BYTES) : second | 0;
+      return first === 1 ? textOf(bytes[3] ?? EMPTY_BYTES) : second;
     default:
       return json(bytes[1] ?? EMPTY_BYTES);
   }

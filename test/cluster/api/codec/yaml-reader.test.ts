@@ -110,6 +110,8 @@ describe('codec/yaml-reader', () => {
   });
 
   it('bounds nesting and aliases', () => {
+    expect(messageOf('['.repeat(150) + ']'.repeat(150))).to.equal('accepted');
+    expect(messageOf('['.repeat(250) + ']'.repeat(250))).to.match(/exceeded max depth/);
     for (const deep of ['['.repeat(100_000), '- '.repeat(100_000), '{a: '.repeat(100_000)])
       expect(messageOf(deep)).to.equal('yaml: exceeded max depth of 200');
     const levels = Array.from({ length: 9 }, (_, index) => {
