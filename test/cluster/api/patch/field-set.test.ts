@@ -95,7 +95,7 @@ describe('field set', () => {
         const set = fieldSetOf(...list);
         const text = JSON.stringify(set.toJson());
         expect(equals(fieldSetFromJson(JSON.parse(text) as JsonValue), set)).to.equal(true);
-        expect(JSON.stringify(fieldSetOf(...list.reverse()).toJson())).to.equal(text);
+        expect(JSON.stringify(fieldSetOf(...[...list].reverse()).toJson())).to.equal(text);
       }),
     );
   });

@@ -212,7 +212,7 @@ type Operation = typeof operations extends fc.Arbitrary<infer T> ? T : never;
 
 /** RFC 6902 by mutation; throws when an operation does not apply. */
 function applyInPlace(document: JsonObject, patch: readonly Operation[]): JsonValue {
-  for (const { op, path, from, value } of patch) {
+  for (const { op, path, from, value } of structuredClone(patch)) {
     if (op === 'move') {
       const moved = take(document, from);
       removeAt(document, from);

@@ -152,6 +152,12 @@ describe('managed fields', () => {
       );
     });
 
+    it('are one for an applier, whatever the versions', () => {
+      const later = { ...entry, apiVersion: 'v0' };
+      const changed = written(made, data, { manager: 'bob' }, [entry, later]);
+      expect(owned(changed)).to.have.keys('bob');
+    });
+
     it('do not count through a subresource', () => {
       const changed = written(made, data, { manager: 'bob', subresource: 'status' }, [entry]);
       expect(owned(changed)).to.have.keys('alice', 'bob');

@@ -108,6 +108,10 @@ describe('strategic merge patch', () => {
         'a',
       ]);
       expect(finalizers({ finalizers: null })).to.equal(undefined);
+      const containers = [{ name: 'a', '$deleteFromPrimitiveList/args': ['x'] }];
+      expect(mergeContainers([{ name: 'a', args: ['x', 'y'] }], { containers })).to.deep.equal([
+        { name: 'a', args: ['y'] },
+      ]);
     });
 
     it('by keys that both sides know', () => {

@@ -155,6 +155,16 @@ describe('typed comparison', () => {
       },
     ],
     [
+      'zero values within what appears',
+      { spec: { containers: [{ name: 'c', livenessProbe: {} }] } },
+      { spec: { containers: [{ name: 'c', livenessProbe: { httpGet: {} } }] } },
+      {
+        added: ['f:httpGet', 'f:httpGet f:port'].map(
+          (path) => `f:spec f:containers k:{"name":"c"} f:livenessProbe ${path}`,
+        ),
+      },
+    ],
+    [
       'doubles as one value',
       { spec: { containers: [{ name: 'c' }, { name: 'c', image: 'x' }] } },
       { spec: { containers: [{ name: 'c' }, { name: 'c', image: 'y' }] } },
