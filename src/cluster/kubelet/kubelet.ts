@@ -1,7 +1,7 @@
 /**
  * The kubelet: makes the pods that are bound to its node run, and tells the API server how they are.
  * It believes nothing but the API server and the runtime, so it may end and start again at any
- * time; containers go on meanwhile.
+ * time; containers go on meanwhile. Pods come from the API server alone: there are no static pods.
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import type { Logger } from '../../base/observe/logger.js';
