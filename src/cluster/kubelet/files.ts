@@ -77,7 +77,7 @@ export function podHostname(pod: Pod): string {
 }
 
 /** `web-0.web.default.svc.cluster.local`, or empty for a pod without a subdomain. */
-export function podDomain(pod: Pod, clusterDomain: string): string {
+function podDomain(pod: Pod, clusterDomain: string): string {
   const { subdomain = '' } = pod.spec;
   if (subdomain === '') return '';
   const namespace = pod.metadata.namespace ?? '';

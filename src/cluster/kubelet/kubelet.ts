@@ -1,7 +1,7 @@
 /**
  * The kubelet: makes the pods that are bound to its node run, and tells the API server how they are.
  * It believes nothing but the API server and the runtime, so it may end and start again at any
- * time; containers go on meanwhile.
+ * time; containers go on meanwhile. Pods come from the API server alone: there are no static pods.
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import type { Logger } from '../../base/observe/logger.js';
@@ -99,72 +99,45 @@ function assemble(
   const { env, log, client, runtime, recorder } = dependencies;
   const network =
     dependencies.network ?? networkProbes(env, `kube-probe/${minorVersion(config.version)}`);
+  const mounter = dependencies.mounter ?? systemMounter();
   const allocatable = (): Record<string, string> => allocatableOf(config, facts);
   const paths = new PodPaths(config.rootDirectory, config.podLogsDirectory);
-  const nodeSelector = `spec.nodeName=${config.nodeName}`;
-  const informer = new Informer({
-    env,
-    log,
-    client: client.resource(PODS),
-    fieldSelector: nodeSelector,
-  });
-  const services = new Informer({ env, log, client: client.resource(SERVICES) });
   const manager: { current: PodManager | undefined } = { current: undefined };
+  const node: { current: NodeAgent | undefined } = { current: undefined };
   const wake = (uid: string): void => manager.current?.worker(uid)?.wake();
-  const objects = new ObjectSource({
-    env,
-    log,
-    client,
-    onChange: (uid) => manager.current?.worker(uid)?.refreshVolumes(),
-  });
-  const mounter = dependencies.mounter ?? systemMounter();
+  const refresh = (uid: string): void => manager.current?.worker(uid)?.refreshVolumes();
+  const objects = new ObjectSource({ env, log, client, onChange: refresh });
   const tokens = new Tokens(env, client);
-  const volumes = new VolumeManager({ env, log, paths, mounter, objects, tokens, allocatable });
-  const pleg = new Pleg({ env, log, runtime, onChange: wake, readMessage: terminationMessage });
-  const probes = new ProbeManager({ env, runtime, network, recorder, onResult: wake });
-  const hooks = { env, runtime, network };
-  const killer = new Killer({ ...hooks, log, recorder });
-  const images = new Images({ env, log, runtime, recorder });
+  const base = { env, log, runtime, recorder, network, config, paths, objects, allocatable };
+  const volumes = new VolumeManager({ ...base, mounter, tokens });
+  const pleg = new Pleg({ ...base, onChange: wake, readMessage: terminationMessage });
+  const probes = new ProbeManager({ ...base, onResult: wake });
+  const killer = new Killer(base);
+  const images = new Images(base);
+  const services = new Informer({ env, log, client: client.resource(SERVICES) });
   const runner = new PodRunner({
-    env,
-    log,
-    config,
-    runtime,
-    recorder,
+    ...base,
     images,
     files: new ContainerFiles(paths, volumes),
     killer,
-    hooks,
-    paths,
-    objects,
+    hooks: base,
     services: () => (services.hasSynced ? services.list() : undefined),
     hostResolver,
     memoryCapacityBytes: facts.memoryBytes,
-    allocatable,
   });
   const statuses = new StatusManager({ env, log, client });
-  const leftovers = new PodLeftovers({ log, runtime, pleg, paths, volumes });
-  const node: { current: NodeAgent | undefined } = { current: undefined };
+  const leftovers = new PodLeftovers({ ...base, pleg, volumes });
+  const fieldSelector = `spec.nodeName=${config.nodeName}`;
+  const informer = new Informer({ env, log, client: client.resource(PODS), fieldSelector });
+  const shared = { ...base, pleg, statuses, killer, images, probes, volumes, runner };
   const pods: PodManager = new PodManager({
-    env,
-    log,
+    ...shared,
     informer,
-    pleg,
-    statuses,
     leftovers,
     onPod: (pod) => objects.retain(pod),
     onPodGone: (uid) => objects.release(uid),
     worker: {
-      env,
-      log,
-      pleg,
-      runner,
-      killer,
-      images,
-      probes,
-      volumes,
-      statuses,
-      recorder,
+      ...shared,
       backOff: new BackOff(env),
       nodeIps: config.nodeIps,
       runtimeName: runtime.version().name,
@@ -176,7 +149,7 @@ function assemble(
     },
   });
   manager.current = pods;
-  return { informer, services, objects, pleg, probes, statuses, pods, node, paths };
+  return { informer, services, objects, pleg, probes, statuses, pods, node };
 }
 
 async function serve(

@@ -1,14 +1,12 @@
 /** The resources that a kubelet reads and writes. */
 import type {
   ConfigMap,
-  Event,
   Node,
   Pod,
   Secret,
   Service,
   ServiceAccount,
 } from '../../gen/kube-core-v1.js';
-import type { Lease } from '../../gen/kube-coordination-v1.js';
 import type { KubeObject } from '../api/object.js';
 import type { ResourceType } from '../api/kinds/kind.js';
 
@@ -26,11 +24,3 @@ export const CONFIG_MAPS = core<ConfigMap>('ConfigMap', 'configmaps');
 export const SECRETS = core<Secret>('Secret', 'secrets');
 export const SERVICES = core<Service>('Service', 'services');
 export const SERVICE_ACCOUNTS = core<ServiceAccount>('ServiceAccount', 'serviceaccounts');
-export const EVENTS = core<Event>('Event', 'events');
-export const LEASES: ResourceType<Lease> = {
-  group: 'coordination.k8s.io',
-  version: 'v1',
-  kind: 'Lease',
-  resource: 'leases',
-  isNamespaced: true,
-};

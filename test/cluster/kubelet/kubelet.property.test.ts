@@ -104,6 +104,13 @@ function isOver({ phase }: NonNullable<Pod['status']>): boolean {
   return phase === 'Succeeded' || phase === 'Failed';
 }
 
+/** Each container runs, or has ended for good. */
+function isAtRest({ phase, containerStatuses = [] }: NonNullable<Pod['status']>): boolean {
+  return (
+    phase === 'Running' && containerStatuses.every(({ state }) => state?.waiting === undefined)
+  );
+}
+
 class Run {
   readonly bench: KubeletBench;
   readonly observer = new Observer();
@@ -234,7 +241,7 @@ describe('kubelet: whatever happens', () => {
             for (const pod of bench.api.list(PODS)) {
               const { name = '', deletionTimestamp } = pod.metadata;
               expect(deletionTimestamp, `${name} ended`).to.be.undefined;
-              const isSettled = bench.isRunning(name) || isOver(bench.status(name));
+              const isSettled = isAtRest(bench.status(name)) || isOver(bench.status(name));
               // A pod with init containers waits for the test to end them.
               const hasInit = bench.runtime.running().some(({ config }) => config.name === 'init');
               expect(isSettled || hasInit, `${name} settled`).to.be.true;

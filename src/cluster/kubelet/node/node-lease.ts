@@ -3,11 +3,11 @@ import type { Lease } from '../../../gen/kube-coordination-v1.js';
 import type { Node } from '../../../gen/kube-core-v1.js';
 import { isApiError } from '../../api/status.js';
 import type { KubeClient, ResourceClient } from '../../client/client.js';
+import { LEASES } from '../../client/resource-types.js';
 import type { ClusterEnv } from '../../env.js';
 import { jittered, sleep } from '../../env.js';
 import { formatMicroTime } from '../../api/time.js';
 import { messageOf } from '../pods/start-error.js';
-import { LEASES } from '../resource-types.js';
 
 const NAMESPACE = 'kube-node-lease';
 const DURATION_SECONDS = 40;

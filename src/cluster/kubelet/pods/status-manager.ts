@@ -11,7 +11,7 @@ import { jittered, sleep } from '../../env.js';
 import { PODS } from '../resource-types.js';
 import { isTerminalPhase, uidOf } from './pod-spec.js';
 import { messageOf } from './start-error.js';
-import { forward, statusPatch, withStatus } from './status-patch.js';
+import { statusPatch, withStatus } from './status-patch.js';
 
 const FIRST_RETRY_MS = 200;
 const MAX_RETRY_MS = 10_000;
@@ -55,7 +55,7 @@ export class StatusManager {
   /** Wants `status` to be that of the pod. */
   set(pod: Pod, status: PodStatus): void {
     const entry = this.#entryOf(pod);
-    entry.wanted = forward(entry.wanted, status);
+    entry.wanted = status;
     this.#write(entry);
   }
 

@@ -1,6 +1,5 @@
 import type { Pod, PodCondition, PodStatus } from '../../../gen/kube-core-v1.js';
 import type { JsonObject, JsonValue } from '../../api/object.js';
-import { isTerminalPhase } from './pod-spec.js';
 
 /** Lists of addresses, which a strategic merge joins by their `ip`. */
 type AddressList = 'hostIPs' | 'podIPs';
@@ -97,21 +96,4 @@ function isSame(a: JsonValue | undefined, b: JsonValue | undefined): boolean {
   }
   const names = new Set([...Object.keys(a), ...Object.keys(b)]);
   return [...names].every((name) => isSame(a[name], b[name]));
-}
-
-/**
- * `next` where it goes on from `old`: the start stays, a phase that ended stays, and no container
- * that ended for good waits again.
- */
-export function forward(old: PodStatus, next: PodStatus): PodStatus {
-  const startTime = old.startTime ?? next.startTime;
-  const isOver = isTerminalPhase(old.phase);
-  const phase = isOver ? old.phase : next.phase;
-  const reason = isOver ? (old.reason ?? next.reason) : next.reason;
-  return {
-    ...next,
-    ...(startTime === undefined ? {} : { startTime }),
-    ...(phase === undefined ? {} : { phase }),
-    ...(reason === undefined ? {} : { reason }),
-  };
 }
