@@ -34,6 +34,9 @@ const BUILD_INPUTS = [
   'tsconfig.json',
 ];
 
+/** Programs for root are here, and an ordinary user's path may not name it. */
+const SYSTEM_FOLDERS = ['/usr/sbin', '/sbin'];
+
 /**
  * Programs that the tests run, and their Debian packages: a program on the path, or a command that
  * succeeds.
@@ -42,6 +45,13 @@ const TEST_TOOLS = [
   { name: 'etcd', package: 'etcd-server' },
   { name: 'etcdctl', package: 'etcd-client' },
   { name: 'h2load', package: 'nghttp2-client' },
+  // For real containers: what runs them, watches them, connects to them, and is in them.
+  { name: 'runc', package: 'runc', alsoIn: SYSTEM_FOLDERS },
+  { name: 'conmon', package: 'conmon' },
+  { name: 'socat', package: 'socat' },
+  { name: 'busybox', package: 'busybox-static' },
+  { name: 'ip', package: 'iproute2', alsoIn: SYSTEM_FOLDERS },
+  { name: 'nft', package: 'nftables', alsoIn: SYSTEM_FOLDERS },
   // For the system's Python, which need not be the first on the path.
   { name: 'grpcio', package: 'python3-grpcio', check: ['/usr/bin/python3', '-c', 'import grpc'] },
 ];
@@ -133,13 +143,13 @@ function missingTools() {
   return TEST_TOOLS.filter((tool) => !isThere(tool));
 }
 
-function isThere({ name, check }) {
-  if (check === undefined) return onPath(name);
+function isThere({ name, check, alsoIn = [] }) {
+  if (check === undefined) return onPath(name, alsoIn);
   return spawnSync(check[0], check.slice(1), { stdio: 'ignore' }).status === 0;
 }
 
-function onPath(program) {
-  return (process.env.PATH ?? '').split(delimiter).some((folder) => {
+function onPath(program, alsoIn = []) {
+  return [...(process.env.PATH ?? '').split(delimiter), ...alsoIn].some((folder) => {
     try {
       accessSync(join(folder, program), constants.X_OK);
       return true;

@@ -7,6 +7,12 @@ import { openRuntime } from '../../../src/cluster/runtime/open-runtime.js';
 import { systemClusterEnv } from '../../../src/cluster/system-env.js';
 import type { ClosableRuntime } from './pod-suite.js';
 
+/** Long ones: addresses of sockets must not depend on them. */
+export function directoriesIn(dir: string): { rootDir: string; stateDir: string } {
+  const long = join(dir, 'a-directory-whose-name-is-longer-than-the-address-of-a-socket-may-be');
+  return { rootDir: join(long, 'root'), stateDir: join(long, 'state') };
+}
+
 /** The engine on directories of its own, and what it leaves on the machine. */
 export class EngineUnderTest {
   private dirNow: string | undefined;
@@ -22,8 +28,7 @@ export class EngineUnderTest {
   open(): Promise<ClosableRuntime> {
     return openRuntime({
       kind: 'engine',
-      rootDir: join(this.dir, 'root'),
-      stateDir: join(this.dir, 'state'),
+      ...directoriesIn(this.dir),
       podCidr: '10.251.7.0/24',
       env: systemClusterEnv(),
       log: silentLogger,

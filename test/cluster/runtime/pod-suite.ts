@@ -16,6 +16,8 @@ import {
   type PodSandboxConfig,
 } from '../../../src/cluster/runtime/runtime.js';
 import { until } from '../../support/until.js';
+import { containerConfig } from './container-config.js';
+import { sandboxConfig } from './sandbox-config.js';
 
 export type Capability =
   'isolation' | 'network' | 'resources' | 'terminal' | 'stdin' | 'mounts' | 'users';
@@ -47,22 +49,12 @@ class Pods {
 
   sandboxConfig(change: Partial<PodSandboxConfig> = {}): PodSandboxConfig {
     const uid = `pod-${process.pid}-${++this.count}`;
-    return {
-      name: 'web',
-      namespace: 'default',
+    return sandboxConfig({
       uid,
-      attempt: 0,
-      hostname: 'web',
       logDirectory: join(this.logs, uid),
-      dns: { servers: ['10.96.0.10'], searches: ['svc.cluster.local'], options: ['ndots:5'] },
-      portMappings: [],
-      labels: { app: 'web' },
-      annotations: { note: 'kept' },
       cgroupParent: `/mainstay-test-${process.pid}/${uid}`,
-      sysctls: {},
-      namespaces: { network: 'pod', pid: 'container', ipc: 'pod' },
       ...change,
-    };
+    });
   }
 
   async containerConfig(
@@ -70,42 +62,12 @@ class Pods {
     change: Partial<ContainerConfig> = {},
   ): Promise<ContainerConfig> {
     const image = await this.runtime.imageStatus(IMAGE);
-    return {
-      name: 'app',
-      attempt: 0,
+    return containerConfig({
       imageId: image?.id ?? '',
       image: IMAGE,
       command: ['sh', '-c', script],
-      args: [],
-      workingDir: '',
-      env: [],
-      mounts: [],
-      labels: {},
-      annotations: {},
-      logPath: `${change.name ?? 'app'}/0.log`,
-      hasStdin: false,
-      isStdinOnce: false,
-      hasTty: false,
-      resources: {
-        cpuShares: 2,
-        cpuQuotaUs: 0,
-        cpuPeriodUs: 0,
-        memoryLimitBytes: 0,
-        oomScoreAdj: 1000,
-      },
-      security: {
-        isPrivileged: false,
-        addCapabilities: [],
-        dropCapabilities: [],
-        runAsUser: undefined,
-        runAsGroup: undefined,
-        supplementalGroups: [],
-        isRootReadOnly: false,
-        noNewPrivileges: false,
-      },
-      stopSignal: '',
       ...change,
-    };
+    });
   }
 
   /** A sandbox with one container that runs `script`. */
