@@ -20,11 +20,8 @@ export const Channel = {
   close: 255,
 } as const;
 
-export const CHANNEL_V5 = 'v5.channel.k8s.io';
-export const CHANNEL_V4 = 'v4.channel.k8s.io';
-
 /** In the order in which a server prefers them. */
-export const CHANNEL_PROTOCOLS: readonly string[] = [CHANNEL_V5, CHANNEL_V4];
+export const CHANNEL_PROTOCOLS: readonly string[] = ['v5.channel.k8s.io', 'v4.channel.k8s.io'];
 
 /** Names of a Sec-WebSocket-Protocol header, which may be absent. */
 export function offeredProtocols(header: string | undefined): string[] {

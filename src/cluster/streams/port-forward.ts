@@ -10,9 +10,6 @@ import { SpdySession, type SpdyStream } from './spdy-session.js';
 /** WebSocket sub-protocol that carries SPDY frames in binary messages (KEP-4006). */
 export const PORT_FORWARD_TUNNEL = 'SPDY/3.1+portforward.k8s.io';
 
-/** Protocol inside SPDY, as X-Stream-Protocol-Version names it. */
-export const PORT_FORWARD_PROTOCOL = 'portforward.k8s.io';
-
 /** How long the first stream of a pair waits for the other. */
 const PAIR_TIMEOUT_MS = 30_000;
 

@@ -3,7 +3,7 @@ import { clausesOf } from '../answer/media-type.js';
 import { apiError } from '../../api/status.js';
 import type { Answer, ApiRequest } from '../pipeline/exchange.js';
 
-export const TEXT_HEADERS = { 'x-content-type-options': 'nosniff' } as const;
+const TEXT_HEADERS = { 'x-content-type-options': 'nosniff' } as const;
 export const TEXT_TYPE = 'text/plain; charset=utf-8';
 
 /** Answers JSON whatever parameters the client puts behind the type. Throws: ApiError 406 for other types. */

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { createHmac } from 'node:crypto';
+import { createHmac, sign } from 'node:crypto';
 import type { TokenSubject } from '../../../../src/cluster/apiserver/auth/service-account-tokens.js';
 import { ISSUER, privateKey, TokenFixture } from './token-fixture.js';
 
@@ -132,7 +132,12 @@ for (const type of ['rsa', 'ec'] as const)
       const hmac = createHmac('sha256', publicPem)
         .update(`${hmacHead}.${body}`)
         .digest('base64url');
+      // Signed by the right key, but it names another algorithm.
+      const otherHead = encode({ ...header, alg: type === 'rsa' ? 'ES256' : 'RS256' });
+      const options = { key, dsaEncoding: 'ieee-p1363' } as const;
+      const resigned = sign('sha256', Buffer.from(`${otherHead}.${body}`), options);
       const forged = [
+        `${otherHead}.${body}.${resigned.toString('base64url')}`,
         '',
         'garbage',
         'a.b.c',

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:https';
+import { createServer, get, type Server } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
@@ -23,7 +23,8 @@ import {
 import { systemClusterEnv } from '../../../../src/cluster/system-env.js';
 import { until } from '../../../support/until.js';
 import { makeAuthority, type KeyAndCert, type TestAuthority } from '../../support/certificates.js';
-import { NOBODY } from '../exchange.js';
+import { duplexPair } from '../../streams/duplex-pair.js';
+import { exchangeOf, NOBODY } from '../exchange.js';
 import { sendHttp1, type Target } from '../http/client.js';
 import { PodFixture } from './pod-fixture.js';
 
@@ -175,17 +176,28 @@ describe('cluster/apiserver/subresources: streams of pods', () => {
         response.write('first\n');
         response.on('close', () => (isOver = true));
       };
-      const { request } = await import('node:https');
-      const client = request({
+      const client = get({
         ...{ host: '127.0.0.1', port: target.port, ca: target.ca, agent: false },
         path: '/api/v1/namespaces/d/pods/p/log?follow=true',
       });
       client.on('error', () => undefined);
-      client.end();
       const [response] = (await once(client, 'response')) as [IncomingMessage];
       response.on('error', () => undefined);
       const [chunk] = (await once(response, 'data')) as [Buffer];
       expect(chunk.toString()).to.equal('first\n');
+      client.destroy();
+      await until(() => isOver);
+    });
+
+    it('is no longer waited for when the client goes before it comes', async () => {
+      let isOver = false;
+      answerLog = (_request, response) => void response.on('close', () => (isOver = true));
+      const client = get({
+        ...{ host: '127.0.0.1', port: target.port, ca: target.ca, agent: false },
+        path: '/api/v1/namespaces/d/pods/p/log',
+      });
+      client.on('error', () => undefined);
+      await until(() => asked.length === 1);
       client.destroy();
       await until(() => isOver);
     });
@@ -328,6 +340,35 @@ describe('cluster/apiserver/subresources: streams of pods', () => {
       const closed = once(next, 'close');
       for (const client of sockets.clients) client.terminate();
       await closed;
+    });
+
+    it('pass on what came with the request, and end with the connection of the client', async () => {
+      const [near, far] = duplexPair();
+      const path = '/api/v1/namespaces/d/pods/p/exec';
+      const headers = {
+        upgrade: 'websocket',
+        'sec-websocket-version': '13',
+        'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+        'sec-websocket-protocol': 'v5.channel.k8s.io',
+      };
+      const exchange = exchangeOf({ path, headers, query: { command: 'cat' } });
+      // A message for stdin in a frame of a client, masked with zeros.
+      const head = Buffer.from('82830000000000' + '6869', 'hex');
+      const upgrade = { incoming: {} as IncomingMessage, socket: far, head };
+      const request = { ...exchange.request, upgrade };
+      const handler = connectHandler('exec', objects, {
+        ...(await authority.client('kube-apiserver')),
+        ca: authority.ca,
+      });
+      let received = Buffer.alloc(0);
+      near.on('data', (chunk: Buffer) => (received = Buffer.concat([received, chunk])));
+      const answer = await handler({ ...exchange, request }, podKind as unknown as Kind);
+      expect(answer).to.deep.equal({ type: 'upgraded' });
+      await until(() => received.toString('hex').endsWith('8203016869'));
+      expect(received.toString('latin1')).to.match(/^HTTP\/1.1 101 Switching Protocols\r\n/);
+      const [socket] = [...sockets.clients].filter(({ readyState }) => readyState === 1);
+      far.destroy();
+      await until(() => socket?.readyState === 3);
     });
 
     async function refused(path: string, headers: Record<string, string> = {}): Promise<string> {
