@@ -34,7 +34,7 @@ import { terminationMessage } from './pods/termination-message.js';
 import type { NetworkProbes } from './probes/network.js';
 import { networkProbes } from './probes/network.js';
 import { ProbeManager } from './probes/probe-manager.js';
-import { PODS, SERVICES } from './resource-types.js';
+import { PODS, SERVICES } from '../client/resource-types.js';
 import { LogRotation } from './logs/log-rotation.js';
 import type { KubeletServer } from './server/kubelet-server.js';
 import { startServer } from './server/kubelet-server.js';

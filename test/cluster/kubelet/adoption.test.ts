@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { KubeletBench, container } from './support/kubelet-bench.js';
-import { PODS } from '../../../src/cluster/kubelet/resource-types.js';
+import { PODS } from '../../../src/cluster/client/resource-types.js';
 
 describe('kubelet: start beside running containers', () => {
   let bench: KubeletBench;

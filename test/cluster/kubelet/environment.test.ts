@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { readFile } from 'node:fs/promises';
 import type { EnvVar, Service } from '../../../src/gen/kube-core-v1.js';
-import { CONFIG_MAPS, SECRETS, SERVICES } from '../../../src/cluster/kubelet/resource-types.js';
+import { CONFIG_MAPS, SECRETS, SERVICES } from '../../../src/cluster/client/resource-types.js';
 import { KubeletBench, container } from './support/kubelet-bench.js';
 
 describe('kubelet: environment of containers', () => {

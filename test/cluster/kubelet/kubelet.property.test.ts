@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { serviceUnavailable } from '../../../src/cluster/api/status.js';
-import { PODS } from '../../../src/cluster/kubelet/resource-types.js';
+import { PODS } from '../../../src/cluster/client/resource-types.js';
 import { RuntimeError } from '../../../src/cluster/runtime/runtime.js';
 import type { Pod, PodSpec } from '../../../src/gen/kube-core-v1.js';
 import { KubeletBench, container } from './support/kubelet-bench.js';

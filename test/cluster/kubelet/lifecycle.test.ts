@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { KubeletBench, NODE } from './support/kubelet-bench.js';
 import { LEASES } from '../../../src/cluster/client/resource-types.js';
-import { NODES } from '../../../src/cluster/kubelet/resource-types.js';
+import { NODES } from '../../../src/cluster/client/resource-types.js';
 
 describe('kubelet: life of a pod', () => {
   let bench: KubeletBench;

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { KubeletBench, NODE, container } from './support/kubelet-bench.js';
 import { serviceUnavailable } from '../../../src/cluster/api/status.js';
-import { NODES } from '../../../src/cluster/kubelet/resource-types.js';
+import { NODES } from '../../../src/cluster/client/resource-types.js';
 import type { Node, NodeCondition } from '../../../src/gen/kube-core-v1.js';
 
 describe('kubelet: node', () => {

@@ -170,7 +170,7 @@ describe('kubelet: restarts', () => {
     await bench.untilRunning('web');
     bench.runtime.addImage('busybox:2');
     const current = bench.pod('web') ?? pod;
-    bench.api.put((await import('../../../src/cluster/kubelet/resource-types.js')).PODS, {
+    bench.api.put((await import('../../../src/cluster/client/resource-types.js')).PODS, {
       ...current,
       spec: { ...current.spec, containers: [container('app', { image: 'busybox:2' })] },
     });

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { KubeletBench, container } from './support/kubelet-bench.js';
-import { PODS } from '../../../src/cluster/kubelet/resource-types.js';
+import { PODS } from '../../../src/cluster/client/resource-types.js';
 import { serviceUnavailable } from '../../../src/cluster/api/status.js';
 
 describe('kubelet: end of a pod', () => {

@@ -10,7 +10,7 @@ import type { ContainerRuntime } from '../../runtime/runtime.js';
 import type { KubeletConfig } from '../config.js';
 import { messageOf } from '../pods/start-error.js';
 import type { Recorder } from '../pods/recorder.js';
-import { NODES } from '../resource-types.js';
+import { NODES } from '../../client/resource-types.js';
 import type { Host, HostFacts } from './host-facts.js';
 import type { NodeInput } from './node-status.js';
 import { newNode, nodeLabels, nodeStatus } from './node-status.js';

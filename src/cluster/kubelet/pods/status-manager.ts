@@ -8,7 +8,7 @@ import { ApiError } from '../../api/status.js';
 import type { KubeClient } from '../../client/client.js';
 import type { ClusterEnv } from '../../env.js';
 import { jittered, sleep } from '../../env.js';
-import { PODS } from '../resource-types.js';
+import { PODS } from '../../client/resource-types.js';
 import { isTerminalPhase, uidOf } from './pod-spec.js';
 import { messageOf } from './start-error.js';
 import { statusPatch, withStatus } from './status-patch.js';

@@ -4,7 +4,7 @@ import type { KubeClient } from '../../client/client.js';
 import type { ClusterEnv } from '../../env.js';
 import { uidOf } from '../pods/pod-spec.js';
 import { messageOf } from '../pods/start-error.js';
-import { SERVICE_ACCOUNTS } from '../resource-types.js';
+import { SERVICE_ACCOUNTS } from '../../client/resource-types.js';
 
 const DEFAULT_SECONDS = 3600;
 /** A token is replaced when so much of its life is over, or after a day. */

@@ -10,7 +10,7 @@ import type { Kubelet } from '../../../../src/cluster/kubelet/kubelet.js';
 import { startKubelet } from '../../../../src/cluster/kubelet/kubelet.js';
 import type { HostFacts } from '../../../../src/cluster/kubelet/node/host-facts.js';
 import type { HttpTarget, NetworkProbes } from '../../../../src/cluster/kubelet/probes/network.js';
-import { PODS } from '../../../../src/cluster/kubelet/resource-types.js';
+import { PODS } from '../../../../src/cluster/client/resource-types.js';
 import type { Container, ContainerStatus, Pod, PodSpec } from '../../../../src/gen/kube-core-v1.js';
 import { FakeApi } from '../../../support/fake-api/fake-api.js';
 import { FakeRuntime } from '../../../support/fake-runtime.js';

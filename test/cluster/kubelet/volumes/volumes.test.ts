@@ -3,7 +3,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { mkdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ConfigMap, Pod, Secret, Volume } from '../../../../src/gen/kube-core-v1.js';
-import { CONFIG_MAPS, PODS, SECRETS } from '../../../../src/cluster/kubelet/resource-types.js';
+import { CONFIG_MAPS, PODS, SECRETS } from '../../../../src/cluster/client/resource-types.js';
 import { KubeletBench, container } from '../support/kubelet-bench.js';
 
 describe('kubelet: volumes', () => {
