@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { silentLogger } from '../../../src/base/observe/logger.js';
+import { parseLabelSelector } from '../../../src/cluster/api/selector.js';
 import { Informer } from '../../../src/cluster/client/informer.js';
 import { restClient } from '../../../src/cluster/client/rest-client.js';
 import { SharedInformers } from '../../../src/cluster/client/shared-informers.js';
@@ -78,6 +79,8 @@ describe('informer', () => {
     expect(names(early('n1'))).to.deep.equal([]);
     expect(names(early('n2'))).to.deep.equal(['a']);
     expect(names(late('y'))).to.deep.equal(['a']);
+    expect(names(pods.list('default', parseLabelSelector('x in (1, 3)')))).to.deep.equal(['a']);
+    expect(names(pods.list('', parseLabelSelector('!x')))).to.deep.equal(['c']);
     expect(names(pods.list('other'))).to.deep.equal([]);
     await pods.stop();
   });
