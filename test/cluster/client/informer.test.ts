@@ -2,12 +2,13 @@ import { expect } from 'chai';
 import { silentLogger } from '../../../src/base/observe/logger.js';
 import { parseLabelSelector } from '../../../src/cluster/api/selector.js';
 import { Informer } from '../../../src/cluster/client/informer.js';
+import { PODS } from '../../../src/cluster/client/resource-types.js';
 import { restClient } from '../../../src/cluster/client/rest-client.js';
 import { SharedInformers } from '../../../src/cluster/client/shared-informers.js';
 import type { Pod } from '../../../src/gen/kube-core-v1.js';
 import { FakeApi } from '../../support/fake-api/fake-api.js';
 import { VirtualTime } from '../../support/virtual-time.js';
-import { podOf, PODS } from './pods.js';
+import { podOf } from './pods.js';
 
 interface Bench {
   readonly time: VirtualTime;

@@ -1,20 +1,10 @@
 import { expect } from 'chai';
-import type { ResourceType } from '../../../src/cluster/api/kinds/kind.js';
 import { ApiError, notFound } from '../../../src/cluster/api/status.js';
 import { TransportError } from '../../../src/cluster/client/client.js';
 import { restClient } from '../../../src/cluster/client/rest-client.js';
-import { LEASES } from '../../../src/cluster/client/resource-types.js';
+import { LEASES, NODES, PODS } from '../../../src/cluster/client/resource-types.js';
 import type { ApiAnswer, ApiCall, Transport } from '../../../src/cluster/client/transport.js';
-import type { Node } from '../../../src/gen/kube-core-v1.js';
-import { podOf, PODS } from './pods.js';
-
-const NODES: ResourceType<Node> = {
-  group: '',
-  version: 'v1',
-  kind: 'Node',
-  resource: 'nodes',
-  isNamespaced: false,
-};
+import { podOf } from './pods.js';
 
 /** Notes calls as `METHOD path?query type body`, and answers all of them alike. */
 class Recorder implements Transport {
