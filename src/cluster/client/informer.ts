@@ -1,6 +1,7 @@
 import { invariant } from '../../base/invariant.js';
 import type { Logger } from '../../base/observe/logger.js';
 import { deepFreeze, type KubeObject } from '../api/object.js';
+import { everything } from '../api/selector.js';
 import type { ClusterEnv } from '../env.js';
 import { turnsOf } from '../turns.js';
 import type { ResourceClient } from './client.js';
@@ -107,9 +108,11 @@ export class Informer<T extends KubeObject> {
     return this.#store.get(key);
   }
 
-  /** All objects, or those of one namespace. */
-  list(namespace = ''): readonly T[] {
-    return namespace === '' ? this.#store.all() : this.#byNamespace(namespace);
+  /** All objects, or those of one namespace, of which `selects` takes the labels. */
+  list(namespace = '', selects = everything): readonly T[] {
+    const objects = namespace === '' ? this.#store.all() : this.#byNamespace(namespace);
+    if (selects === everything) return objects;
+    return objects.filter(({ metadata }) => selects(metadata.labels ?? {}));
   }
 
   /**

@@ -67,42 +67,42 @@ export async function ensurePki(dir: string, options: PkiOptions): Promise<Pki> 
   const files = await CertificateFiles.open(options.env, dir);
   const client = (name: string, user: string, group?: string): Promise<Credential> =>
     files.ensure(name, clientSubject(user, group));
+  const masters = 'system:masters';
+  const [apiServer, apiServerKubeletClient, admin, controllerManager, scheduler, proxy] =
+    await Promise.all([
+      files.ensure('apiserver', apiServerSubject(options)),
+      client('apiserver-kubelet-client', 'kube-apiserver-kubelet-client', masters),
+      client('admin', 'kubernetes-admin', masters),
+      client('controller-manager', 'system:kube-controller-manager'),
+      client('scheduler', 'system:kube-scheduler'),
+      client('kube-proxy', 'system:kube-proxy'),
+    ]);
+  const nodes = await Promise.all(options.nodes.map((node) => nodeCredentials(files, node)));
   return {
     authority: files.authority,
-    apiServer: await files.ensure('apiserver', apiServerSubject(options)),
-    apiServerKubeletClient: await client(
-      'apiserver-kubelet-client',
-      'kube-apiserver-kubelet-client',
-      'system:masters',
-    ),
-    admin: await client('admin', 'kubernetes-admin', 'system:masters'),
-    controllerManager: await client('controller-manager', 'system:kube-controller-manager'),
-    scheduler: await client('scheduler', 'system:kube-scheduler'),
-    proxy: await client('kube-proxy', 'system:kube-proxy'),
-    nodes: await nodeCredentials(files, options.nodes),
+    ...{ apiServer, apiServerKubeletClient, admin, controllerManager, scheduler, proxy },
+    nodes: new Map(nodes),
     serviceAccount: await ensureServiceAccountKey(dir),
   };
 }
 
 async function nodeCredentials(
   files: CertificateFiles,
-  nodes: readonly PkiNode[],
-): Promise<ReadonlyMap<string, NodeCredentials>> {
-  const credentials = new Map<string, NodeCredentials>();
-  for (const { name, ips } of nodes) {
-    const user = `system:node:${name}`;
-    credentials.set(name, {
-      client: await files.ensure(`kubelet-client-${name}`, clientSubject(user, 'system:nodes')),
-      server: await files.ensure(`kubelet-${name}`, {
-        commonName: user,
-        organizations: ['system:nodes'],
-        names: [name],
-        ips,
-        usages: ['server'],
-      }),
-    });
-  }
-  return credentials;
+  { name, ips }: PkiNode,
+): Promise<readonly [name: string, credentials: NodeCredentials]> {
+  const user = `system:node:${name}`;
+  const group = 'system:nodes';
+  const [client, server] = await Promise.all([
+    files.ensure(`kubelet-client-${name}`, clientSubject(user, group)),
+    files.ensure(`kubelet-${name}`, {
+      commonName: user,
+      organizations: [group],
+      names: [name],
+      ips,
+      usages: ['server'],
+    }),
+  ]);
+  return [name, { client, server }];
 }
 
 function clientSubject(user: string, group?: string): Subject {

@@ -1,12 +1,14 @@
 import { expect } from 'chai';
 import { silentLogger } from '../../../src/base/observe/logger.js';
+import { parseLabelSelector } from '../../../src/cluster/api/selector.js';
 import { Informer } from '../../../src/cluster/client/informer.js';
+import { PODS } from '../../../src/cluster/client/resource-types.js';
 import { restClient } from '../../../src/cluster/client/rest-client.js';
 import { SharedInformers } from '../../../src/cluster/client/shared-informers.js';
 import type { Pod } from '../../../src/gen/kube-core-v1.js';
 import { FakeApi } from '../../support/fake-api/fake-api.js';
 import { VirtualTime } from '../../support/virtual-time.js';
-import { podOf, PODS } from './pods.js';
+import { podOf } from './pods.js';
 
 interface Bench {
   readonly time: VirtualTime;
@@ -78,6 +80,8 @@ describe('informer', () => {
     expect(names(early('n1'))).to.deep.equal([]);
     expect(names(early('n2'))).to.deep.equal(['a']);
     expect(names(late('y'))).to.deep.equal(['a']);
+    expect(names(pods.list('default', parseLabelSelector('x in (1, 3)')))).to.deep.equal(['a']);
+    expect(names(pods.list('', parseLabelSelector('!x')))).to.deep.equal(['c']);
     expect(names(pods.list('other'))).to.deep.equal([]);
     await pods.stop();
   });

@@ -1,13 +1,4 @@
-import type { ResourceType } from '../../../src/cluster/api/kinds/kind.js';
 import type { Pod } from '../../../src/gen/kube-core-v1.js';
-
-export const PODS: ResourceType<Pod> = {
-  group: '',
-  version: 'v1',
-  kind: 'Pod',
-  resource: 'pods',
-  isNamespaced: true,
-};
 
 export interface PodFacts {
   readonly namespace?: string;

@@ -4,12 +4,13 @@ import { silentLogger } from '../../../src/base/observe/logger.js';
 import { apiError, expired } from '../../../src/cluster/api/status.js';
 import { TransportError, type WatchEvent } from '../../../src/cluster/client/client.js';
 import { Informer } from '../../../src/cluster/client/informer.js';
+import { PODS } from '../../../src/cluster/client/resource-types.js';
 import { restClient } from '../../../src/cluster/client/rest-client.js';
 import type { Transport } from '../../../src/cluster/client/transport.js';
 import type { Pod } from '../../../src/gen/kube-core-v1.js';
 import { FakeApi } from '../../support/fake-api/fake-api.js';
 import { VirtualTime } from '../../support/virtual-time.js';
-import { podOf, PODS } from './pods.js';
+import { podOf } from './pods.js';
 
 interface Bench {
   readonly time: VirtualTime;

@@ -164,8 +164,14 @@ describe('pki', () => {
     expect(await changedBy({ ...OPTIONS, ips: [] })).to.deep.equal([]);
     writeFileSync(join(dir, 'admin.crt'), 'damaged');
     writeFileSync(join(dir, 'scheduler.key'), readFileSync(join(dir, 'kube-proxy.key')));
+    // A valid pair, but another component's.
+    for (const part of ['crt', 'key']) {
+      const proxy = readFileSync(join(dir, `kube-proxy.${part}`));
+      writeFileSync(join(dir, `controller-manager.${part}`), proxy);
+    }
     expect(await changedBy(OPTIONS)).to.have.members([
       ...['admin.crt', 'admin.key', 'scheduler.crt', 'scheduler.key'],
+      ...['controller-manager.crt', 'controller-manager.key'],
     ]);
     rmSync(join(dir, 'ca.crt'));
     expect(await changedBy(OPTIONS)).length(2 * 11);

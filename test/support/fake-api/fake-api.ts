@@ -19,7 +19,7 @@ import { resourcePath } from '../../../src/cluster/client/resource-path.js';
 import { FakeStore, type Target } from './fake-store.js';
 import { FakeWatch } from './fake-watch.js';
 import { applyPatch } from './fake-patch.js';
-import { selects, type Selectors } from './fake-selectors.js';
+import { selectorOf } from './fake-selectors.js';
 
 /** Answers a call in place of the API server, fails it by throwing, or leaves it alone. */
 export type Interceptor = (call: ApiCall) => ApiAnswer | undefined | Promise<ApiAnswer | undefined>;
@@ -189,7 +189,7 @@ export class FakeApi implements Transport {
   }
 
   #list(target: Target, query: URLSearchParams): object {
-    const selectors = selectorsOf(query);
+    const selects = selectorOf(query);
     const asked = Number(query.get('resourceVersion') ?? 0);
     if (asked > this.store.revision) throw timeout(`Too large resource version: ${asked}`);
     const from = query.get('continue') ?? '';
@@ -200,7 +200,7 @@ export class FakeApi implements Transport {
     const limit = Number(query.get('limit') ?? 0);
     const all = this.store
       .listAt(target.collection, target.namespace, revision)
-      .filter((object) => selects(selectors, object) && keyOf(object) > after);
+      .filter((object) => selects(object) && keyOf(object) > after);
     const items = limit > 0 ? all.slice(0, limit) : all;
     const last = items.at(-1);
     const isMore = last !== undefined && items.length < all.length;
@@ -213,9 +213,9 @@ export class FakeApi implements Transport {
   }
 
   #deleteAll(target: Target, call: ApiCall): object {
-    const selectors = selectorsOf(call.query ?? new URLSearchParams());
+    const selects = selectorOf(call.query ?? new URLSearchParams());
     for (const object of this.store.list(target.collection, target.namespace)) {
-      if (!selects(selectors, object)) continue;
+      if (!selects(object)) continue;
       const { namespace = '', name = '' } = object.metadata;
       this.store.delete({ ...target, namespace, name }, call.body ?? {});
     }
@@ -240,7 +240,7 @@ export class FakeApi implements Transport {
     const from = Number(query.get('resourceVersion') ?? 0);
     const watch = new FakeWatch({
       target,
-      selectors: selectorsOf(query),
+      selects: selectorOf(query),
       allowsBookmarks: query.get('allowWatchBookmarks') === 'true',
       onEnd: () => this.#watches.delete(watch),
     });
@@ -282,13 +282,6 @@ function parsePath(path: string): { target: Target; subresource: string } {
   const namespace = isWithin ? (parts[1] ?? '') : '';
   const [resource = '', name = '', subresource = ''] = isWithin ? parts.slice(2) : parts;
   return { target: { collection: `${root}/${resource}`, namespace, name }, subresource };
-}
-
-function selectorsOf(query: URLSearchParams): Selectors {
-  return {
-    labels: query.get('labelSelector') ?? '',
-    fields: query.get('fieldSelector') ?? '',
-  };
 }
 
 function split(token: string): [number, string] {

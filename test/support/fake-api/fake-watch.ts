@@ -1,14 +1,14 @@
 import type { Status } from '../../../src/gen/kube-meta-v1.js';
 import type { KubeObject } from '../../../src/cluster/api/object.js';
 import type { WatchEvent } from '../../../src/cluster/client/client.js';
-import { selects, type Selectors } from './fake-selectors.js';
+import type { Selector } from './fake-selectors.js';
 import type { Change, Target } from './fake-store.js';
 
 type Batch = readonly WatchEvent<KubeObject>[];
 
 export interface WatchRequest {
   readonly target: Target;
-  readonly selectors: Selectors;
+  readonly selects: Selector;
   readonly allowsBookmarks: boolean;
   readonly onEnd: () => void;
 }
@@ -44,17 +44,17 @@ export class FakeWatch implements AsyncIterable<Batch>, AsyncIterator<Batch> {
 
   /** A selector makes objects come and go while they change. */
   show({ type, collection, object, previous }: Change): void {
-    const { target, selectors } = this.#request;
+    const { target, selects } = this.#request;
     if (collection !== target.collection) return;
     if (target.namespace !== '' && object.metadata.namespace !== target.namespace) return;
-    const was = previous !== undefined && selects(selectors, previous);
-    const is = type !== 'DELETED' && selects(selectors, object);
+    const was = previous !== undefined && selects(previous);
+    const is = type !== 'DELETED' && selects(object);
     if (is) this.#push({ type: was ? 'MODIFIED' : 'ADDED', object });
     else if (was) this.#push({ type: 'DELETED', object });
   }
 
   showInitial(object: KubeObject): void {
-    if (selects(this.#request.selectors, object)) this.#push({ type: 'ADDED', object });
+    if (this.#request.selects(object)) this.#push({ type: 'ADDED', object });
   }
 
   endInitial(revision: number, kind: { apiVersion: string; kind: string }): void {

@@ -8,12 +8,13 @@ import { ApiError, apiError } from '../../../../src/cluster/api/status.js';
 import { TransportError, type KubeClient } from '../../../../src/cluster/client/client.js';
 import { httpsTransport } from '../../../../src/cluster/client/https/https-transport.js';
 import type { ClusterAccess } from '../../../../src/cluster/client/kubeconfig.js';
+import { PODS } from '../../../../src/cluster/client/resource-types.js';
 import { restClient } from '../../../../src/cluster/client/rest-client.js';
 import { sleep, type ClusterEnv } from '../../../../src/cluster/env.js';
 import { systemClusterEnv } from '../../../../src/cluster/system-env.js';
 import type { Pod } from '../../../../src/gen/kube-core-v1.js';
 import { until } from '../../../support/until.js';
-import { podOf, PODS } from '../pods.js';
+import { podOf } from '../pods.js';
 import {
   certificates,
   json,
