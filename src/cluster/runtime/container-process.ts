@@ -2,7 +2,7 @@
 import { RuntimeError, type ContainerConfig } from './runtime.js';
 import type { ImageConfig } from './images/image-config.js';
 
-export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** `command` replaces the entrypoint and drops the image's arguments; `args` replaces those. Throws: RuntimeError InvalidArgument. */
 export function processArgs(config: ContainerConfig, image: ImageConfig): string[] {

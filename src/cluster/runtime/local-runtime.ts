@@ -40,6 +40,8 @@ export interface LocalRuntimeOptions {
   readonly stateDir: string;
   /** IPv4 range of the node's pods. */
   readonly podCidr: string;
+  /** File of the node's network namespace. Undefined: the one this process is in. */
+  readonly networkNamespace?: string | undefined;
   readonly facilities: Facilities;
   readonly env: ClusterEnv;
   readonly log: Logger;

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { mustRun } from '../../../src/cluster/runtime/command.js';
 import { mountsBelow } from '../../../src/cluster/runtime/mounts.js';
 import { until } from '../../support/until.js';
 import { directoriesIn, EngineUnderTest } from './engine-under-test.js';
@@ -16,6 +17,8 @@ whereEngineRuns('the engine, killed at any moment', () => {
   after(() => under.cleanUp());
 
   it('keeps what it promised, and leaves nothing of the rest', async () => {
+    // Makes the node's network, as another process does before a node starts.
+    (await under.open()).close();
     const promised = new Map<string, string>();
     for (let round = 0; round < ROUNDS; round++) {
       for (const [container, sandbox] of await runAndKill(under, `round-${round}`)) {
@@ -44,9 +47,13 @@ whereEngineRuns('the engine, killed at any moment', () => {
 /** Lets pods come and go, kills the process, and returns the containers that must still run. */
 async function runAndKill(under: EngineUnderTest, prefix: string): Promise<Map<string, string>> {
   const main = join(import.meta.dirname, 'pod-loop-main.ts');
-  const child = spawn(process.execPath, ['--import=tsx', main, under.dir, under.cgroup, prefix], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const child = spawn(
+    process.execPath,
+    ['--import=tsx', main, under.dir, under.cgroup, under.networkNamespace, prefix],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   const kept = new Map<string, string>();
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
@@ -69,8 +76,7 @@ async function runAndKill(under: EngineUnderTest, prefix: string): Promise<Map<s
 
 async function expectNothingLeft(under: EngineUnderTest): Promise<void> {
   const runtime = await under.open();
-  const pods = await runtime.listPodSandboxes();
-  for (const { id } of pods) await runtime.removePodSandbox(id);
+  for (const { id } of await runtime.listPodSandboxes()) await runtime.removePodSandbox(id);
   expect(await runtime.listContainers()).to.deep.equal([]);
   runtime.close();
   const { rootDir, stateDir } = directoriesIn(under.dir);
@@ -81,7 +87,6 @@ async function expectNothingLeft(under: EngineUnderTest): Promise<void> {
   for (const name of ['namespaces', 'runc']) {
     expect(readdirSync(join(stateDir, name)), name).to.deep.equal([]);
   }
-  const links = new Set(readdirSync('/sys/class/net'));
-  const left = pods.map(({ id }) => `veth${id.slice(0, 11)}`).filter((link) => links.has(link));
-  expect(left).to.deep.equal([]);
+  const links = await mustRun('nsenter', [`--net=${under.networkNamespace}`, 'ip', '-o', 'link']);
+  expect(links).to.not.contain('veth');
 }

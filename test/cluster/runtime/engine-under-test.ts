@@ -1,11 +1,15 @@
-import { mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { silentLogger } from '../../../src/base/observe/logger.js';
+import { mustRun } from '../../../src/cluster/runtime/command.js';
 import { unmountBelow } from '../../../src/cluster/runtime/mounts.js';
 import { openRuntime } from '../../../src/cluster/runtime/open-runtime.js';
 import { systemClusterEnv } from '../../../src/cluster/system-env.js';
 import type { ClosableRuntime } from './pod-suite.js';
+
+export const POD_CIDR = '10.251.7.0/24';
+let count = 0;
 
 /** Long ones: addresses of sockets must not depend on them. */
 export function directoriesIn(dir: string): { rootDir: string; stateDir: string } {
@@ -18,6 +22,8 @@ export class EngineUnderTest {
   private dirNow: string | undefined;
   /** Group of the machine below which all of its pods are. */
   readonly cgroup = `/mainstay-test-${process.pid}`;
+  /** The node's network: nothing of the machine's own is touched. */
+  readonly networkNamespace = `/run/netns/mainstay-test-${process.pid}-${++count}`;
 
   /** Made when first wanted: a skipped suite leaves nothing behind. */
   get dir(): string {
@@ -25,11 +31,16 @@ export class EngineUnderTest {
     return this.dirNow;
   }
 
-  open(): Promise<ClosableRuntime> {
+  async open(): Promise<ClosableRuntime> {
+    if (!existsSync(this.networkNamespace)) {
+      await mustRun('ip', ['netns', 'add', basename(this.networkNamespace)]);
+      await mustRun('nsenter', [`--net=${this.networkNamespace}`, 'ip', 'link', 'set', 'lo', 'up']);
+    }
     return openRuntime({
       kind: 'engine',
       ...directoriesIn(this.dir),
-      podCidr: '10.251.7.0/24',
+      podCidr: POD_CIDR,
+      networkNamespace: this.networkNamespace,
       env: systemClusterEnv(),
       log: silentLogger,
     });
@@ -40,6 +51,7 @@ export class EngineUnderTest {
     const runtime = await this.open();
     for (const { id } of await runtime.listPodSandboxes()) await runtime.removePodSandbox(id);
     runtime.close();
+    await mustRun('ip', ['netns', 'delete', basename(this.networkNamespace)]);
     await unmountBelow(this.dir);
     rmSync(this.dir, { recursive: true, force: true });
     const trees = readdirSync('/sys/fs/cgroup').map((name) => join('/sys/fs/cgroup', name));

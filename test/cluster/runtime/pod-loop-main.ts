@@ -8,14 +8,15 @@ import { openRuntime } from '../../../src/cluster/runtime/open-runtime.js';
 import { systemClusterEnv } from '../../../src/cluster/system-env.js';
 import { containerConfig } from './container-config.js';
 import { sandboxConfig } from './sandbox-config.js';
-import { directoriesIn } from './engine-under-test.js';
+import { directoriesIn, POD_CIDR } from './engine-under-test.js';
 
-const [dir = '', cgroup = '', prefix = ''] = process.argv.slice(2);
+const [dir = '', cgroup = '', networkNamespace = '', prefix = ''] = process.argv.slice(2);
 
 const runtime = await openRuntime({
   kind: 'engine',
   ...directoriesIn(dir),
-  podCidr: '10.251.7.0/24',
+  podCidr: POD_CIDR,
+  networkNamespace,
   env: systemClusterEnv(),
   log: silentLogger,
 });

@@ -3,7 +3,15 @@
  * runtime that lacks one gets the case reported as not applicable, by name, and not as a test.
  */
 import { expect } from 'chai';
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,6 +34,8 @@ export type Capability =
 export interface RuntimeUnderTest {
   /** Opens the runtime on the same directories each time. `close` ends this process's part only. */
   open(): Promise<ClosableRuntime>;
+  /** File of the node's network namespace. */
+  readonly networkNamespace: string;
   /** Removes everything that the runtime made. */
   cleanUp(): Promise<void>;
 }
@@ -547,12 +557,12 @@ podCase('shares processes in a pod that asks for it', ['isolation'], async (pods
   expect(await pods.runtime.containerStatus(other)).to.include({ state: 'running' });
 });
 
-podCase('uses the network of the node if asked to', ['isolation'], async (pods) => {
+podCase('uses the network of the node if asked to', ['isolation'], async (pods, under) => {
   const namespaces = { network: 'node', pid: 'container', ipc: 'pod' } as const;
   const { sandbox, container } = await pods.run('sleep 100', {}, { namespaces, hostname: '' });
   expect((await pods.runtime.podSandboxStatus(sandbox)).ips).to.deep.equal([]);
-  const own = readFileSync('/proc/net/dev', 'utf8').split('\n').length;
-  expect((await pods.exec(container, 'cat', '/proc/net/dev')).split('\n').length).to.equal(own);
+  const { ino } = statSync(under.networkNamespace);
+  expect(await pods.exec(container, 'readlink', '/proc/self/ns/net')).to.equal(`net:[${ino}]\n`);
 });
 
 podCase('sets sysctls of the pod, and refuses those of the node', ['isolation'], async (pods) => {

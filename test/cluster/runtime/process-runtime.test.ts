@@ -26,6 +26,7 @@ describe('plain processes as containers', () => {
   podSuite(
     {
       open,
+      networkNamespace: '/proc/self/ns/net',
       cleanUp: async () => rmSync(dir, { recursive: true, force: true }),
     },
     [],

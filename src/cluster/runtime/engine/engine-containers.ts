@@ -29,6 +29,8 @@ export interface EngineContainerOptions {
   readonly images: ImageStore;
   readonly sandboxes: EngineSandboxes;
   readonly facilities: Facilities;
+  /** Undefined: the one this process is in. */
+  readonly nodeNamespace: string | undefined;
 }
 
 /** Below the sandbox's, in every hierarchy. */
@@ -118,7 +120,7 @@ export class EngineContainers implements ContainerDriver {
   }
 
   private specOf(record: ContainerRecord, sandbox: SandboxRecord, image: StoredImage): object {
-    const { layout, facilities, sandboxes } = this.options;
+    const { layout, facilities, sandboxes, nodeNamespace } = this.options;
     const { config } = record;
     const namespaces = layout.namespacesOf(sandbox.id);
     return ociSpec({
@@ -127,7 +129,10 @@ export class EngineContainers implements ContainerDriver {
       user: resolveUser(layout.rootfs(record.id), image.config.user, config.security),
       capabilities: capabilitiesOf(config.security, facilities.capabilities),
       hostname: hostnameOf(sandbox.config),
-      namespacePaths: namespacePaths(sandbox.config, namespaces),
+      namespacePaths: {
+        ...(nodeNamespace === undefined ? {} : { network: nodeNamespace }),
+        ...namespacePaths(sandbox.config, namespaces),
+      },
       pidMode: sandbox.config.namespaces.pid,
       cgroupsPath: cgroupOf(sandbox, record.id),
       shmPath: shmPathOf(sandbox.config, namespaces),

@@ -1,7 +1,6 @@
 /** What a sandbox is in the engine: namespaces, an address with its link, and the files of its pod. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Logger } from '../../../base/observe/logger.js';
 import type { Layout } from '../layout.js';
 import type { Mount, PodSandboxConfig } from '../runtime.js';
 import type { SandboxRecord } from '../sandbox-record.js';
@@ -9,7 +8,7 @@ import type { SandboxDriver } from '../sandboxes.js';
 import { namesIn } from '../state-files.js';
 import { removeEmptyGroup } from './cgroups.js';
 import type { Addresses } from './network/addresses.js';
-import { connectNodeSide, disconnect } from './network/pod-network.js';
+import type { PodNetwork } from './network/pod-network.js';
 import type { Runc } from './runc.js';
 import { SANDBOX_FILES, writeSandboxFiles } from './sandbox-files.js';
 import {
@@ -24,7 +23,7 @@ export interface EngineSandboxOptions {
   readonly addresses: Addresses;
   readonly runc: Runc;
   readonly busybox: string | undefined;
-  readonly log: Logger;
+  readonly podNetwork: PodNetwork;
 }
 
 export class EngineSandboxes implements SandboxDriver {
@@ -41,10 +40,10 @@ export class EngineSandboxes implements SandboxDriver {
 
   async build(record: SandboxRecord): Promise<void> {
     const { id, config, address } = record;
-    const { layout, runc, busybox } = this.options;
+    const { layout, runc, busybox, podNetwork } = this.options;
     const namespaces = layout.namespacesOf(id);
-    await createNamespaces(id, config, address, namespaces);
-    if (address !== '') await connectNodeSide(id, address);
+    await createNamespaces(id, config, address, namespaces, podNetwork);
+    if (address !== '') await podNetwork.connect(id, address);
     if (config.namespaces.pid === 'pod') {
       const bundle = join(layout.sandbox(id), 'pause');
       await createProcessNamespace(id, config, { namespaces, bundle }, { runc, busybox });
@@ -57,9 +56,9 @@ export class EngineSandboxes implements SandboxDriver {
   }
 
   async takeDown(record: SandboxRecord): Promise<void> {
-    const { layout, runc, addresses, log } = this.options;
+    const { layout, runc, addresses, podNetwork } = this.options;
     if (record.config.namespaces.pid === 'pod') await runc.remove(record.id);
-    if (record.address !== '') await disconnect(record.id, log);
+    if (record.address !== '') await podNetwork.disconnect(record.id);
     await removeNamespaces(layout.namespacesOf(record.id));
     if (record.address !== '') await addresses.release(record.address, record.id);
   }

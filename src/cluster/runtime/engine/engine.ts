@@ -1,6 +1,6 @@
 /**
  * The built-in container engine: images from files, overlayfs, runc, conmon, routed pod network. It
- * uses the network namespace that it was started in, and the machine's mounts. Host ports are not
+ * uses the machine's mounts. Host ports are not
  * made here: they are packet rules, as node ports are, and the proxy's.
  */
 import { mkdir } from 'node:fs/promises';
@@ -24,7 +24,7 @@ import { EngineSandboxes } from './engine-sandboxes.js';
 import { Execs } from './exec.js';
 import { reopenLog } from './monitor.js';
 import { Addresses } from './network/addresses.js';
-import { enableForwarding } from './network/pod-network.js';
+import { PodNetwork } from './network/pod-network.js';
 import { ociResources } from './oci-spec.js';
 import { forwardPort } from './port-forward.js';
 import { Runc } from './runc.js';
@@ -33,6 +33,7 @@ import { namespacePaths } from './sandbox-namespaces.js';
 export class Engine extends LocalRuntime {
   private readonly runc: Runc;
   private readonly execs: Execs;
+  private readonly podNetwork: PodNetwork;
   private networkProblem: string | undefined;
 
   /** Finds what is there, and removes what a crash left in part. Rejects with RuntimeError. */
@@ -42,25 +43,27 @@ export class Engine extends LocalRuntime {
     }
     const engine = new Engine(options);
     await mkdir(engine.layout.runc(), { recursive: true });
-    engine.networkProblem = enableForwarding();
+    engine.networkProblem = await engine.podNetwork.enableForwarding();
     await engine.openParts();
     return engine;
   }
 
   private constructor(options: LocalRuntimeOptions) {
-    const { facilities, log, podCidr, env } = options;
+    const { facilities, log, podCidr, env, networkNamespace: nodeNamespace } = options;
     const { conmon, runc: program, busybox, script } = facilities.programs;
     if (conmon === undefined || program === undefined) {
       throw new RuntimeError('Unimplemented', 'the container engine needs runc and conmon');
     }
     const runc = new Runc(program, new Layout(options.rootDir, options.stateDir).runc());
+    const podNetwork = new PodNetwork(nodeNamespace, log);
     super(options, true, (layout, images) => {
       const addresses = new Addresses(layout.addresses(), podCidr);
-      const sandboxes = new EngineSandboxes({ layout, addresses, runc, busybox, log });
-      const containers = { layout, conmon, runc, images, sandboxes, facilities };
+      const sandboxes = new EngineSandboxes({ layout, addresses, runc, busybox, podNetwork });
+      const containers = { layout, conmon, runc, images, sandboxes, facilities, nodeNamespace };
       return { sandboxes, containers: new EngineContainers(containers) };
     });
     this.runc = runc;
+    this.podNetwork = podNetwork;
     this.execs = new Execs({ runc, script, env });
   }
 
@@ -110,7 +113,7 @@ export class Engine extends LocalRuntime {
     const { config } = this.sandboxes.ready(sandboxId);
     const { socat, nsenter = 'nsenter' } = this.options.facilities.programs;
     const { network } = namespacePaths(config, this.layout.namespacesOf(sandboxId));
-    return forwardPort(network, port, { socat, nsenter });
+    return forwardPort(network ?? this.options.networkNamespace, port, { socat, nsenter });
   }
 
   containerStats(): Promise<ContainerStats[]> {

@@ -10,7 +10,7 @@ import { unmountBelow } from '../mounts.js';
 import { RuntimeError, type PodSandboxConfig } from '../runtime.js';
 import { quote } from '../shell-quote.js';
 import { writeState } from '../state-files.js';
-import { podSide } from './network/pod-network.js';
+import type { PodNetwork } from './network/pod-network.js';
 import type { Runc } from './runc.js';
 import { hostnameOf } from './sandbox-files.js';
 
@@ -31,7 +31,7 @@ const FILE_OF: Readonly<Record<NamespaceType, string>> = {
 };
 
 /** Types that the sandbox has of its own. */
-export function ownNamespaces(config: PodSandboxConfig): NamespaceType[] {
+function ownNamespaces(config: PodSandboxConfig): NamespaceType[] {
   const { network, ipc, pid } = config.namespaces;
   const own: NamespaceType[] = [];
   // The node's name belongs to the node's network.
@@ -67,6 +67,7 @@ export async function createNamespaces(
   config: PodSandboxConfig,
   address: string,
   dir: string,
+  podNetwork: PodNetwork,
 ): Promise<void> {
   checkSysctls(config);
   await mkdir(dir, { recursive: true });
@@ -79,7 +80,7 @@ export async function createNamespaces(
     flags.push(`--${FILE_OF[type]}=${path}`);
   }
   await mustRun('unshare', [...flags, 'sh', '-e'], {
-    input: await script(sandboxId, config, address, dir),
+    input: await script(sandboxId, config, address, dir, podNetwork),
   });
 }
 
@@ -145,6 +146,7 @@ async function script(
   config: PodSandboxConfig,
   address: string,
   dir: string,
+  podNetwork: PodNetwork,
 ): Promise<string> {
   const lines: string[] = [];
   const write = (path: string, value: string): void => {
@@ -160,7 +162,7 @@ async function script(
   }
   if (network !== 'node') {
     write('/proc/sys/kernel/hostname', hostnameOf(config));
-    lines.push("ip -batch - <<'END'", ...podSide(sandboxId, address), 'END');
+    lines.push("ip -batch - <<'END'", ...podNetwork.podSide(sandboxId, address), 'END');
   }
   for (const [name, value] of Object.entries(config.sysctls)) {
     write(`/proc/sys/${name.replaceAll('.', '/')}`, value);
