@@ -45,9 +45,55 @@ const serverLooksDown = SERVER_FOLDERS.slice(0, -1).map((folder, i) =>
   ),
 );
 
+/**
+ * Parts of the cluster, and the parts that each may use besides src/base, src/gen and what all
+ * share (env.ts, turns.ts). What puts processes together (fabric, control-plane, node-process) may
+ * use all.
+ */
+const CLUSTER_PARTS = {
+  api: [],
+  client: ['api'],
+  streams: [],
+  pki: [],
+  apiserver: ['api', 'client', 'streams'],
+  controllers: ['api', 'client'],
+  scheduler: ['api', 'client'],
+  runtime: [],
+  kubelet: ['api', 'client', 'streams', 'runtime'],
+  proxy: ['api', 'client'],
+};
+
+const clusterLooksDown = Object.entries(CLUSTER_PARTS).map(([part, others]) =>
+  never(
+    `cluster-${part}-looks-down`,
+    { path: `^src/cluster/${part}/` },
+    { path: `^src/cluster/(?!(${[part, ...others].join('|')})/|env[.]ts$|turns[.]ts$)` },
+    'Parts of the cluster meet through the API, the client and their interfaces.',
+  ),
+);
+
 module.exports = {
   forbidden: [
     ...serverLooksDown,
+    ...clusterLooksDown,
+    never(
+      'only-the-api-server-has-the-store',
+      { path: '^src/cluster/', pathNot: '^src/cluster/(apiserver|control-plane)/' },
+      { path: '^src/client/' },
+      'Everybody else is a client of the API server.',
+    ),
+    never(
+      'kubelet-has-the-runtime-by-its-interface',
+      { path: '^src/cluster/kubelet/' },
+      { path: '^src/cluster/runtime/(?!runtime[.]ts$)' },
+      'A container engine behind a socket fits as well.',
+    ),
+    never(
+      'real-cluster-environment-at-the-edge',
+      { path: '^src/', pathNot: '^src/(cli|cluster/(control-plane|node-process|fabric))/' },
+      { path: '^src/cluster/system-env[.]ts$' },
+      'Clock and chance are injected.',
+    ),
     never(
       'no-circular',
       {},

@@ -56,6 +56,18 @@ const CANARIES: Record<string, readonly [string, string]> = {
     'src/cluster/api/calls-store.ts',
     "export { m } from '../../mvcc/plain.js';",
   ],
+  'only-the-api-server-has-the-store': [
+    'src/cluster/scheduler/reads-store.ts',
+    "export { k } from '../../client/plain.js';",
+  ],
+  'kubelet-has-the-runtime-by-its-interface': [
+    'src/cluster/kubelet/starts-engine.ts',
+    "export { y } from '../runtime/engine.js';",
+  ],
+  'real-cluster-environment-at-the-edge': [
+    'src/cluster/proxy/reads-clock.ts',
+    "export { w } from '../system-env.js';",
+  ],
   'cli-starts-things': ['src/cli/calls-raft.ts', "export { r } from '../raft/plain.js';"],
   'only-level-engine-has-leveldb': [
     'src/storage/opens-leveldb.ts',
@@ -67,11 +79,33 @@ const CANARIES: Record<string, readonly [string, string]> = {
   ],
 };
 
+/** Each part of the cluster that reaches for one it must not use. */
+for (const part of [
+  'api',
+  'client',
+  'streams',
+  'pki',
+  'apiserver',
+  'controllers',
+  'scheduler',
+  'runtime',
+  'kubelet',
+  'proxy',
+]) {
+  CANARIES[`cluster-${part}-looks-down`] = [
+    `src/cluster/${part}/looks-up.ts`,
+    "export { x } from '../fabric/plain.js';",
+  ];
+}
+
 /** Files the canaries import; none of them breaks a rule itself. */
 const SURROUNDINGS: Record<string, string> = {
   'package.json':
     '{"type":"module","dependencies":{"classic-level":"*"},"devDependencies":{"chai":"*"}}',
   'src/server/loose.ts': 'export const z = 1;',
+  'src/cluster/fabric/plain.ts': 'export const x = 1;',
+  'src/cluster/runtime/engine.ts': 'export const y = 1;',
+  'src/cluster/system-env.ts': 'export const w = 1;',
   'src/server/http/second.ts': "import { a } from './first.js';\nexport const b = () => a;",
   'src/server/parts/index.ts': 'export const c = 1;',
   'src/mvcc/plain.ts': 'export const m = 1;\nexport type M = number;',
