@@ -2,7 +2,7 @@
  * The client of the API server, as every other component has it. One implementation (rest-client.ts)
  * over two transports: HTTPS, and a direct call into an API server of the same process. Methods
  * reject with ApiError for every answer that is a Status, and with TransportError when there was
- * none; nothing is repeated.
+ * none; what a server may have begun with is never repeated.
  */
 import type { Status } from '../../gen/kube-meta-v1.js';
 import type { ResourceType } from '../api/kinds/kind.js';

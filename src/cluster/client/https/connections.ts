@@ -21,6 +21,8 @@ const CONNECTION_WINDOW = 32 * 1024 * 1024;
 interface Connection {
   readonly session: ClientHttp2Session;
   streams: number;
+  /** The server takes no more calls on it, and ends those that it has. */
+  isLeaving: boolean;
 }
 
 /** The connections to one API server. */
@@ -54,7 +56,8 @@ export class Connections {
 
   #free(): Connection | undefined {
     for (const connection of this.#open) {
-      const { session, streams } = connection;
+      const { session, streams, isLeaving } = connection;
+      if (isLeaving || session.closed) continue;
       const allowed = session.connecting ? undefined : session.remoteSettings.maxConcurrentStreams;
       if (streams < Math.min(MAX_STREAMS, allowed ?? MAX_STREAMS)) return connection;
     }
@@ -64,7 +67,7 @@ export class Connections {
   #connect(): Connection {
     const settings = { initialWindowSize: STREAM_WINDOW, enablePush: false };
     const session = connect(this.#server, { ...this.#tls, settings });
-    const connection = { session, streams: 0 };
+    const connection: Connection = { session, streams: 0, isLeaving: false };
     this.#open.add(connection);
     let timer = this.#env.after(CONNECT_TIMEOUT_MS, () =>
       session.destroy(new Error('connecting took too long')),
@@ -74,17 +77,19 @@ export class Connections {
         timer = this.#ping(session, keepAlive);
       });
     };
-    const forget = (): void => void this.#open.delete(connection);
+    const leave = (): void => {
+      connection.isLeaving = true;
+    };
     session.on('connect', () => {
       timer.cancel();
       session.setLocalWindowSize(CONNECTION_WINDOW);
       keepAlive();
     });
     // Its streams report the error, and each of them belongs to a call.
-    session.on('error', forget);
-    session.on('goaway', forget);
+    session.on('error', leave);
+    session.on('goaway', leave);
     session.on('close', () => {
-      forget();
+      this.#open.delete(connection);
       timer.cancel();
     });
     return connection;

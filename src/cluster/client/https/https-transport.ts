@@ -22,6 +22,9 @@ export function httpsTransport(options: HttpsTransportOptions): Transport {
   return new HttpsTransport(options);
 }
 
+/** A call that the server refused to begin with is safe to repeat (RFC 9113, 8.7). */
+const MAX_TRIES = 3;
+
 interface Head {
   readonly code: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
@@ -75,7 +78,12 @@ class HttpsTransport implements Transport {
             'content-length': body.length,
           }),
     };
-    return this.#headOf(call, headers, body);
+    for (let tries = 1; ; tries += 1) {
+      const head = await this.#headOf(call, headers, body, tries < MAX_TRIES);
+      if (head !== 'refused') return head;
+      // The connection is known to be leaving in the next turn.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
   }
 
   #open(call: ApiCall, headers: OutgoingHttpHeaders, endStream: boolean): ClientHttp2Stream {
@@ -94,7 +102,13 @@ class HttpsTransport implements Transport {
     }
   }
 
-  #headOf(call: ApiCall, headers: OutgoingHttpHeaders, body: Buffer | undefined): Promise<Head> {
+  /** `refused`: the server did not begin with it, as when the connection was about to close. */
+  #headOf(
+    call: ApiCall,
+    headers: OutgoingHttpHeaders,
+    body: Buffer | undefined,
+    mayRepeat: boolean,
+  ): Promise<Head | 'refused'> {
     return new Promise((resolve, reject) => {
       const stream = this.#open(call, headers, body === undefined);
       const abort = (): void => stream.close(constants.NGHTTP2_CANCEL);
@@ -103,7 +117,9 @@ class HttpsTransport implements Transport {
       stream.on('error', (cause: unknown) => (error ??= cause));
       stream.on('close', () => {
         call.signal?.removeEventListener('abort', abort);
-        reject(failure(call, error ?? 'the connection was closed'));
+        const isRefused = stream.rstCode === constants.NGHTTP2_REFUSED_STREAM;
+        if (isRefused && mayRepeat && call.signal?.aborted !== true) resolve('refused');
+        else reject(failure(call, error ?? 'the connection was closed'));
       });
       stream.on('response', (received) => {
         resolve({ code: received[':status'] ?? 0, headers: received, stream });

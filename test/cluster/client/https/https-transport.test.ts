@@ -243,6 +243,24 @@ describe('HTTPS transport', () => {
     expect(await slow).to.deep.equal({ late: true });
   });
 
+  it('repeats a call that the server did not begin with, three times at most', async () => {
+    const client = connect();
+    let refusals = 2;
+    server.respond = (stream) => {
+      if (refusals === 0) {
+        json(stream, {});
+        return;
+      }
+      refusals -= 1;
+      stream.close(constants.NGHTTP2_REFUSED_STREAM);
+    };
+    expect(await client.getPath('/a')).to.deep.equal({});
+    expect(server.received).length(3);
+    refusals = 3;
+    expect((await failureOf(client.getPath('/b'))).message).to.contain('REFUSED_STREAM');
+    expect(server.received).length(6);
+  });
+
   it('gives up a connection whose server no longer answers', async () => {
     const env = steppedEnv();
     const relay = await startRelay(server);
