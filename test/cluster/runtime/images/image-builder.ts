@@ -71,7 +71,8 @@ export async function writeLayout(
   const [first] = stored;
   if (options.spoil === true && first !== undefined) {
     const bytes = Buffer.from(image.layers[0]?.stored ?? []);
-    bytes[600] = (bytes[600] ?? 0) ^ 1;
+    // Content of the first file, behind the two headers before it.
+    bytes[1024] = (bytes[1024] ?? 0) ^ 1;
     writeFileSync(join(blobs, first.digest.slice('sha256:'.length)), bytes);
   }
   const manifest = put(
