@@ -512,6 +512,28 @@ podCase('connects to a port on the loopback of a pod', [], async (pods) => {
   expect(await reasonOf(refused)).to.equal('Internal');
 });
 
+podCase('ends a forwarded connection when the pod ends it first', [], async (pods) => {
+  const port = await freePort();
+  const { sandbox, container } = await pods.run('sleep 100');
+  const listener = await pods.runtime.exec(
+    container,
+    ['nc', '-l', '-p', String(port), '-e', 'echo', 'bye'],
+    { stdin: false, tty: false },
+  );
+  let answer = '';
+  await until(async () => {
+    try {
+      // Nothing is written, and this side stays open.
+      answer = await text(await pods.runtime.portForward(sandbox, port));
+    } catch (error) {
+      expect(error).to.be.instanceOf(RuntimeError);
+    }
+    return answer !== '';
+  });
+  expect(answer).to.equal('bye\n');
+  await listener.ended;
+});
+
 async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

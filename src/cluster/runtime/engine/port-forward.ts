@@ -29,8 +29,10 @@ export function forwardPort(
   if (!Number.isInteger(port) || port < 1 || port > 65535) {
     return Promise.reject(new RuntimeError('InvalidArgument', `invalid port ${port}`));
   }
-  // Twice -d: notices, by which a connection that stands is known.
-  const call = [socat, '-d', '-d', '-t', String(HALF_CLOSED_S), '-', `TCP4:127.0.0.1:${port}`];
+  // Twice -d: notices, by which a connection that stands is known. The end of what the pod sends is
+  // passed on at once, though this side may still send.
+  const ours = 'STDIN!!STDOUT,shut-close';
+  const call = [socat, '-d', '-d', '-t', String(HALF_CLOSED_S), ours, `TCP4:127.0.0.1:${port}`];
   const [program = '', ...args] =
     namespacePath === undefined ? call : [nsenter, `--net=${namespacePath}`, ...call];
   const child = spawn(program, args, { stdio: 'pipe' });
