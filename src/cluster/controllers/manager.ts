@@ -14,8 +14,13 @@ import type { ControllerContext, Loop } from './controller.js';
 import { deployments } from './deployment.js';
 import { endpoints } from './endpoints.js';
 import { endpointSlices } from './endpointslice.js';
+import { garbageCollector } from './garbage-collector.js';
+import { namespaces } from './namespace.js';
+import { nodeLifecycle } from './node-lifecycle.js';
+import { podGarbage } from './podgc.js';
 import { replicaSets } from './replicaset.js';
 import { rootCaPublisher, serviceAccounts } from './service-accounts.js';
+import { taintEviction } from './taint-eviction.js';
 
 export interface ControllersSetup {
   readonly client: KubeClient;
@@ -77,6 +82,11 @@ class Term implements ControllerContext {
     deployments(this);
     endpointSlices(this);
     endpoints(this);
+    namespaces(this);
+    garbageCollector(this);
+    nodeLifecycle(this);
+    taintEviction(this);
+    podGarbage(this);
   }
 
   loop(loop: Loop): WorkQueue {

@@ -65,3 +65,8 @@ export function podOf(template: PodTemplateSpec, owner: KubeObject): Pod {
     spec: template.spec ?? { containers: [] },
   };
 }
+
+/** Index of pods by the node that they are bound to. */
+export function byNode({ spec }: Pod): readonly string[] {
+  return (spec.nodeName ?? '') === '' ? [] : [spec.nodeName ?? ''];
+}

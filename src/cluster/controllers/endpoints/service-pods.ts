@@ -3,7 +3,7 @@ import { keyOf, type Informer } from '../../client/informer.js';
 import { NODES, PODS, SERVICES } from '../../client/resource-types.js';
 import type { WorkQueue } from '../../client/work-queue.js';
 import type { ControllerContext } from '../controller.js';
-import { conditionOf } from '../pods.js';
+import { byNode, conditionOf } from '../pods.js';
 
 const ZONE = 'topology.kubernetes.io/zone';
 
@@ -79,10 +79,6 @@ export function isHeadless({ spec }: Service): boolean {
 
 function matches(selector: Labels, labels: Labels): boolean {
   return Object.entries(selector).every(([key, value]) => labels[key] === value);
-}
-
-function byNode({ spec }: Pod): readonly string[] {
-  return (spec.nodeName ?? '') === '' ? [] : [spec.nodeName ?? ''];
 }
 
 /** What an endpoint is made of. */
