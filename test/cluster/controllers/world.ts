@@ -4,20 +4,25 @@
  * as in the recordings: `fake/ready: "false"`, `fake/term-ms`.
  */
 import { loggerTo } from '../../../src/base/observe/logger.js';
+import type { Lease } from '../../../src/gen/kube-coordination-v1.js';
 import type { Namespace, Node, Pod } from '../../../src/gen/kube-core-v1.js';
-import { findResource } from '../../../src/cluster/api/kinds/registry.js';
+import { findResource, KINDS } from '../../../src/cluster/api/kinds/registry.js';
 import type { ResourceType } from '../../../src/cluster/api/kinds/kind.js';
 import type { KubeObject } from '../../../src/cluster/api/object.js';
-import { formatTime } from '../../../src/cluster/api/time.js';
+import { formatMicroTime, formatTime } from '../../../src/cluster/api/time.js';
 import type { KubeClient } from '../../../src/cluster/client/client.js';
 import { restClient } from '../../../src/cluster/client/rest-client.js';
-import { NAMESPACES, NODES, PODS } from '../../../src/cluster/client/resource-types.js';
+import { LEASES, NAMESPACES, NODES, PODS } from '../../../src/cluster/client/resource-types.js';
 import { startControllers, type Controllers } from '../../../src/cluster/controllers/manager.js';
+import type { ApiAnswer, ApiCall } from '../../../src/cluster/client/transport.js';
 import { FakeApi } from '../../support/fake-api/fake-api.js';
 import { VirtualTime } from '../../support/virtual-time.js';
 
 export const ROOT_CA = '-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n';
 const START_MS = 100;
+/** Not at the begin of a second, so that times in objects are cut. */
+const START_WALL_MS = Date.UTC(2026, 0, 1) + 200;
+const RENEW_MS = 5000;
 const NODE_NAMES = ['node-a', 'node-b', 'node-c'];
 
 export class World {
@@ -32,13 +37,18 @@ export class World {
   private isOpen = true;
 
   constructor(seed = 1) {
-    this.time = new VirtualTime(seed);
+    this.time = new VirtualTime(seed, START_WALL_MS);
     this.api = new FakeApi(this.time);
     this.client = restClient(this.api);
+    this.api.intercept(discovery);
     NODE_NAMES.forEach((name, index) => this.addNode(name, `zone-${1 + (index % 2)}`));
     this.addNamespace('default');
     this.tick();
+    this.renew();
   }
+
+  /** Nodes whose kubelets are silent. */
+  readonly down = new Set<string>();
 
   /** Controllers that write through `client`, the world's own if none is given. */
   start(client: KubeClient = this.client): Controllers {
@@ -63,6 +73,11 @@ export class World {
     this.api.put(NAMESPACES, namespace);
   }
 
+  /** Every state of every object, in order. */
+  get history(): KubeObject[] {
+    return this.api.store.changesAfter(0).map(({ object }) => object);
+  }
+
   /** With the defaults that the API server would fill in. */
   create<T extends KubeObject>(type: ResourceType<T>, object: T): Promise<T> {
     const copy = structuredClone(object);
@@ -82,6 +97,22 @@ export class World {
       status: { conditions: [{ ...ready, lastTransitionTime: this.now() }] },
     };
     this.api.put(NODES, node);
+  }
+
+  private renew(): void {
+    if (!this.isOpen) return;
+    for (const { metadata } of this.api.list(NODES)) {
+      const { name = '' } = metadata;
+      if (this.down.has(name)) continue;
+      const lease: Lease = {
+        apiVersion: 'coordination.k8s.io/v1',
+        kind: 'Lease',
+        metadata: { name, namespace: 'kube-node-lease' },
+        spec: { renewTime: formatMicroTime(this.time.wallMs()) },
+      };
+      this.api.put(LEASES, lease);
+    }
+    this.time.after(RENEW_MS, () => this.renew());
   }
 
   private tick(): void {
@@ -117,4 +148,31 @@ export class World {
   private now(): string {
     return formatTime(this.time.wallMs());
   }
+}
+
+/** Answers what discovery asks, for the kinds that are served. */
+export function discovery({ method, path }: ApiCall): ApiAnswer | undefined {
+  if (method !== 'GET') return undefined;
+  if (path === '/api') return { code: 200, body: { versions: ['v1'] } };
+  const named = [...new Set(KINDS.map(({ group }) => group))].filter((group) => group !== '');
+  if (path === '/apis') {
+    const groups = named.map((name) => ({
+      name,
+      versions: [{ groupVersion: `${name}/v1`, version: 'v1' }],
+      preferredVersion: { groupVersion: `${name}/v1`, version: 'v1' },
+    }));
+    return { code: 200, body: { groups } };
+  }
+  const group = named.find((name) => path === `/apis/${name}/v1`) ?? '';
+  if (group === '' && path !== '/api/v1') return undefined;
+  const resources = KINDS.filter((kind) => kind.group === group).map(
+    ({ resource, kind, isNamespaced, verbs }) => ({
+      name: resource,
+      kind,
+      namespaced: isNamespaced,
+      verbs,
+    }),
+  );
+  const groupVersion = group === '' ? 'v1' : `${group}/v1`;
+  return { code: 200, body: { groupVersion, resources } };
 }

@@ -72,7 +72,7 @@ export class SetWriter {
     return this.of(newSet).update({
       ...newSet,
       metadata: { ...newSet.metadata, annotations },
-      spec: { ...newSet.spec, minReadySeconds },
+      spec: isRight ? newSet.spec : { ...newSet.spec, minReadySeconds },
     });
   }
 
