@@ -267,6 +267,10 @@ function merged(old: Whole, body: Whole, subresource: string): Whole {
   if (subresource === 'status') {
     const next = structuredClone(old);
     if (body.status !== undefined) next.status = body.status;
+    // Writers of status note what belongs to it in annotations, too.
+    if (body.metadata.annotations !== undefined) {
+      next.metadata.annotations = body.metadata.annotations;
+    }
     return next;
   }
   const next: Whole = { ...body, metadata: { ...body.metadata, ...kept, resourceVersion } };
