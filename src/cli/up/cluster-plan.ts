@@ -1,7 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { StartupError } from '../../base/flags/startup-error.js';
+import { KUBERNETES_VERSION } from '../../cluster/apiserver/discovery/version.js';
+import type { ControlPlaneConfig } from '../../cluster/control-plane/control-plane.js';
 import type { FabricPlan } from '../../cluster/fabric/fabric.js';
+import type { NodeConfig } from '../../cluster/node-process/node-process.js';
 import { readPlan, writePlan } from './cluster-dir.js';
 import { freePorts, HOST, takenPorts } from './ports.js';
 import { portsTaken } from './store-plan.js';
@@ -55,6 +59,7 @@ export const API_SERVICE_ADDRESS = '10.96.0.1';
 export const DNS_SERVICE_ADDRESS = '10.96.0.10';
 export const CLUSTER_DOMAIN = 'cluster.local';
 
+const KUBELET_PORT = 10250;
 const DEFAULT_MEMBERS = 3;
 const DEFAULT_NODES = 2;
 /** Of `sun_path` in Linux, less the end of the text. */
@@ -74,12 +79,12 @@ export async function planCluster(
   const stored = storedPlan(dir);
   if (stored !== undefined) {
     checkStored(stored, dir, wishes);
-    await refuseTaken(stored, wishes, 'stop the process that has it, or use another --dir');
+    await refuseTaken(stored, 'stop the process that has it, or use another --dir');
     return stored;
   }
   const plan = await newPlan(wishes, created);
   checkSocketPaths(plan, dir);
-  await refuseTaken(plan, wishes, 'choose another port');
+  await refuseTaken(plan, 'choose another port');
   writePlan(dir, plan);
   return plan;
 }
@@ -87,6 +92,13 @@ export async function planCluster(
 /** Throws: StartupError when the plan is damaged, or that of a store without a cluster. */
 export function storedPlan(dir: string): ClusterPlan | undefined {
   return readPlan(dir, (value) => parsePlan(value, dir));
+}
+
+/** As `storedPlan`. Throws: StartupError when there is none. */
+export function requiredPlan(dir: string): ClusterPlan {
+  const plan = storedPlan(dir);
+  if (plan !== undefined) return plan;
+  throw new StartupError(`${dir} holds no cluster`, 'give the --dir of a cluster');
 }
 
 /** `plan` without namespaces, for a machine that does not allow them; stored. */
@@ -150,7 +162,7 @@ function checkStored(plan: ClusterPlan, dir: string, wishes: PlanWishes): void {
   differ('an API port of', plan.apiPort, wishes.apiPort, '--api-port');
 }
 
-async function refuseTaken(plan: ClusterPlan, _: PlanWishes, nextStep: string): Promise<void> {
+async function refuseTaken(plan: ClusterPlan, nextStep: string): Promise<void> {
   const clientPorts = plan.members.flatMap(({ clientPort }) => clientPort ?? []);
   const taken = await takenPorts([plan.apiPort, ...clientPorts]);
   if (taken.length > 0) throw portsTaken(taken, nextStep);
@@ -258,4 +270,45 @@ export function apiServerAddress(plan: ClusterPlan): { address: string; port: nu
   return plan.network === 'host'
     ? { address: HOST, port: plan.apiPort }
     : { address: HUB_ADDRESS, port: API_PORT };
+}
+
+export function pkiDir(dir: string): string {
+  return join(dir, 'pki');
+}
+
+export function controlPlaneConfig(plan: ClusterPlan, dir: string): ControlPlaneConfig {
+  return {
+    storeEndpoints: plan.members.map((member) => clientUrl(dir, member)),
+    pkiDir: pkiDir(dir),
+    ...apiServerAddress(plan),
+    serviceCidr: SERVICE_CIDR,
+  };
+}
+
+/** Throws: StartupError when the plan has no node of this name. */
+export function nodeConfig(plan: ClusterPlan, dir: string, name: string): NodeConfig {
+  const node = plan.nodes.find((candidate) => candidate.name === name);
+  if (node === undefined) {
+    const names = plan.nodes.map((candidate) => candidate.name).join(', ');
+    throw new StartupError(`the cluster in ${dir} has no node ${name}`, `choose among ${names}`);
+  }
+  const { address, port } = apiServerAddress(plan);
+  return {
+    ...node,
+    rootDir: join(dir, name),
+    stateDir: join(machineDir(plan), name),
+    cgroupRoot: `mainstay-${plan.id}-${name}`,
+    pkiDir: pkiDir(dir),
+    apiServer: `https://${address}:${port}`,
+    kubeletPort: plan.network === 'host' ? 0 : KUBELET_PORT,
+    clusterDns: DNS_SERVICE_ADDRESS,
+    clusterDomain: CLUSTER_DOMAIN,
+    version: KUBERNETES_VERSION,
+  };
+}
+
+/** What must not outlive the machine's restart. */
+export function machineDir(plan: ClusterPlan): string {
+  const parent = process.geteuid?.() === 0 ? '/run' : tmpdir();
+  return join(parent, `mainstay-${plan.id}`);
 }

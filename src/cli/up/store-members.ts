@@ -4,7 +4,6 @@ import { StatusClient } from './member-status.js';
 import { programArgs, withoutEtcdVariables } from './program-command.js';
 import { startFailure, SupervisedProcess } from './supervised-process.js';
 import type { UnexpectedExit } from './supervised-process.js';
-import { renderTable } from './table.js';
 import { say } from './terminal.js';
 
 export interface MemberStart {
@@ -23,6 +22,17 @@ export interface StoreMembersOptions {
   readonly isTemporary: boolean;
   /** A member ended before it had ever served. */
   readonly onFailure: (error: Error) => void;
+}
+
+export interface MemberView {
+  readonly name: string;
+  readonly url: string;
+  readonly id: string;
+  readonly isLeader: boolean;
+  /** Undefined while no process runs. */
+  readonly pid: number | undefined;
+  /** From the start of all members on. */
+  readonly readyMs: number;
 }
 
 /** A member with all that is known about it. */
@@ -63,24 +73,24 @@ export class StoreMembers {
     return rows.map(({ start, logFile }) => ({ name: start.name, logFile }));
   }
 
-  /** Asks all members how they are. Says who is back, and who leads now when that has changed since `table`. */
+  /** Asks all members how they are. Says who is back, and who leads now when that has changed since `show`. */
   async refresh(): Promise<void> {
     await Promise.all(this.rows.map((row) => this.refreshRow(row)));
     if (this.shownLeader !== undefined) this.showLeader(this.shownLeader);
   }
 
-  table(): string {
+  /** The members as they are now. From now on a change of the leader is said. */
+  show(): readonly MemberView[] {
     const leader = this.agreedLeader();
     this.shownLeader = leader;
-    const rows = this.rows.map((row) => [
-      row.start.name,
-      row.start.url,
-      idText(row.memberId),
-      row.memberId === leader ? '* leader' : '  follower',
-      String(row.process.pid ?? ''),
-      `${Math.round(row.readyMs ?? 0)} ms`,
-    ]);
-    return renderTable(['NAME', 'CLIENTS', 'MEMBER ID', 'ROLE', 'PID', 'READY AFTER'], rows);
+    return this.rows.map((row) => ({
+      name: row.start.name,
+      url: row.start.url,
+      id: idText(row.memberId),
+      isLeader: row.memberId === leader,
+      pid: row.process.pid,
+      readyMs: Math.round(row.readyMs ?? 0),
+    }));
   }
 
   /** Gracefully. */

@@ -13,6 +13,7 @@ import { HOST } from './ports.js';
 import { StoreMembers } from './store-members.js';
 import { clientUrl, planStore, serverFlags } from './store-plan.js';
 import type { StorePlan } from './store-plan.js';
+import { renderTable } from './table.js';
 import { count, say } from './terminal.js';
 
 export interface StoreOnlyOptions {
@@ -95,12 +96,26 @@ class LocalStore {
     const endpoints = this.plan.members.map(({ clientPort }) => `${HOST}:${clientPort}`).join(',');
     say(
       `\nmainstay ${mainstayVersion()}: ${count(this.plan.members.length, 'member')} ready\n\n` +
-        this.members.table() +
+        this.table() +
         `\n  Logs: ${join(path, '*.log')}\n\n` +
         `Try:\n  export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=${endpoints}\n` +
         `  etcdctl put greeting hello\n  etcdctl get greeting\n\n` +
         `Ctrl-C stops the cluster; its data is then ${isTemporary ? 'removed' : `kept in ${path}`}.\n`,
     );
+  }
+
+  private table(): string {
+    const rows = this.members
+      .show()
+      .map(({ name, url, id, isLeader, pid, readyMs }) => [
+        name,
+        url,
+        id,
+        isLeader ? '* leader' : '  follower',
+        String(pid ?? ''),
+        `${readyMs} ms`,
+      ]);
+    return renderTable(['NAME', 'CLIENTS', 'MEMBER ID', 'ROLE', 'PID', 'READY AFTER'], rows);
   }
 }
 

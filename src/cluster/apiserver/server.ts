@@ -2,6 +2,7 @@
  * The API server, put together: steps of the pipeline in their order, HTTPS in front of it, and
  * what it does by itself (bootstrap objects, its own endpoints, compaction of the store).
  */
+import type { Socket } from 'node:net';
 import type { EtcdClient } from '../../client/client.js';
 import { mainstayVersion } from '../../base/flags/version.js';
 import type { Logger } from '../../base/observe/logger.js';
@@ -116,6 +117,11 @@ export class ApiServer {
     const port = await this.http.listen(host, this.options.port);
     void this.start();
     return port;
+  }
+
+  /** Serves a connection that was accepted elsewhere, as if it had come to the own port. */
+  accept(connection: Socket): void {
+    this.http.accept(connection);
   }
 
   /** A client that calls into this server without a network, with the identity of a certificate. */

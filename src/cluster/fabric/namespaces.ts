@@ -1,5 +1,13 @@
 /** Named network namespaces, as iproute2 keeps them. */
-import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync, statfsSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statfsSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { mustRun, run } from '../runtime/command.js';
 

@@ -1,0 +1,136 @@
+/**
+ * A node of `mainstay up` in one process: kubelet, proxy, DNS. It runs in the node's network
+ * namespace, and each part is a client of the API server over HTTPS with the identity it has on
+ * any cluster.
+ */
+import { readFile } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import type { Logger } from '../../base/observe/logger.js';
+import type { KubeClient } from '../client/client.js';
+import { httpsTransport } from '../client/https/https-transport.js';
+import { restClient } from '../client/rest-client.js';
+import type { ClusterEnv } from '../env.js';
+import { KUBELET_DEFAULTS, type KubeletConfig } from '../kubelet/config.js';
+import { startKubelet } from '../kubelet/kubelet.js';
+import { openNodeRuntime, type NodeRuntime } from './node-runtime.js';
+
+export interface NodeConfig {
+  readonly name: string;
+  readonly address: string;
+  readonly podCidr: string;
+  /** Everything of the node that outlives a restart of the machine. */
+  readonly rootDir: string;
+  /** What ends with the machine. */
+  readonly stateDir: string;
+  /** Control group above those of all pods. */
+  readonly cgroupRoot: string;
+  /** Holds what src/cluster/pki makes. */
+  readonly pkiDir: string;
+  /** `https://host:port` of the API server. */
+  readonly apiServer: string;
+  /** Of the kubelet's API; 0 for any free one. */
+  readonly kubeletPort: number;
+  /** The address of the Service kube-dns. */
+  readonly clusterDns: string;
+  readonly clusterDomain: string;
+  /** The release of Kubernetes that the node says it is of. */
+  readonly version: string;
+}
+
+export interface NodeDependencies {
+  readonly env: ClusterEnv;
+  readonly log: Logger;
+}
+
+export interface RunningNode {
+  /** Joins the connection with one to `port` of the node's own address. */
+  forward(connection: Socket, port: number): void;
+  /** Numbers for people. */
+  report(): Readonly<Record<string, unknown>>;
+  /** Ends the process's work; containers go on. */
+  stop(): Promise<void>;
+}
+
+/** Resolves when every part works on its own. Rejects when a part cannot work here. */
+export async function startNode(
+  config: NodeConfig,
+  dependencies: NodeDependencies,
+): Promise<RunningNode> {
+  const { env, log } = dependencies;
+  const runtime = await openNodeRuntime(config, dependencies);
+  await runtime.addBaseImage();
+  const client = await clientOf(config, dependencies, `kubelet-client-${config.name}`, 'kubelet');
+  const recorder = { event: (...event: unknown[]) => log.info('event', { event }) };
+  const kubelet = await startKubelet(await kubeletConfig(config, runtime), {
+    env,
+    log: log.child({ component: 'kubelet' }),
+    client,
+    runtime: runtime.runtime,
+    recorder,
+  });
+  return {
+    forward: (connection, port) => joinWith(connection, config.address, port),
+    report: () => ({ pods: kubelet.pods().length, 'kubelet-port': kubelet.port }),
+    stop: async () => {
+      await kubelet.stop();
+      client.close();
+      runtime.close();
+    },
+  };
+}
+
+async function kubeletConfig(config: NodeConfig, runtime: NodeRuntime): Promise<KubeletConfig> {
+  const pem = (name: string): Promise<string> => readFile(join(config.pkiDir, name), 'utf8');
+  return {
+    ...KUBELET_DEFAULTS,
+    nodeName: config.name,
+    nodeIps: [config.address],
+    version: config.version,
+    rootDirectory: join(config.rootDir, 'kubelet'),
+    podLogsDirectory: join(config.rootDir, 'pod-logs'),
+    podCidrs: [config.podCidr],
+    clusterDns: [config.clusterDns],
+    clusterDomain: config.clusterDomain,
+    cgroupRoot: config.cgroupRoot,
+    minOomScoreAdj: runtime.minOomScoreAdj,
+    server: {
+      address: config.address,
+      port: config.kubeletPort,
+      certificate: await pem(`kubelet-${config.name}.crt`),
+      privateKey: await pem(`kubelet-${config.name}.key`),
+      clientCa: await pem('ca.crt'),
+      allowedClients: ['kube-apiserver-kubelet-client'],
+    },
+  };
+}
+
+/** A client with the identity of the certificate `name`. */
+async function clientOf(
+  config: NodeConfig,
+  { env }: NodeDependencies,
+  name: string,
+  userAgent: string,
+): Promise<KubeClient> {
+  const pem = (file: string): Promise<Buffer> => readFile(join(config.pkiDir, file));
+  const access = {
+    server: config.apiServer,
+    certificateAuthority: await pem('ca.crt'),
+    clientCertificate: { certificate: await pem(`${name}.crt`), key: await pem(`${name}.key`) },
+    insecureSkipTlsVerify: false,
+    disableCompression: true,
+    namespace: 'default',
+  };
+  return restClient(httpsTransport({ env, access, userAgent }));
+}
+
+function joinWith(connection: Socket, host: string, port: number): void {
+  const other = connect({ host, port });
+  for (const [from, to] of [
+    [connection, other],
+    [other, connection],
+  ] as const) {
+    from.on('error', () => to.destroy());
+    from.pipe(to);
+  }
+}
