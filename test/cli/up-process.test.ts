@@ -31,7 +31,7 @@ class Up {
   code: number | null | undefined;
 
   constructor(args: readonly string[]) {
-    this.child = spawn(process.execPath, ['--import', 'tsx', ENTRY, 'up', ...args], {
+    this.child = spawn(process.execPath, ['--import', 'tsx', ENTRY, 'up', '--store-only', ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const collect = (chunk: Buffer): void => {
@@ -132,7 +132,7 @@ const get = async (port: number): Promise<string> => {
   return Buffer.from(reply.kvs[0]?.value ?? []).toString();
 };
 
-describe('mainstay up', () => {
+describe('mainstay up --store-only', () => {
   let dir: string;
   let up: Up;
 
@@ -181,7 +181,7 @@ describe('mainstay up', () => {
   });
 
   it('removes a temporary directory when it ends, and prints its place', async () => {
-    up = new Up(['--nodes', '1']);
+    up = new Up(['--store-members', '1']);
     await up.says('its data is then removed');
     const path = /Starting 1 member in (.*) \.\.\./.exec(up.text)?.[1] ?? '';
     expect(existsSync(join(path, 'n1.log'))).equal(true);
@@ -194,7 +194,7 @@ describe('mainstay up', () => {
     const data = join(dir, 'data');
     mkdirSync(data);
     writeFileSync(join(data, 'n1'), 'not a directory');
-    up = new Up(['--nodes', '1', '--dir', data]);
+    up = new Up(['--store-members', '1', '--dir', data]);
     expect(await up.ends()).equal(1);
     const last = up.text.trimEnd().split('\n').slice(-2);
     expect(last[0]).match(/^mainstay: cannot start: n1 cannot start: .* is not a directory$/);
@@ -202,7 +202,7 @@ describe('mainstay up', () => {
   });
 
   it('calls only a member back that died', async () => {
-    up = new Up(['--nodes', '1', '--dir', join(dir, 'data')]);
+    up = new Up(['--store-members', '1', '--dir', join(dir, 'data')]);
     await up.says('Ctrl-C stops the cluster');
     const [member] = up.members();
     process.kill(member?.pid ?? 0, 'SIGSTOP');
@@ -213,7 +213,7 @@ describe('mainstay up', () => {
   });
 
   it('leaves no members behind when it is killed', async () => {
-    up = new Up(['--nodes', '1', '--dir', join(dir, 'data')]);
+    up = new Up(['--store-members', '1', '--dir', join(dir, 'data')]);
     await up.says('Ctrl-C stops the cluster');
     const [member] = up.members();
     expect(isAlive(member?.pid ?? 0)).equal(true);
@@ -223,7 +223,7 @@ describe('mainstay up', () => {
 
   it('leaves no members behind when it is killed while they load', async () => {
     const data = join(dir, 'data');
-    up = new Up(['--nodes', '2', '--dir', data]);
+    up = new Up(['--store-members', '2', '--dir', data]);
     await until(() => processesNaming(data).filter((pid) => pid !== up.child.pid).length === 2);
     up.child.kill('SIGKILL');
     await until(() => processesNaming(data).length === 0);

@@ -65,14 +65,14 @@ const CLUSTER_NAME = 'mainstay';
 /** Runs until SIGINT or SIGTERM. */
 export async function runLocalCluster(options: ClusterOptions): Promise<void> {
   const startedMs = performance.now();
-  const dir = openClusterDir(options.dir);
-  const isTemporary = dir.isTemporary && !options.keep;
-  if (isTemporary && options.keepContainers) {
+  if (options.keepContainers && options.dir === undefined && !options.keep) {
     throw new StartupError(
       'containers cannot be kept without the directory they are in',
       'add --dir, or leave out --keep-containers',
     );
   }
+  const dir = openClusterDir(options.dir);
+  const isTemporary = dir.isTemporary && !options.keep;
   mkdirSync(runDir(dir.path), { recursive: true });
   chmodSync(runDir(dir.path), 0o700);
   const lock = await lockCluster(dir.path);
