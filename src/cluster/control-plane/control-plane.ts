@@ -37,16 +37,19 @@ export async function startControlPlane(
   { env, log }: { readonly env: ClusterEnv; readonly log: Logger },
 ): Promise<ControlPlane> {
   const pem = (name: string): Promise<string> => readFile(join(config.pkiDir, name), 'utf8');
-  const [cert, key, clientCa, serviceAccountKey] = await Promise.all(
-    ['apiserver.crt', 'apiserver.key', 'ca.crt', 'sa.key'].map(pem),
-  );
+  const [ca, serviceAccountKey] = [await pem('ca.crt'), await pem('sa.key')];
+  const pair = async (name: string): Promise<{ cert: string; key: string }> => ({
+    cert: await pem(`${name}.crt`),
+    key: await pem(`${name}.key`),
+  });
   const store = new EtcdClient(config.storeEndpoints);
   const apiServer = new ApiServer({
     store,
     env,
     log: log.child({ component: 'kube-apiserver' }),
-    tls: { cert: cert ?? '', key: key ?? '', clientCa: clientCa ?? '' },
-    serviceAccountKey: serviceAccountKey ?? '',
+    tls: { ...(await pair('apiserver')), clientCa: ca },
+    kubeletTls: { ...(await pair('apiserver-kubelet-client')), ca },
+    serviceAccountKey,
     serviceCidr: config.serviceCidr,
     advertiseAddress: config.address,
     port: config.port,

@@ -9,11 +9,13 @@ import { join } from 'node:path';
 import type { Logger } from '../../base/observe/logger.js';
 import type { KubeClient } from '../client/client.js';
 import { httpsTransport } from '../client/https/https-transport.js';
+import { EventRecorder } from '../client/event-recorder.js';
 import { restClient } from '../client/rest-client.js';
 import type { ClusterEnv } from '../env.js';
 import { KUBELET_DEFAULTS, type KubeletConfig } from '../kubelet/config.js';
 import { startKubelet } from '../kubelet/kubelet.js';
-import { openNodeRuntime, type NodeRuntime } from './node-runtime.js';
+import { openRuntime } from '../runtime/open-runtime.js';
+import type { LocalRuntime } from '../runtime/local-runtime.js';
 
 export interface NodeConfig {
   readonly name: string;
@@ -59,14 +61,14 @@ export async function startNode(
 ): Promise<RunningNode> {
   const { env, log } = dependencies;
   const runtime = await openNodeRuntime(config, dependencies);
-  await runtime.addBaseImage();
   const client = await clientOf(config, dependencies, `kubelet-client-${config.name}`, 'kubelet');
-  const recorder = { event: (...event: unknown[]) => log.info('event', { event }) };
-  const kubelet = await startKubelet(await kubeletConfig(config, runtime), {
+  const about = { component: 'kubelet', host: config.name };
+  const recorder = new EventRecorder({ env, log, client, ...about });
+  const kubelet = await startKubelet(await kubeletConfig(config), {
     env,
     log: log.child({ component: 'kubelet' }),
     client,
-    runtime: runtime.runtime,
+    runtime,
     recorder,
   });
   return {
@@ -74,13 +76,29 @@ export async function startNode(
     report: () => ({ pods: kubelet.pods().length, 'kubelet-port': kubelet.port }),
     stop: async () => {
       await kubelet.stop();
+      await recorder.stop();
       client.close();
       runtime.close();
     },
   };
 }
 
-async function kubeletConfig(config: NodeConfig, runtime: NodeRuntime): Promise<KubeletConfig> {
+/** The runtime of the node; the caller closes it. */
+export function openNodeRuntime(
+  { rootDir, stateDir, podCidr }: NodeConfig,
+  { env, log }: NodeDependencies,
+): Promise<LocalRuntime> {
+  return openRuntime({
+    kind: 'auto',
+    rootDir: join(rootDir, 'containers'),
+    stateDir,
+    podCidr,
+    env,
+    log: log.child({ component: 'runtime' }),
+  });
+}
+
+async function kubeletConfig(config: NodeConfig): Promise<KubeletConfig> {
   const pem = (name: string): Promise<string> => readFile(join(config.pkiDir, name), 'utf8');
   return {
     ...KUBELET_DEFAULTS,
@@ -93,7 +111,6 @@ async function kubeletConfig(config: NodeConfig, runtime: NodeRuntime): Promise<
     clusterDns: [config.clusterDns],
     clusterDomain: config.clusterDomain,
     cgroupRoot: config.cgroupRoot,
-    minOomScoreAdj: runtime.minOomScoreAdj,
     server: {
       address: config.address,
       port: config.kubeletPort,

@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { removeEmptyGroups } from '../runtime/engine/cgroups.js';
 import { unmountBelow } from '../runtime/mounts.js';
+import { openNodeRuntime } from './node-process.js';
 import type { NodeConfig, NodeDependencies } from './node-process.js';
-import { openNodeRuntime } from './node-runtime.js';
 
 /**
  * Removes every container of a node that does not run, and every mount it made. Images, volumes
@@ -12,10 +12,10 @@ export async function removeNode(
   config: NodeConfig,
   dependencies: NodeDependencies,
 ): Promise<void> {
-  const { runtime, close } = await openNodeRuntime(config, dependencies);
+  const runtime = await openNodeRuntime(config, dependencies);
   const sandboxes = await runtime.listPodSandboxes();
   await Promise.all(sandboxes.map(({ id }) => runtime.removePodSandbox(id)));
-  close();
+  runtime.close();
   await unmountBelow(config.rootDir);
   await unmountBelow(config.stateDir);
   removeEmptyGroups(config.cgroupRoot);
