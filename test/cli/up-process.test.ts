@@ -31,9 +31,13 @@ class Up {
   code: number | null | undefined;
 
   constructor(args: readonly string[]) {
-    this.child = spawn(process.execPath, ['--import', 'tsx', ENTRY, 'up', '--store-only', ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    this.child = spawn(
+      process.execPath,
+      ['--import', 'tsx', ENTRY, 'up', '--store-only', ...args],
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
     const collect = (chunk: Buffer): void => {
       this.text += chunk.toString();
     };

@@ -70,9 +70,7 @@ describe('the plan of a store', () => {
 
   it('refuses to continue a cluster as another one', async () => {
     const plan = await planStore(dir, 2, undefined);
-    expect((await refusal(planStore(dir, 3, undefined))).message).contain(
-      'store of 2, not of 3',
-    );
+    expect((await refusal(planStore(dir, 3, undefined))).message).contain('store of 2, not of 3');
     const other = (plan.members[0]?.clientPort ?? 0) + 10;
     expect((await refusal(planStore(dir, 2, other))).message).contain(`not at ${other}`);
   });
