@@ -9,6 +9,7 @@ import type { Logger } from '../../base/observe/logger.js';
 import { EtcdClient } from '../../client/client.js';
 import { ApiServer } from '../apiserver/server.js';
 import type { ClusterEnv } from '../env.js';
+import { startScheduler } from '../scheduler/scheduler.js';
 
 export interface ControlPlaneConfig {
   /** Of the store's members, as EtcdClient takes them. */
@@ -55,9 +56,19 @@ export async function startControlPlane(
     port: config.port,
   });
   await apiServer.listen(config.address);
+  const scheduler = startScheduler({
+    client: apiServer.client(
+      { commonName: 'system:kube-scheduler', organizations: [] },
+      'kube-scheduler',
+    ),
+    env,
+    log: log.child({ component: 'kube-scheduler' }),
+    identity: undefined,
+  });
   return {
     accept: (connection) => apiServer.accept(connection),
     stop: async () => {
+      await scheduler.stop();
       await apiServer.stop(STOP_GRACE_MS);
       store.close();
     },

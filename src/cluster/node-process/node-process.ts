@@ -7,14 +7,13 @@ import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Logger } from '../../base/observe/logger.js';
-import type { KubeClient } from '../client/client.js';
-import { httpsTransport } from '../client/https/https-transport.js';
 import { EventRecorder } from '../client/event-recorder.js';
-import { restClient } from '../client/rest-client.js';
 import type { ClusterEnv } from '../env.js';
 import { KUBELET_DEFAULTS, type KubeletConfig } from '../kubelet/config.js';
 import { startKubelet } from '../kubelet/kubelet.js';
 import { openRuntime } from '../runtime/open-runtime.js';
+import { connectAs } from './api-access.js';
+import { startServices } from './services.js';
 import type { LocalRuntime } from '../runtime/local-runtime.js';
 
 export interface NodeConfig {
@@ -61,7 +60,9 @@ export async function startNode(
 ): Promise<RunningNode> {
   const { env, log } = dependencies;
   const runtime = await openNodeRuntime(config, dependencies);
-  const client = await clientOf(config, dependencies, `kubelet-client-${config.name}`, 'kubelet');
+  const access = { env, server: config.apiServer, pkiDir: config.pkiDir };
+  const client = await connectAs(access, `kubelet-client-${config.name}`, 'kubelet');
+  const proxyClient = await connectAs(access, 'kube-proxy', 'kube-proxy');
   const about = { component: 'kubelet', host: config.name };
   const recorder = new EventRecorder({ env, log, client, ...about });
   const kubelet = await startKubelet(await kubeletConfig(config), {
@@ -71,13 +72,15 @@ export async function startNode(
     runtime,
     recorder,
   });
+  const services = startServices(config, dependencies, proxyClient, client);
   return {
     forward: (connection, port) => joinWith(connection, config.address, port),
     report: () => ({ pods: kubelet.pods().length, 'kubelet-port': kubelet.port }),
     stop: async () => {
-      await kubelet.stop();
+      await Promise.all([kubelet.stop(), services.stop()]);
       await recorder.stop();
       client.close();
+      proxyClient.close();
       runtime.close();
     },
   };
@@ -120,25 +123,6 @@ async function kubeletConfig(config: NodeConfig): Promise<KubeletConfig> {
       allowedClients: ['kube-apiserver-kubelet-client'],
     },
   };
-}
-
-/** A client with the identity of the certificate `name`. */
-async function clientOf(
-  config: NodeConfig,
-  { env }: NodeDependencies,
-  name: string,
-  userAgent: string,
-): Promise<KubeClient> {
-  const pem = (file: string): Promise<Buffer> => readFile(join(config.pkiDir, file));
-  const access = {
-    server: config.apiServer,
-    certificateAuthority: await pem('ca.crt'),
-    clientCertificate: { certificate: await pem(`${name}.crt`), key: await pem(`${name}.key`) },
-    insecureSkipTlsVerify: false,
-    disableCompression: true,
-    namespace: 'default',
-  };
-  return restClient(httpsTransport({ env, access, userAgent }));
 }
 
 function joinWith(connection: Socket, host: string, port: number): void {
