@@ -8,6 +8,8 @@ import { installSignals } from './signals.js';
 
 /** A part of a cluster that runs as a process of its own. */
 export interface Component {
+  /** What it does less than it could on another machine: a sentence each, for people. */
+  readonly limits: readonly string[];
   stop(): Promise<void>;
   report(): LogFields;
   /** Serves a connection that the parent accepted for it, with what the parent said of it. */
@@ -21,7 +23,9 @@ export interface PassedConnection {
 }
 
 /** Sent to the parent when the component works. */
-export const READY = { ready: true } as const;
+export interface ReadyMessage {
+  readonly limits: readonly string[];
+}
 
 /**
  * Runs a component until a signal or its parent stops it. Returns the exit code.
@@ -48,7 +52,8 @@ export async function runComponent(
     // A client that has gone already leaves nothing to pass.
     if (connection !== undefined) component.accept(connection, message);
   });
-  process.send?.(READY);
+  const ready: ReadyMessage = { limits: component.limits };
+  process.send?.(ready);
   log.info(`${subject} works`, { 'took-ms': Math.round(performance.now() - startedMs) });
   return new Promise((resolve) => {
     const stop = installSignals({

@@ -9,6 +9,7 @@ export function runControlPlaneCommand(options: { readonly dir: string }): Promi
     const config = controlPlaneConfig(requiredPlan(options.dir), options.dir);
     const controlPlane = await startControlPlane(config, { env: systemClusterEnv(), log });
     return {
+      limits: [],
       stop: () => controlPlane.stop(),
       report: () => ({ address: config.address, port: config.port }),
       accept: (connection) => controlPlane.accept(connection),

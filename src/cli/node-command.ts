@@ -27,6 +27,7 @@ export function runNodeCommand({ dir, name, remove }: NodeFlags): Promise<number
   return runComponent(`node ${name}`, async (log) => {
     const node = await startNode(nodeConfig(requiredPlan(dir), dir, name), { env, log });
     return {
+      limits: node.limits,
       stop: () => node.stop(),
       report: () => node.report(),
       accept: (connection, { port }) => node.forward(connection, port),

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { Fabric } from '../../cluster/fabric/fabric.js';
+import type { ReadyMessage } from '../component.js';
 import { fabricPlan, type ClusterPlan } from './cluster-plan.js';
 import { programArgs, withoutEtcdVariables } from './program-command.js';
 import { startFailure, SupervisedProcess } from './supervised-process.js';
@@ -31,6 +32,8 @@ export const CONTROL_PLANE = 'control-plane';
 /** Control plane and nodes as processes, each in its network; says when one dies and when it is back. */
 export class ClusterProcesses {
   private readonly options: ClusterProcessesOptions;
+  /** Sentences for people, of all parts that have worked. */
+  readonly limits = new Set<string>();
   private readonly controlPlane: Part;
   private readonly nodes: readonly Part[];
 
@@ -94,14 +97,15 @@ export class ClusterProcesses {
       env: withoutEtcdVariables(process.env),
       logFile,
       onExit: (exit) => this.exited(part, exit),
-      onMessage: () => this.worksNow(part),
+      onMessage: (message) => this.worksNow(part, message as ReadyMessage),
     });
     const part: Part = { name, logFile, process: child, works: false, hasWorked: false };
     return part;
   }
 
-  private worksNow(part: Part): void {
+  private worksNow(part: Part, { limits }: ReadyMessage): void {
     part.works = true;
+    for (const limit of limits) this.limits.add(limit);
     if (part.hasWorked) say(`${part.name} is back (pid ${part.process.pid ?? '?'})`);
     else if (part === this.controlPlane) this.options.onControlPlane();
     part.hasWorked = true;

@@ -277,10 +277,11 @@ class LocalCluster {
     const published = this.options.publish.map(
       ({ hostPort, nodePort }) => `  Node port ${nodePort}: ${HOST}:${hostPort}\n`,
     );
+    const limits = [...(this.processes?.limits ?? [])].map((limit) => `  Note: ${limit}\n`);
     say(
       `\nmainstay ${mainstayVersion()}: ${count(plan.nodes.length, 'node')} Ready after ${seconds} s\n\n` +
         this.table() +
-        `\n${published.join('')}  Logs: ${join(dir, '*.log')}\n\n` +
+        `\n${limits.join('')}${published.join('')}  Logs: ${join(dir, '*.log')}\n\n` +
         `Try:\n  export KUBECONFIG=${this.kubeconfig}\n` +
         `  kubectl get nodes\n  kubectl run hello --image busybox -- echo hello\n\n` +
         `Ctrl-C stops the cluster; ${fate}.\n`,

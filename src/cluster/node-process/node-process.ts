@@ -47,6 +47,8 @@ export interface NodeDependencies {
 export interface RunningNode {
   /** Joins the connection with one to `port` of the node's own address. */
   forward(connection: Socket, port: number): void;
+  /** What this machine does not allow: a sentence each, for people. */
+  readonly limits: readonly string[];
   /** Numbers for people. */
   report(): Readonly<Record<string, unknown>>;
   /** Ends the process's work; containers go on. */
@@ -74,6 +76,7 @@ export async function startNode(
   });
   const services = startServices(config, dependencies, proxyClient, client);
   return {
+    limits: await limitsOf(runtime),
     forward: (connection, port) => joinWith(connection, config.address, port),
     report: () => ({ pods: kubelet.pods().length, 'kubelet-port': kubelet.port }),
     stop: async () => {
@@ -99,6 +102,12 @@ export function openNodeRuntime(
     env,
     log: log.child({ component: 'runtime' }),
   });
+}
+
+async function limitsOf(runtime: LocalRuntime): Promise<string[]> {
+  const { conditions, description } = await runtime.status();
+  const isIsolated = conditions.every(({ reason }) => reason !== 'PlainProcesses');
+  return isIsolated ? [] : [`containers are ${description}`];
 }
 
 async function kubeletConfig(config: NodeConfig): Promise<KubeletConfig> {
