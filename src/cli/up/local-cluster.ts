@@ -11,21 +11,17 @@ import { mainstayVersion } from '../../base/flags/version.js';
 import { Fabric } from '../../cluster/fabric/fabric.js';
 import { writeKubeconfig } from '../../cluster/pki/kubeconfig-file.js';
 import { ensurePki, type Pki } from '../../cluster/pki/pki.js';
-import { systemClusterEnv } from '../../cluster/system-env.js';
 import { openClusterDir } from './cluster-dir.js';
 import { lockCluster } from './cluster-lock.js';
 import {
-  API_SERVICE_ADDRESS,
   clientUrl,
   fabricPlan,
-  HUB_ADDRESS,
   memberFlags,
-  onHost,
   pkiDir,
-  planCluster,
+  pkiOptions,
   runDir,
-  type ClusterPlan,
-} from './cluster-plan.js';
+} from './cluster-config.js';
+import { onHost, planCluster, type ClusterPlan } from './cluster-plan.js';
 import { CONTROL_PLANE, ClusterProcesses } from './cluster-processes.js';
 import { forgetCluster, rememberCluster } from './current-cluster.js';
 import { Foreground } from './foreground.js';
@@ -160,12 +156,7 @@ class LocalCluster {
     this.members.start();
     await this.openNetworks();
     const { plan } = this;
-    const pki = await ensurePki(pkiDir(dir), {
-      env: systemClusterEnv(),
-      names: [],
-      ips: [HUB_ADDRESS, API_SERVICE_ADDRESS],
-      nodes: plan.nodes.map(({ name, address }) => ({ name, ips: [address] })),
-    });
+    const pki = await ensurePki(pkiDir(dir), pkiOptions(plan));
     await this.writeAccess(pki);
     const processes = new ClusterProcesses({
       plan,

@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { StartupError } from '../../base/flags/startup-error.js';
 import { Fabric } from '../../cluster/fabric/fabric.js';
-import { fabricPlan, machineDir, type ClusterPlan } from './cluster-plan.js';
+import { fabricPlan, machineDir } from './cluster-config.js';
+import type { ClusterPlan } from './cluster-plan.js';
 import { programArgs, withoutEtcdVariables } from './program-command.js';
 
 /**

@@ -10,6 +10,7 @@ import type { Node, Pod } from '../../gen/kube-core-v1.js';
 import { findResource, KINDS } from '../api/kinds/registry.js';
 import type { KubeObject } from '../api/object.js';
 import { ApiError, qualified } from '../api/status.js';
+import { validateEndpointIp } from '../api/validation/ip.js';
 import type { KubeClient } from '../client/client.js';
 import { restClient } from '../client/rest-client.js';
 import { sleep, type ClusterEnv } from '../env.js';
@@ -139,7 +140,7 @@ export class ApiServer {
   }
 
   private async start(): Promise<void> {
-    const { env, log, serviceCidr, port } = this.options;
+    const { env, log, serviceCidr, port, advertiseAddress } = this.options;
     const { signal } = this.stopping;
     await this.core.start();
     while (!signal.aborted) {
@@ -154,7 +155,8 @@ export class ApiServer {
     }
     if (signal.aborted) return;
     this.compactor.start();
-    this.endpoints.start();
+    // An address that nobody else reaches is none to tell others.
+    if (isReachable(advertiseAddress)) this.endpoints.start();
     this.isReady = true;
     log.info('API server is ready', { port });
   }
@@ -296,6 +298,10 @@ export class ApiServer {
   private *storedObjects(): Generator<readonly [string, number]> {
     for (const { kind, objects } of this.core.counts()) yield [qualified(kind), objects];
   }
+}
+
+function isReachable(address: string): boolean {
+  return validateEndpointIp('', address).length === 0;
 }
 
 /** Warnings as clients print them (RFC 7234, code 299). */

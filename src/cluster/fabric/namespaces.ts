@@ -15,7 +15,7 @@ const FOLDER = '/run/netns';
 const NSFS_MAGIC = 0x6e736673;
 
 /** The file that stands for the namespace `name`. */
-export function namespaceFile(name: string): string {
+function namespaceFile(name: string): string {
   return join(FOLDER, name);
 }
 
