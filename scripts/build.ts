@@ -19,6 +19,7 @@ const BIN = join(ROOT, 'bin/mainstay.js');
 /** Each is a bundle of its own; bin/mainstay.js and the dynamic imports among them load it by its name. */
 const ENTRIES = [
   'src/cli/control-plane-command.ts',
+  'src/cli/image-command.ts',
   'src/cli/kubectl/kubectl-command.ts',
   'src/cli/main.ts',
   'src/cli/node-command.ts',

@@ -1,6 +1,7 @@
 /** The commands of `mainstay` other than `server`, and the help for all. */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { versionLine } from '../base/flags/version.js';
+import type { ImageFlags } from './image-command.js';
 import type { NodeFlags } from './node-command.js';
 import type { PublishedPort } from './up/local-cluster.js';
 import type { UpOptions } from './up/up-command.js';
@@ -39,6 +40,7 @@ function buildProgram(setCode: (code: number) => void): Command {
   addUp(program, setCode);
   addDown(program, setCode);
   addKubectl(program);
+  addImage(program, setCode);
   addParts(program, setCode);
   const wal = program.command('wal').description("Works on a stopped member's log.").exitOverride();
   wal
@@ -128,6 +130,27 @@ function addKubectl(program: Command): void {
         'path, or fetches one when there is none. `--dir <directory>` as the first argument names the cluster.',
     )
     .exitOverride();
+}
+
+function addImage(program: Command, setCode: (code: number) => void): void {
+  const image = program
+    .command('image')
+    .description('Works on the images of a running cluster.')
+    .exitOverride();
+  image
+    .command('load <file>')
+    .summary('put an image from a file on the nodes')
+    .description(
+      'Puts an image on the nodes of the cluster that was started last: an OCI layout (directory or archive), or what ' +
+        '`docker save` writes.',
+    )
+    .option('-d, --dir <directory>', 'the directory of another cluster')
+    .option('--node <name>', 'one node alone; all when left out')
+    .exitOverride()
+    .action(async (file: string, options: ImageFlags) => {
+      const { runImageLoad } = await import('./image-command.js');
+      setCode(await runImageLoad(file, options));
+    });
 }
 
 /** Processes that `up` starts. */

@@ -34,7 +34,7 @@ describe('the mainstay command', () => {
       const { code, stdout, stderr } = mainstay(...args);
       expect(code).equal(0);
       expect(stderr).equal('');
-      for (const name of ['server', 'up', 'down', 'kubectl', 'wal'])
+      for (const name of ['server', 'up', 'down', 'kubectl', 'image', 'wal'])
         expect(stdout).match(new RegExp(`^ +${name} `, 'm'));
     }
   });
@@ -128,6 +128,7 @@ describe('the mainstay command', () => {
       ['--help'],
       ['up', '--help'],
       ['down', '--help'],
+      ['image', 'load', '--help'],
       ['wal', 'repair', '--help'],
       ['server', '--help'],
     ]) {

@@ -1,11 +1,10 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { StartupError } from '../../base/flags/startup-error.js';
 import { findProgram } from '../find-program.js';
 import { exitCodeOf } from '../outcome.js';
-import { isRunning } from '../up/cluster-lock.js';
-import { rememberedCluster } from '../up/current-cluster.js';
+import { runningCluster } from '../up/current-cluster.js';
 import { installKubectl } from './install-kubectl.js';
 
 const SIGNAL_EXIT_BASE = 128;
@@ -17,10 +16,10 @@ const SIGNAL_EXIT_BASE = 128;
 export function runKubectlCommand(argv: readonly string[]): Promise<number> {
   return exitCodeOf(async () => {
     const { dir, args } = parse(argv);
-    const kubeconfig = join(await clusterDir(dir), 'kubeconfig');
+    const kubeconfig = join(await runningCluster(dir), 'kubeconfig');
     const program = findProgram('kubectl') ?? (await installKubectl());
     return run(program, args, { ...process.env, KUBECONFIG: kubeconfig });
-  });
+  }, 'cannot run kubectl');
 }
 
 function parse(argv: readonly string[]): { dir: string | undefined; args: readonly string[] } {
@@ -29,15 +28,6 @@ function parse(argv: readonly string[]): { dir: string | undefined; args: readon
   if (first !== '--dir') return { dir: undefined, args: argv };
   if (second !== undefined) return { dir: second, args: rest };
   throw new StartupError('--dir needs a directory', 'give the --dir that mainstay up had');
-}
-
-async function clusterDir(given: string | undefined): Promise<string> {
-  const dir = given === undefined ? rememberedCluster() : resolve(given);
-  if (dir === undefined) {
-    throw new StartupError('no cluster of this user runs', 'start one: mainstay up');
-  }
-  if (await isRunning(dir)) return dir;
-  throw new StartupError(`the cluster in ${dir} does not run`, 'start it: mainstay up');
 }
 
 function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {

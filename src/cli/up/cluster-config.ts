@@ -99,6 +99,7 @@ export function nodeConfig(plan: ClusterPlan, dir: string, name: string): NodeCo
     ...node,
     rootDir: join(dir, name),
     stateDir: join(machineDir(plan), name),
+    controlSocket: join(runDir(dir), `${name}.sock`),
     cgroupRoot: `mainstay-${plan.id}-${name}`,
     pkiDir: pkiDir(dir),
     apiServer: `https://${address}:${port}`,

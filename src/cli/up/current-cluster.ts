@@ -1,6 +1,8 @@
 import { lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { StartupError } from '../../base/flags/startup-error.js';
+import { isRunning } from './cluster-lock.js';
 
 /** Names the directory of the cluster that this user has started last, for `mainstay kubectl`. */
 const FILE = 'current-cluster';
@@ -15,7 +17,17 @@ export function rememberCluster(dir: string): void {
   renameSync(`${path}.${process.pid}`, path);
 }
 
-export function rememberedCluster(): string | undefined {
+/** The directory of the cluster in `given`, or of the one started last. Rejects with StartupError when it does not run. */
+export async function runningCluster(given: string | undefined): Promise<string> {
+  const dir = given === undefined ? rememberedCluster() : resolve(given);
+  if (dir === undefined) {
+    throw new StartupError('no cluster of this user runs', 'start one: mainstay up');
+  }
+  if (await isRunning(dir)) return dir;
+  throw new StartupError(`the cluster in ${dir} does not run`, 'start it: mainstay up');
+}
+
+function rememberedCluster(): string | undefined {
   const folder = ownFolder();
   if (folder === undefined) return undefined;
   try {

@@ -32,5 +32,5 @@ export function runDownCommand(options: { readonly dir: string }): Promise<numbe
       plan.isTemporary ? `Removed the cluster and ${dir}.` : `Removed all but the data in ${dir}.`,
     );
     return 0;
-  });
+  }, 'cannot remove the cluster');
 }

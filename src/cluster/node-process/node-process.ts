@@ -13,6 +13,7 @@ import { KUBELET_DEFAULTS, type KubeletConfig } from '../kubelet/config.js';
 import { startKubelet } from '../kubelet/kubelet.js';
 import { openRuntime } from '../runtime/open-runtime.js';
 import { connectAs } from './api-access.js';
+import { serveNodeControl } from './node-control.js';
 import { startServices } from './services.js';
 import type { LocalRuntime } from '../runtime/local-runtime.js';
 
@@ -24,6 +25,8 @@ export interface NodeConfig {
   readonly rootDir: string;
   /** What ends with the machine. */
   readonly stateDir: string;
+  /** Where the user's own wishes are taken (node-control.ts). */
+  readonly controlSocket: string;
   /** Control group above those of all pods. */
   readonly cgroupRoot: string;
   /** Holds what src/cluster/pki makes. */
@@ -75,11 +78,13 @@ export async function startNode(
     recorder,
   });
   const services = startServices(config, dependencies, proxyClient, client);
+  const control = await serveNodeControl(config.controlSocket, runtime);
   return {
     limits: await limitsOf(runtime),
     forward: (connection, port) => joinWith(connection, config.address, port),
     report: () => ({ pods: kubelet.pods().length, 'kubelet-port': kubelet.port }),
     stop: async () => {
+      control.close();
       await Promise.all([kubelet.stop(), services.stop()]);
       await recorder.stop();
       client.close();
