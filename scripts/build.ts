@@ -18,8 +18,13 @@ const DIST = join(ROOT, 'dist');
 const BIN = join(ROOT, 'bin/mainstay.js');
 /** Each is a bundle of its own; bin/mainstay.js and the dynamic imports among them load it by its name. */
 const ENTRIES = [
+  'src/cli/control-plane-command.ts',
+  'src/cli/image-command.ts',
+  'src/cli/kubectl/kubectl-command.ts',
   'src/cli/main.ts',
+  'src/cli/node-command.ts',
   'src/cli/server-command.ts',
+  'src/cli/up/down-command.ts',
   'src/cli/up/up-command.ts',
   'src/cli/wal-repair.ts',
 ] as const;
@@ -30,7 +35,7 @@ const BUILD_ID_LENGTH = 16;
  */
 const MODULE_HEAD = '(function (exports, require, module, __filename, __dirname) {';
 const MODULE_END = '})';
-const NODES = 3;
+const MEMBERS = 3;
 const READY_WITHIN_MS = 60_000;
 
 /** An import of another bundle's entry, made only when a command is run, stays an import. */
@@ -65,7 +70,7 @@ async function bundle(): Promise<void> {
     format: 'cjs',
     sourcemap: 'external',
     sourcesContent: false,
-    // A native module; and two that few starts need, a config file's parser and the reference transport.
+    // A native module; and two that few starts need, a parser of YAML and the reference transport.
     external: ['classic-level', 'yaml', '@grpc/grpc-js'],
     // Compiled code is kept for scripts, which load each other with require.
     supported: { 'dynamic-import': false },
@@ -119,8 +124,9 @@ function recordingEnv(): NodeJS.ProcessEnv {
 /** Runs a cluster until it is ready, so that what a start executes is compiled. */
 async function runCluster(): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'mainstay-build-'));
-  const port = await freePorts(2 * NODES);
-  const args = ['up', '--nodes', String(NODES), '--dir', dir, '--client-port', String(port)];
+  const port = await freePorts(2 * MEMBERS);
+  const size = ['--store-only', '--store-members', String(MEMBERS)];
+  const args = ['up', ...size, '--dir', dir, '--client-port', String(port)];
   const child = spawn(BIN, args, { stdio: ['ignore', 'pipe', 'pipe'], env: recordingEnv() });
   let text = '';
   const timer = setTimeout(() => child.kill('SIGKILL'), READY_WITHIN_MS);

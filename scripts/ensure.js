@@ -37,21 +37,32 @@ const BUILD_INPUTS = [
 /** Programs for root are here, and an ordinary user's path may not name it. */
 const SYSTEM_FOLDERS = ['/usr/sbin', '/sbin'];
 
+/** Of the two packages of Debian, one needs libraries, which an image would lack. */
+const HAS_STATIC_BUSYBOX = 'program=$(command -v busybox) && ! ldd "$program" > /dev/null 2>&1';
+
+/**
+ * Programs with which nodes run containers, and their Debian packages. Without them `up` runs what
+ * it can, and says so.
+ */
+const NODE_TOOLS = [
+  { name: 'busybox', package: 'busybox-static', check: ['sh', '-c', HAS_STATIC_BUSYBOX] },
+  { name: 'conmon', package: 'conmon' },
+  { name: 'conntrack', package: 'conntrack' },
+  { name: 'ip', package: 'iproute2' },
+  { name: 'nft', package: 'nftables' },
+  { name: 'runc', package: 'runc' },
+  { name: 'socat', package: 'socat' },
+];
+
 /**
  * Programs that the tests run, and their Debian packages: a program on the path, or a command that
  * succeeds.
  */
 const TEST_TOOLS = [
+  ...NODE_TOOLS,
   { name: 'etcd', package: 'etcd-server' },
   { name: 'etcdctl', package: 'etcd-client' },
   { name: 'h2load', package: 'nghttp2-client' },
-  // For real containers: what runs them, watches them, connects to them, and is in them.
-  { name: 'runc', package: 'runc', alsoIn: SYSTEM_FOLDERS },
-  { name: 'conmon', package: 'conmon' },
-  { name: 'socat', package: 'socat' },
-  { name: 'busybox', package: 'busybox-static' },
-  { name: 'ip', package: 'iproute2', alsoIn: SYSTEM_FOLDERS },
-  { name: 'nft', package: 'nftables', alsoIn: SYSTEM_FOLDERS },
   // For the system's Python, which need not be the first on the path.
   { name: 'grpcio', package: 'python3-grpcio', check: ['/usr/bin/python3', '-c', 'import grpc'] },
 ];
@@ -62,6 +73,7 @@ ensureNode();
 ensurePackages();
 ensureBuild();
 if (purpose === 'test') ensureTestTools();
+else if (isRoot()) installMissing(NODE_TOOLS);
 
 function ensureNode() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
@@ -129,8 +141,8 @@ function addToFingerprint(hash, name) {
 }
 
 function ensureTestTools() {
-  if (missingTools().length > 0) installTestTools();
-  const missing = missingTools();
+  installMissing(TEST_TOOLS);
+  const missing = missingOf(TEST_TOOLS);
   if (missing.length === 0) return;
   const names = missing.map((tool) => `${tool.name} (Debian package ${tool.package})`).join(', ');
   const text = `not installed: ${names}.`;
@@ -139,17 +151,18 @@ function ensureTestTools() {
   console.error(`\nWARNING: ${text}\nTests that need them will be skipped. ${next}\n`);
 }
 
-function missingTools() {
-  return TEST_TOOLS.filter((tool) => !isThere(tool));
+function missingOf(tools) {
+  return tools.filter((tool) => !isThere(tool));
 }
 
-function isThere({ name, check, alsoIn = [] }) {
-  if (check === undefined) return onPath(name, alsoIn);
+function isThere({ name, check }) {
+  if (check === undefined) return onPath(name);
   return spawnSync(check[0], check.slice(1), { stdio: 'ignore' }).status === 0;
 }
 
-function onPath(program, alsoIn = []) {
-  return [...(process.env.PATH ?? '').split(delimiter), ...alsoIn].some((folder) => {
+function onPath(program) {
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  return [...folders, ...SYSTEM_FOLDERS].some((folder) => {
     try {
       accessSync(join(folder, program), constants.X_OK);
       return true;
@@ -159,12 +172,15 @@ function onPath(program, alsoIn = []) {
   });
 }
 
+function isRoot() {
+  return process.getuid?.() === 0;
+}
+
 /** Through apt, as root or with a sudo that asks nothing; on other systems there is nothing to do. */
-function installTestTools() {
-  if (!onPath('apt-get')) return;
-  const isRoot = process.getuid?.() === 0;
-  if (!isRoot && (!onPath('sudo') || spawnSync('sudo', ['-n', 'true']).status !== 0)) return;
-  const packages = missingTools().map((tool) => tool.package);
+function installMissing(tools) {
+  const packages = missingOf(tools).map((tool) => tool.package);
+  if (packages.length === 0 || !onPath('apt-get')) return;
+  if (!isRoot() && (!onPath('sudo') || spawnSync('sudo', ['-n', 'true']).status !== 0)) return;
   // A server package starts its service on installation; the policy file forbids that while we install.
   const script = `
     export DEBIAN_FRONTEND=noninteractive
@@ -182,7 +198,7 @@ function installTestTools() {
     done
     exit \${status:-0}`;
   const command = ['sh', '-c', script, 'sh', ...packages];
-  if (!isRoot) command.unshift('sudo', '-n');
+  if (!isRoot()) command.unshift('sudo', '-n');
   const began = Date.now();
   process.stderr.write(`installing ${packages.join(', ')} `);
   const result = spawnSync(command[0], command.slice(1), {

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
 import { formatStartupError, StartupError } from '../base/flags/startup-error.js';
-import { readableStack } from '../base/observe/caller.js';
 import { createLogger } from '../base/observe/logger.js';
 import type { Logger, RootLogger } from '../base/observe/logger.js';
 import { effectiveConfig } from '../server/config/effective.js';
@@ -8,6 +7,7 @@ import { parseServerConfig } from '../server/config/parse.js';
 import type { ServerConfig } from '../server/config/server-config.js';
 import type { RunningServer } from '../server/run.js';
 import { stateReport } from '../server/upkeep/state-report.js';
+import { logCrashes } from './crashes.js';
 import { ParentWatch } from './parent.js';
 import { installSignals } from './signals.js';
 
@@ -49,6 +49,7 @@ export async function runServerCommand(argv: readonly string[]): Promise<number>
   );
   const stop = installSignals({
     log,
+    subject: 'member',
     stop: () => server.stop(),
     report: () => stateReport(server.member),
   });
@@ -78,15 +79,4 @@ function refuse(error: unknown, config: ServerConfig, log: Logger | undefined): 
   // Lines that are still on their way would follow the reason.
   log?.flush();
   process.stderr.write(formatStartupError(error));
-}
-
-/** An unhandled error means that a promise of the program is broken: continuing could lose data. */
-function logCrashes(log: Logger): void {
-  const crash = (error: unknown): void => {
-    const stack = error instanceof Error ? readableStack(error.stack ?? '') : undefined;
-    log.fatal('unhandled error, stopping', { error, stack });
-    process.exit(1);
-  };
-  process.on('uncaughtException', crash);
-  process.on('unhandledRejection', crash);
 }

@@ -4,14 +4,16 @@ import type { LogFields, RootLogger } from '../base/observe/logger.js';
 /** Parts of the process that the signals act on. */
 export interface SignalTarget {
   readonly log: RootLogger;
+  /** As in `state of the member`. */
+  readonly subject: string;
   /** Stops gracefully. */
   stop(): Promise<void>;
-  /** Report of the member's state. */
+  /** Report of its state. */
   report(): LogFields;
 }
 
 /**
- * Installs the signals of a member.
+ * Installs the signals of a process that serves.
  *
  * SIGINT, SIGTERM: stop gracefully; a second one ends the process at once.
  * SIGQUIT: log what goes on, and continue.
@@ -39,7 +41,7 @@ export function installSignals(target: SignalTarget): (cause: string) => void {
   };
   process.on('SIGINT', stopFor);
   process.on('SIGTERM', stopFor);
-  process.on('SIGQUIT', () => logState(log, target.report()));
+  process.on('SIGQUIT', () => logState(target));
   process.on('SIGHUP', () => reload(log));
   for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) {
     process.on(signal, () => log.info('a signal without a meaning here is ignored', { signal }));
@@ -47,8 +49,9 @@ export function installSignals(target: SignalTarget): (cause: string) => void {
   return stopFor;
 }
 
-function logState(log: RootLogger, member: LogFields): void {
-  log.info('state of the member', member);
+function logState(target: SignalTarget): void {
+  const { log, subject } = target;
+  log.info(`state of the ${subject}`, target.report());
   log.info('state of the process', processState());
   log.flush();
 }

@@ -34,7 +34,7 @@ describe('the mainstay command', () => {
       const { code, stdout, stderr } = mainstay(...args);
       expect(code).equal(0);
       expect(stderr).equal('');
-      for (const name of ['server', 'up', 'wal'])
+      for (const name of ['server', 'up', 'down', 'kubectl', 'image', 'wal'])
         expect(stdout).match(new RegExp(`^ +${name} `, 'm'));
     }
   });
@@ -55,7 +55,13 @@ describe('the mainstay command', () => {
     const unknown = mainstay('frobnicate');
     expect(unknown.code).equal(1);
     expect(unknown.stderr).contain('frobnicate');
-    expect(mainstay('up', '--nodes', '0').stderr).contain('from 1 to 9');
+    expect(mainstay('up', '--nodes', '0').stderr).contain('from 1 to 50');
+    expect(mainstay('up', '--store-members', '10').stderr).contain('from 1 to 9');
+    expect(mainstay('up', '--publish', '1:2:3').stderr).contain('PORT:NODEPORT');
+    expect(mainstay('up', '--store-only', '--nodes', '3').stderr).contain('--store-members');
+    expect(mainstay('up', '--keep-containers').stderr).contain('add --dir');
+    expect(mainstay('down', '--dir', '/nonexistent').stderr).contain('holds no cluster');
+    expect(mainstay('node', '--name', 'node-1').stderr).contain('--dir');
     expect(mainstay('up', '--client-port', 'x').stderr).contain('from 1 to 65535');
     expect(mainstay('wal', 'repair').stderr).contain('--data-dir');
   });
@@ -121,6 +127,8 @@ describe('the mainstay command', () => {
     for (const args of [
       ['--help'],
       ['up', '--help'],
+      ['down', '--help'],
+      ['image', 'load', '--help'],
       ['wal', 'repair', '--help'],
       ['server', '--help'],
     ]) {

@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -11,7 +9,6 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Client, credentials } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import {
@@ -20,40 +17,13 @@ import {
   encodePutRequest,
   encodeRangeRequest,
 } from '../../src/gen/rpc.js';
+import { isAlive, Up } from '../support/up-process.js';
 import { until } from '../support/until.js';
 
-const ENTRY = fileURLToPath(new URL('../support/mainstay-main.ts', import.meta.url));
-
-/** A running `mainstay up`. */
-class Up {
-  readonly child: ChildProcess;
-  text = '';
-  code: number | null | undefined;
-
+/** A running `mainstay up --store-only`. */
+class StoreUp extends Up {
   constructor(args: readonly string[]) {
-    this.child = spawn(process.execPath, ['--import', 'tsx', ENTRY, 'up', ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    const collect = (chunk: Buffer): void => {
-      this.text += chunk.toString();
-    };
-    this.child.stdout?.on('data', collect);
-    this.child.stderr?.on('data', collect);
-    this.child.once('close', (code) => (this.code = code));
-  }
-
-  async says(text: string): Promise<void> {
-    await until(() => {
-      if (this.code !== undefined && !this.text.includes(text)) {
-        throw new Error(`ended with ${this.code}: ${this.text}`);
-      }
-      return this.text.includes(text);
-    });
-  }
-
-  async ends(): Promise<number | null> {
-    await until(() => this.code !== undefined);
-    return this.code ?? null;
+    super(['up', '--store-only', ...args]);
   }
 
   /** The rows of the table. */
@@ -67,16 +37,6 @@ class Up {
       pid: Number(pid),
       isLeader: role === 'leader',
     }));
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    // No such process.
-    return false;
   }
 }
 
@@ -132,9 +92,9 @@ const get = async (port: number): Promise<string> => {
   return Buffer.from(reply.kvs[0]?.value ?? []).toString();
 };
 
-describe('mainstay up', () => {
+describe('mainstay up --store-only', () => {
   let dir: string;
-  let up: Up;
+  let up: StoreUp;
 
   beforeEach(() => (dir = mkdtempSync(join(tmpdir(), 'up-process-test-'))));
   afterEach(async () => {
@@ -146,7 +106,7 @@ describe('mainstay up', () => {
 
   it('runs a cluster, restarts a member that dies, stops all, and continues from its directory', async () => {
     const data = join(dir, 'data');
-    up = new Up(['--dir', data]);
+    up = new StoreUp(['--dir', data]);
     await up.says('Ctrl-C stops the cluster');
     const members = up.members();
     expect(members.map(({ name }) => name)).deep.equal(['n1', 'n2', 'n3']);
@@ -174,14 +134,14 @@ describe('mainstay up', () => {
     expect(up.text).contain('Stopped.');
     expect(members.filter(({ pid }) => isAlive(pid))).deep.equal([]);
 
-    up = new Up(['--dir', data]);
+    up = new StoreUp(['--dir', data]);
     await up.says('Ctrl-C stops the cluster');
     expect(up.members().map(({ port }) => port)).deep.equal(ports);
     expect(await get(ports[2] ?? 0)).equal('again');
   });
 
   it('removes a temporary directory when it ends, and prints its place', async () => {
-    up = new Up(['--nodes', '1']);
+    up = new StoreUp(['--store-members', '1']);
     await up.says('its data is then removed');
     const path = /Starting 1 member in (.*) \.\.\./.exec(up.text)?.[1] ?? '';
     expect(existsSync(join(path, 'n1.log'))).equal(true);
@@ -194,7 +154,7 @@ describe('mainstay up', () => {
     const data = join(dir, 'data');
     mkdirSync(data);
     writeFileSync(join(data, 'n1'), 'not a directory');
-    up = new Up(['--nodes', '1', '--dir', data]);
+    up = new StoreUp(['--store-members', '1', '--dir', data]);
     expect(await up.ends()).equal(1);
     const last = up.text.trimEnd().split('\n').slice(-2);
     expect(last[0]).match(/^mainstay: cannot start: n1 cannot start: .* is not a directory$/);
@@ -202,7 +162,7 @@ describe('mainstay up', () => {
   });
 
   it('calls only a member back that died', async () => {
-    up = new Up(['--nodes', '1', '--dir', join(dir, 'data')]);
+    up = new StoreUp(['--store-members', '1', '--dir', join(dir, 'data')]);
     await up.says('Ctrl-C stops the cluster');
     const [member] = up.members();
     process.kill(member?.pid ?? 0, 'SIGSTOP');
@@ -213,7 +173,7 @@ describe('mainstay up', () => {
   });
 
   it('leaves no members behind when it is killed', async () => {
-    up = new Up(['--nodes', '1', '--dir', join(dir, 'data')]);
+    up = new StoreUp(['--store-members', '1', '--dir', join(dir, 'data')]);
     await up.says('Ctrl-C stops the cluster');
     const [member] = up.members();
     expect(isAlive(member?.pid ?? 0)).equal(true);
@@ -223,7 +183,7 @@ describe('mainstay up', () => {
 
   it('leaves no members behind when it is killed while they load', async () => {
     const data = join(dir, 'data');
-    up = new Up(['--nodes', '2', '--dir', data]);
+    up = new StoreUp(['--store-members', '2', '--dir', data]);
     await until(() => processesNaming(data).filter((pid) => pid !== up.child.pid).length === 2);
     up.child.kill('SIGKILL');
     await until(() => processesNaming(data).length === 0);

@@ -4,9 +4,10 @@ import type { AddressInfo, Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { MemberProcess } from '../../src/cli/up/member-process.js';
-import type { UnexpectedExit } from '../../src/cli/up/member-process.js';
-import { openClusterDir, planCluster, serverFlags } from '../../src/cli/up/plan.js';
+import { openClusterDir } from '../../src/cli/up/cluster-dir.js';
+import { planStore, serverFlags } from '../../src/cli/up/store-plan.js';
+import { SupervisedProcess } from '../../src/cli/up/supervised-process.js';
+import type { UnexpectedExit } from '../../src/cli/up/supervised-process.js';
 import { renderTable } from '../../src/cli/up/table.js';
 import { parseServerConfig } from '../../src/server/config/parse.js';
 import { StartupError } from '../../src/base/flags/startup-error.js';
@@ -36,17 +37,17 @@ function occupy(): Promise<{ port: number; server: Server }> {
   });
 }
 
-describe('the plan of a local cluster', () => {
+describe('the plan of a store', () => {
   it('gives members names and ports of their own, and is the same the next time', async () => {
-    const plan = await planCluster(dir, 3, undefined);
+    const plan = await planStore(dir, 3, undefined);
     expect(plan.members.map((member) => member.name)).deep.equal(['n1', 'n2', 'n3']);
     const ports = plan.members.flatMap((member) => [member.clientPort, member.peerPort]);
     expect(new Set(ports).size).equal(6);
-    expect(await planCluster(dir, 3, undefined)).deep.equal(plan);
+    expect(await planStore(dir, 3, undefined)).deep.equal(plan);
   });
 
   it('becomes flags that the server accepts', async () => {
-    const plan = await planCluster(dir, 3, undefined);
+    const plan = await planStore(dir, 3, undefined);
     for (const member of plan.members) {
       const result = parseServerConfig(serverFlags(plan, member, dir), {});
       expect(result.kind).equal('run');
@@ -59,27 +60,25 @@ describe('the plan of a local cluster', () => {
 
   it('refuses a given port that is in use', async () => {
     const { port, server } = await occupy();
-    const error = await refusal(planCluster(dir, 1, port));
+    const error = await refusal(planStore(dir, 1, port));
     expect(error.message).contain(`127.0.0.1:${port}`);
     expect(error.nextStep).contain('--client-port');
-    const found = await planCluster(dir, 1, undefined);
+    const found = await planStore(dir, 1, undefined);
     expect(found.members[0]?.clientPort).not.equal(port);
     await new Promise((resolve) => server.close(resolve));
   });
 
   it('refuses to continue a cluster as another one', async () => {
-    const plan = await planCluster(dir, 2, undefined);
-    expect((await refusal(planCluster(dir, 3, undefined))).message).contain(
-      'cluster of 2, not of 3',
-    );
+    const plan = await planStore(dir, 2, undefined);
+    expect((await refusal(planStore(dir, 3, undefined))).message).contain('store of 2, not of 3');
     const other = (plan.members[0]?.clientPort ?? 0) + 10;
-    expect((await refusal(planCluster(dir, 2, other))).message).contain(`not at ${other}`);
+    expect((await refusal(planStore(dir, 2, other))).message).contain(`not at ${other}`);
   });
 
   it('refuses a plan it cannot read', async () => {
     for (const text of ['{', '{}', '{"token":"t","members":[]}', '{"token":"t","members":[{}]}']) {
       writeFileSync(join(dir, 'cluster.json'), text);
-      expect((await refusal(planCluster(dir, 1, undefined))).message).contain('cluster.json');
+      expect((await refusal(planStore(dir, 1, undefined))).message).contain('cluster.json');
     }
   });
 
@@ -89,10 +88,10 @@ describe('the plan of a local cluster', () => {
   });
 });
 
-describe('MemberProcess', () => {
+describe('SupervisedProcess', () => {
   const exits: UnexpectedExit[] = [];
   let started: number;
-  let running: MemberProcess | undefined;
+  let running: SupervisedProcess | undefined;
 
   beforeEach(() => {
     exits.length = 0;
@@ -100,8 +99,8 @@ describe('MemberProcess', () => {
   });
   afterEach(() => running?.kill());
 
-  function member(script: string): MemberProcess {
-    running = new MemberProcess({
+  function member(script: string): SupervisedProcess {
+    running = new SupervisedProcess({
       command: process.execPath,
       args: ['-e', script],
       env: process.env,
@@ -145,7 +144,7 @@ describe('MemberProcess', () => {
   });
 
   it('reports a program that does not exist', async () => {
-    running = new MemberProcess({
+    running = new SupervisedProcess({
       command: join(dir, 'nothing'),
       args: [],
       env: {},

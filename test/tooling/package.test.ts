@@ -170,7 +170,7 @@ describe('the package', () => {
   });
 
   it('runs a cluster, as another user than root, and names no checkout', async () => {
-    const up = start({}, 'up', '--nodes', '1');
+    const up = start({}, 'up', '--store-only', '--store-members', '1');
     await says(up, 'Ctrl-C stops the cluster');
     expect(up.text)
       .contain('etcdctl put greeting hello')

@@ -15,16 +15,21 @@ export class StartupError extends Error {
   }
 }
 
-const REFUSAL = 'mainstay: cannot start: ';
+const CANNOT_START = 'cannot start';
+const REFUSAL = `mainstay: ${CANNOT_START}: `;
 const NEXT_STEP = '\n  next step: ';
 
-/** The two lines a refusal prints on standard error; anything but a StartupError is shown with its stack. */
-export function formatStartupError(error: unknown): string {
+/**
+ * The two lines a refusal prints on standard error; anything but a StartupError is shown with its
+ * stack. `failure` is for commands that start nothing, as in `cannot load the image`.
+ */
+export function formatStartupError(error: unknown, failure = CANNOT_START): string {
+  const prefix = `mainstay: ${failure}: `;
   if (error instanceof StartupError) {
-    return `${REFUSAL}${error.message}${NEXT_STEP}${error.nextStep}\n`;
+    return `${prefix}${error.message}${NEXT_STEP}${error.nextStep}\n`;
   }
   const text = error instanceof Error ? readableStack(error.stack ?? error.message) : String(error);
-  return `${REFUSAL}unexpected error: ${text}${NEXT_STEP}report this together with the text above\n`;
+  return `${prefix}unexpected error: ${text}${NEXT_STEP}report this together with the text above\n`;
 }
 
 /** A refusal as read back from what formatStartupError printed. */

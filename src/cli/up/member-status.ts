@@ -1,8 +1,10 @@
 import { connect, constants } from 'node:http2';
 import type { ClientHttp2Session } from 'node:http2';
+import { connect as connectSocket } from 'node:net';
 import { decodeStatusResponse } from '../../gen/rpc.js';
 import type { StatusResponse } from '../../gen/rpc.js';
 
+const UNIX = 'unix://';
 const TIMEOUT_MS = 1000;
 const PREFIX_BYTES = 5;
 /** A message without fields: not compressed, 0 bytes long (gRPC over HTTP/2, length-prefixed message). */
@@ -23,9 +25,9 @@ export class StatusClient {
   private readonly url: string;
   private session: ClientHttp2Session | undefined;
 
-  /** `address` is host:port. */
-  constructor(address: string) {
-    this.url = `http://${address}`;
+  /** `url` is `http://host:port` or `unix:///path`. */
+  constructor(url: string) {
+    this.url = url;
   }
 
   /** The member's answer, or undefined when it gives none. */
@@ -50,10 +52,16 @@ export class StatusClient {
     if (this.session !== undefined && !this.session.destroyed && !this.session.closed) {
       return this.session;
     }
-    const session = connect(this.url);
+    const session = this.connect();
     session.on('error', () => session.destroy());
     this.session = session;
     return session;
+  }
+
+  private connect(): ClientHttp2Session {
+    if (!this.url.startsWith(UNIX)) return connect(this.url);
+    const path = this.url.slice(UNIX.length);
+    return connect('http://localhost', { createConnection: () => connectSocket(path) });
   }
 }
 

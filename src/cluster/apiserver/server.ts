@@ -2,6 +2,7 @@
  * The API server, put together: steps of the pipeline in their order, HTTPS in front of it, and
  * what it does by itself (bootstrap objects, its own endpoints, compaction of the store).
  */
+import type { Socket } from 'node:net';
 import type { EtcdClient } from '../../client/client.js';
 import { mainstayVersion } from '../../base/flags/version.js';
 import type { Logger } from '../../base/observe/logger.js';
@@ -9,6 +10,7 @@ import type { Node, Pod } from '../../gen/kube-core-v1.js';
 import { findResource, KINDS } from '../api/kinds/registry.js';
 import type { KubeObject } from '../api/object.js';
 import { ApiError, qualified } from '../api/status.js';
+import { validateEndpointIp } from '../api/validation/ip.js';
 import type { KubeClient } from '../client/client.js';
 import { restClient } from '../client/rest-client.js';
 import { sleep, type ClusterEnv } from '../env.js';
@@ -118,6 +120,11 @@ export class ApiServer {
     return port;
   }
 
+  /** Serves a connection that was accepted elsewhere, as if it had come to the own port. */
+  accept(connection: Socket): void {
+    this.http.accept(connection);
+  }
+
   /** A client that calls into this server without a network, with the identity of a certificate. */
   client(identity: ClientCertificate, userAgent: string): KubeClient {
     const run = (request: ApiRequest): Promise<Answer | ApiError> => this.run(request);
@@ -133,7 +140,7 @@ export class ApiServer {
   }
 
   private async start(): Promise<void> {
-    const { env, log, serviceCidr, port } = this.options;
+    const { env, log, serviceCidr, port, advertiseAddress } = this.options;
     const { signal } = this.stopping;
     await this.core.start();
     while (!signal.aborted) {
@@ -148,7 +155,8 @@ export class ApiServer {
     }
     if (signal.aborted) return;
     this.compactor.start();
-    this.endpoints.start();
+    // An address that nobody else reaches is none to tell others.
+    if (isReachable(advertiseAddress)) this.endpoints.start();
     this.isReady = true;
     log.info('API server is ready', { port });
   }
@@ -290,6 +298,10 @@ export class ApiServer {
   private *storedObjects(): Generator<readonly [string, number]> {
     for (const { kind, objects } of this.core.counts()) yield [qualified(kind), objects];
   }
+}
+
+function isReachable(address: string): boolean {
+  return validateEndpointIp('', address).length === 0;
 }
 
 /** Warnings as clients print them (RFC 7234, code 299). */

@@ -112,6 +112,11 @@ export class HttpServer {
     return (this.server.address() as AddressInfo).port;
   }
 
+  /** Serves a connection that was accepted elsewhere; nothing of it has been read. */
+  accept(connection: Socket): void {
+    this.server.emit('connection', connection);
+  }
+
   /** From the beginning of `stop` on; readiness fails then. */
   get isStopping(): boolean {
     return this.stopping;

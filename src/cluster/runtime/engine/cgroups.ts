@@ -1,5 +1,5 @@
 /** Control groups of containers, in version 1 (one tree a controller) and version 2 (one tree). */
-import { readFileSync, rmdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ContainerStats } from '../runtime.js';
 import { codeOf, namesIn } from '../state-files.js';
@@ -23,14 +23,34 @@ export function readUsage(version: 0 | 1 | 2, path: string): Usage | undefined {
 /** Removes the group at `path` in every tree, where nothing is in it. */
 export function removeEmptyGroup(path: string): void {
   if (path === '' || path === '/') return;
-  const trees = namesIn(ROOT).map((name) => join(ROOT, name));
-  for (const tree of [ROOT, ...trees]) {
-    try {
-      rmdirSync(join(tree, path));
-    } catch {
-      // Not there, or in use by another.
-    }
+  for (const tree of trees()) removeDirectory(join(tree, path));
+}
+
+/** As `removeEmptyGroup`, after the groups below it. */
+export function removeEmptyGroups(path: string): void {
+  if (path === '' || path === '/') return;
+  for (const tree of trees()) removeTree(join(tree, path));
+}
+
+function removeTree(group: string): void {
+  if (!existsSync(group)) return;
+  for (const entry of readdirSync(group, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeTree(join(group, entry.name));
   }
+  removeDirectory(group);
+}
+
+function removeDirectory(group: string): void {
+  try {
+    rmdirSync(group);
+  } catch {
+    // Not there, or in use by another.
+  }
+}
+
+/** Where groups of one path may be: the one tree of version 2, and those of version 1. */
+function trees(): string[] {
+  return [ROOT, ...namesIn(ROOT).map((name) => join(ROOT, name))];
 }
 
 function readVersion1(path: string): Usage {

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { findRefusal } from '../../base/flags/startup-error.js';
-import type { Refusal } from '../../base/flags/startup-error.js';
 import { closeSync, openSync, readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { StartupError, findRefusal } from '../../base/flags/startup-error.js';
+import type { Refusal } from '../../base/flags/startup-error.js';
 
-export interface MemberProcessOptions {
+export interface ProcessOptions {
   readonly command: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -13,6 +14,8 @@ export interface MemberProcessOptions {
   /** Called with each unexpected end, before the pause that precedes the next start. */
   readonly onExit: (exit: UnexpectedExit) => void;
   readonly onStart?: (pid: number) => void;
+  /** Called with what the process sends. */
+  readonly onMessage?: (message: unknown) => void;
 }
 
 export interface UnexpectedExit {
@@ -33,16 +36,16 @@ const STABLE_MS = 30_000;
 const STOP_GRACE_MS = 8000;
 const LAST_LINES = 8;
 
-/** One member as a child process that is started again, with growing pauses, whenever it ends by itself. */
-export class MemberProcess {
-  private readonly options: MemberProcessOptions;
+/** A child process that is started again, with growing pauses, whenever it ends by itself. */
+export class SupervisedProcess {
+  private readonly options: ProcessOptions;
   private child: ChildProcess | undefined;
   private restart: NodeJS.Timeout | undefined;
   private backoffMs = BACKOFF_FIRST_MS;
   private startedMs = 0;
   private isStopping = false;
 
-  constructor(options: MemberProcessOptions) {
+  constructor(options: ProcessOptions) {
     this.options = options;
   }
 
@@ -53,8 +56,8 @@ export class MemberProcess {
   start(): void {
     const { command, args, env, logFile } = this.options;
     const log = openSync(logFile, 'a', 0o600);
-    // A process group of its own: Ctrl-C in a terminal must reach this program alone, which then stops its members
-    // one by one. The channel's end shows the member that this program is gone.
+    // A process group of its own: Ctrl-C in a terminal must reach this program alone, which then stops its children
+    // one by one. The channel's end shows the child that this program is gone.
     const child = spawn(command, args, {
       stdio: ['ignore', log, log, 'ipc'],
       detached: true,
@@ -67,7 +70,20 @@ export class MemberProcess {
     child.once('exit', (code, signal) => {
       this.ended(child, signal === null ? `exit code ${code ?? 0}` : `signal ${signal}`);
     });
+    child.on('message', (message) => this.options.onMessage?.(message));
     if (child.pid !== undefined) this.options.onStart?.(child.pid);
+  }
+
+  /** Gives the connection away to the process, or closes it when there is none. */
+  pass(message: object, connection: Socket): void {
+    const { child } = this;
+    if (child?.connected !== true) {
+      connection.destroy();
+      return;
+    }
+    child.send(message, connection, {}, (error) => {
+      if (error !== null) connection.destroy();
+    });
   }
 
   /** Ends the process, gracefully if it can, and never starts it again. */
@@ -114,4 +130,29 @@ function tail(path: string): string[] {
     // The log is only quoted for convenience.
     return [];
   }
+}
+
+/**
+ * Why a process ended before it was ready: its own refusal if it gave one, else the end of its log.
+ * `isLost`: the log is about to be removed.
+ */
+export function startFailure(
+  name: string,
+  exit: UnexpectedExit,
+  logFile: string,
+  isLost: boolean,
+): StartupError {
+  const where = `see ${logFile}${isLost ? ' (add --keep to have it kept)' : ''}`;
+  const { refusal } = exit;
+  if (refusal !== undefined) {
+    return new StartupError(
+      `${name} cannot start: ${refusal.message}`,
+      `${refusal.nextStep}; ${where}`,
+    );
+  }
+  const lines = exit.lastLines.map((line) => `    ${line}\n`).join('');
+  return new StartupError(
+    `${name} ended before it served (${exit.how}); its last words:\n${lines}`,
+    where,
+  );
 }
