@@ -4,7 +4,7 @@
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { idText } from '../../server/contract/id-text.js';
+import { idText } from '../../base/bytes/id-text.js';
 import { StartupError } from '../../base/flags/startup-error.js';
 import { mainstayVersion } from '../../base/flags/version.js';
 import { exitCodeOf } from '../outcome.js';
