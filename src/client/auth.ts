@@ -1,18 +1,12 @@
-import * as rpc from '../gen/rpc.js';
+import { decodeAuthStatusResponse, encodeAuthStatusRequest } from '../gen/rpc.js';
 import type { CallOptions, Caller } from './channel.js';
+import { ServiceCalls } from './service-calls.js';
+
+export type AuthClient = ReturnType<typeof authClient>;
 
 /** etcdserverpb.Auth. Each method throws ClientError. */
-export class AuthClient {
-  private readonly caller: Caller;
-
-  constructor(caller: Caller) {
-    this.caller = caller;
-  }
-
-  async status(options?: CallOptions): Promise<rpc.AuthStatusResponse> {
-    const bytes = rpc.encodeAuthStatusRequest({});
-    return rpc.decodeAuthStatusResponse(
-      await this.caller.unary('/etcdserverpb.Auth/AuthStatus', bytes, options),
-    );
-  }
+export function authClient(caller: Caller) {
+  const calls = new ServiceCalls(caller, 'etcdserverpb.Auth');
+  const status = calls.unary('AuthStatus', encodeAuthStatusRequest, decodeAuthStatusResponse);
+  return { status: (options?: CallOptions) => status({}, options) };
 }

@@ -1,11 +1,11 @@
-import { AuthClient } from './auth.js';
+import { authClient, type AuthClient } from './auth.js';
 import type { ByteStream, CallOptions, Caller, ChannelOptions } from './channel.js';
-import { ClusterClient } from './cluster.js';
+import { clusterClient, type ClusterClient } from './cluster.js';
 import { Endpoints } from './endpoints.js';
-import { KvClient } from './kv.js';
-import { LeaseClient } from './lease.js';
-import { MaintenanceClient } from './maintenance.js';
-import { WatchClient } from './watch.js';
+import { kvClient, type KvClient } from './kv.js';
+import { leaseClient, type LeaseClient } from './lease.js';
+import { maintenanceClient, type MaintenanceClient } from './maintenance.js';
+import { watchClient, type WatchClient } from './watch.js';
 
 export { ClientError } from './channel.js';
 export type { CallOptions } from './channel.js';
@@ -33,12 +33,12 @@ export class EtcdClient implements Caller {
   constructor(endpoints: string | readonly string[], options: ChannelOptions = {}) {
     this.endpoints = typeof endpoints === 'string' ? [endpoints] : endpoints;
     this.caller = new Endpoints(this.endpoints, options);
-    this.kv = new KvClient(this.caller);
-    this.watch = new WatchClient(this.caller);
-    this.lease = new LeaseClient(this.caller);
-    this.cluster = new ClusterClient(this.caller);
-    this.maintenance = new MaintenanceClient(this.caller);
-    this.auth = new AuthClient(this.caller);
+    this.kv = kvClient(this.caller);
+    this.watch = watchClient(this.caller);
+    this.lease = leaseClient(this.caller);
+    this.cluster = clusterClient(this.caller);
+    this.maintenance = maintenanceClient(this.caller);
+    this.auth = authClient(this.caller);
   }
 
   /** Calls a unary method with encoded bytes. Throws: ClientError. */

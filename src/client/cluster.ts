@@ -1,21 +1,19 @@
-import * as rpc from '../gen/rpc.js';
+import {
+  decodeMemberListResponse,
+  encodeMemberListRequest,
+  type MemberListRequestInit,
+} from '../gen/rpc.js';
 import type { CallOptions, Caller } from './channel.js';
+import { ServiceCalls } from './service-calls.js';
+
+export type ClusterClient = ReturnType<typeof clusterClient>;
 
 /** etcdserverpb.Cluster. Each method throws ClientError. */
-export class ClusterClient {
-  private readonly caller: Caller;
-
-  constructor(caller: Caller) {
-    this.caller = caller;
-  }
-
-  async memberList(
-    request: rpc.MemberListRequestInit = {},
-    options?: CallOptions,
-  ): Promise<rpc.MemberListResponse> {
-    const bytes = rpc.encodeMemberListRequest(request);
-    return rpc.decodeMemberListResponse(
-      await this.caller.unary('/etcdserverpb.Cluster/MemberList', bytes, options),
-    );
-  }
+export function clusterClient(caller: Caller) {
+  const calls = new ServiceCalls(caller, 'etcdserverpb.Cluster');
+  const list = calls.unary('MemberList', encodeMemberListRequest, decodeMemberListResponse);
+  return {
+    memberList: (request: MemberListRequestInit = {}, options?: CallOptions) =>
+      list(request, options),
+  };
 }

@@ -1,29 +1,18 @@
 import * as rpc from '../gen/rpc.js';
 import type { CallOptions, Caller } from './channel.js';
+import { ServiceCalls } from './service-calls.js';
 
-const SERVICE = '/etcdserverpb.Maintenance';
+export type MaintenanceClient = ReturnType<typeof maintenanceClient>;
 
 /** etcdserverpb.Maintenance. Each method throws ClientError. */
-export class MaintenanceClient {
-  private readonly caller: Caller;
-
-  constructor(caller: Caller) {
-    this.caller = caller;
-  }
-
-  async status(options?: CallOptions): Promise<rpc.StatusResponse> {
-    const bytes = rpc.encodeStatusRequest({});
-    return rpc.decodeStatusResponse(await this.caller.unary(`${SERVICE}/Status`, bytes, options));
-  }
-
-  async alarm(request: rpc.AlarmRequestInit, options?: CallOptions): Promise<rpc.AlarmResponse> {
-    const bytes = rpc.encodeAlarmRequest(request);
-    return rpc.decodeAlarmResponse(await this.caller.unary(`${SERVICE}/Alarm`, bytes, options));
-  }
-
-  /** `revision` 0 asks for the newest. */
-  async hashKv(revision: number, options?: CallOptions): Promise<rpc.HashKVResponse> {
-    const bytes = rpc.encodeHashKVRequest({ revision });
-    return rpc.decodeHashKVResponse(await this.caller.unary(`${SERVICE}/HashKV`, bytes, options));
-  }
+export function maintenanceClient(caller: Caller) {
+  const calls = new ServiceCalls(caller, 'etcdserverpb.Maintenance');
+  const status = calls.unary('Status', rpc.encodeStatusRequest, rpc.decodeStatusResponse);
+  const hashKv = calls.unary('HashKV', rpc.encodeHashKVRequest, rpc.decodeHashKVResponse);
+  return {
+    status: (options?: CallOptions) => status({}, options),
+    alarm: calls.unary('Alarm', rpc.encodeAlarmRequest, rpc.decodeAlarmResponse),
+    /** `revision` 0 asks for the newest. */
+    hashKv: (revision: number, options?: CallOptions) => hashKv({ revision }, options),
+  };
 }

@@ -1,21 +1,23 @@
 import { status as grpcStatus, type ServiceError } from '@grpc/grpc-js';
 import { errorOf, type ByteStream, type ClientError } from './channel.js';
 
+export interface StreamEvents<Response> {
+  readonly message: (response: Response) => void;
+  /** Runs once: with null when the server ended the stream, or this side did. */
+  readonly end: (error: ClientError | null) => void;
+}
+
 /** A stream of typed messages in both directions. */
 export class MessageStream<Request, Response> {
   private readonly stream: ByteStream;
   private readonly encode: (request: Request) => Uint8Array;
   private hasEnded = false;
 
-  /** `onEnd` runs once: with null when the server ended the stream, or this side did. */
   constructor(
     stream: ByteStream,
     encode: (request: Request) => Uint8Array,
     decode: (bytes: Uint8Array) => Response,
-    on: {
-      readonly message: (response: Response) => void;
-      readonly end: (error: ClientError | null) => void;
-    },
+    on: StreamEvents<Response>,
   ) {
     this.stream = stream;
     this.encode = encode;

@@ -1,26 +1,17 @@
 import * as rpc from '../gen/rpc.js';
-import type { CallOptions, Caller, ClientError } from './channel.js';
-import { MessageStream } from './message-stream.js';
+import type { Caller } from './channel.js';
+import type { MessageStream } from './message-stream.js';
+import { ServiceCalls } from './service-calls.js';
 
 export type WatchStream = MessageStream<rpc.WatchRequestInit, rpc.WatchResponse>;
 
+export type WatchClient = ReturnType<typeof watchClient>;
+
 /** etcdserverpb.Watch. */
-export class WatchClient {
-  private readonly caller: Caller;
-
-  constructor(caller: Caller) {
-    this.caller = caller;
-  }
-
-  /** Opens a stream, on which any number of watchers can be created. It is not opened again when it ends. */
-  open(
-    on: {
-      readonly message: (response: rpc.WatchResponse) => void;
-      readonly end: (error: ClientError | null) => void;
-    },
-    options?: CallOptions,
-  ): WatchStream {
-    const stream = this.caller.stream('/etcdserverpb.Watch/Watch', options);
-    return new MessageStream(stream, rpc.encodeWatchRequest, rpc.decodeWatchResponse, on);
-  }
+export function watchClient(caller: Caller) {
+  const calls = new ServiceCalls(caller, 'etcdserverpb.Watch');
+  return {
+    /** Opens a stream, on which any number of watchers can be created. It is not opened again when it ends. */
+    open: calls.stream('Watch', rpc.encodeWatchRequest, rpc.decodeWatchResponse),
+  };
 }

@@ -14,6 +14,7 @@
  */
 import { getU64 } from '../base/bytes/little-endian.js';
 import type { Disk } from '../base/env/env.js';
+import { idText } from '../base/bytes/id-text.js';
 import type { Entry, HardState, SnapshotMeta } from '../raft/types.js';
 import type { Segment, Unreadable } from './batch-reader.js';
 import { contradiction, isEnd, laterBatch, readBatch } from './batch-reader.js';
@@ -220,8 +221,8 @@ class Scanner {
     const own = this.options.identity;
     if (header.identity.clusterId !== own.clusterId || header.identity.memberId !== own.memberId) {
       throw new WalForeign(
-        `the write-ahead log ${path} belongs to member ${header.identity.memberId.toString(16)} of cluster ` +
-          `${header.identity.clusterId.toString(16)}, not to member ${own.memberId.toString(16)} of cluster ${own.clusterId.toString(16)}`,
+        `the write-ahead log ${path} belongs to member ${idText(header.identity.memberId)} of cluster ` +
+          `${idText(header.identity.clusterId)}, not to member ${idText(own.memberId)} of cluster ${idText(own.clusterId)}`,
       );
     }
     if (header.seq !== file.seq || header.firstIndex !== file.firstIndex) {

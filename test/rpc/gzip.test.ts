@@ -279,12 +279,12 @@ describe('GzipWorkers', () => {
   it('packs only so much in one turn of the event loop', () => {
     const { workers, deferred } = make();
     let allowed = 0;
-    while (allowed < 1000 && workers.mayPackNow(GZIP_NOW_MAX_BYTES)) allowed++;
+    while (allowed < 1000 && workers.takeTime(GZIP_NOW_MAX_BYTES)) allowed++;
     expect(allowed).to.be.within(2, 10);
     expect(deferred).to.have.length(1);
     deferred[0]?.();
-    expect(workers.mayPackNow(GZIP_NOW_MAX_BYTES)).to.equal(true);
-    expect(workers.mayPackNow(GZIP_NOW_MAX_BYTES + 1)).to.equal(false);
+    expect(workers.takeTime(GZIP_NOW_MAX_BYTES)).to.equal(true);
+    expect(workers.takeTime(GZIP_NOW_MAX_BYTES + 1)).to.equal(false);
   });
 
   it('passes on in order the messages that one turn has no time for', async () => {

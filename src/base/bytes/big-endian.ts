@@ -3,7 +3,7 @@
  * byte by byte: for a few bytes that is faster than a DataView, and a view need not exist.
  */
 
-const TWO_32 = 0x1_0000_0000;
+import { TWO_32 } from './halves.js';
 
 /** Returns the position after it. */
 export function writeU32(target: Uint8Array, at: number, value: number): number {

@@ -1,6 +1,6 @@
 /** Integers of fixed size, least significant byte first, in a DataView: for formats with many fields in a row. */
 
-const TWO_32 = 0x1_0000_0000;
+import { TWO_32 } from './halves.js';
 
 /** Requires: a safe integer, not negative. */
 export function putU64(view: DataView, at: number, value: number): void {

@@ -7,7 +7,7 @@
  * Ref: https://protobuf.dev/programming-guides/encoding/
  */
 
-const TWO_32 = 0x1_0000_0000;
+import { TWO_32 } from './halves.js';
 
 const asInt64 = new BigInt64Array(1);
 const asUint64 = new BigUint64Array(asInt64.buffer);

@@ -3,6 +3,7 @@
  * pipelines read: level, ts, caller, msg, fields. On a terminal, short lines for people. Ids
  * (bigint) are written as hexadecimal text, as etcd writes them; errors as their message.
  */
+import { idText } from '../bytes/id-text.js';
 import { callerOf } from './caller.js';
 import { openSink, writeLineSync } from './log-sink.js';
 import type { LogSink } from './log-sink.js';
@@ -184,7 +185,7 @@ function plainFields(fields: LogFields): Record<string, unknown> {
 }
 
 function plainValue(value: unknown): unknown {
-  if (typeof value === 'bigint') return value.toString(16);
+  if (typeof value === 'bigint') return idText(value);
   if (value instanceof Error) return value.message;
   if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
   if (Array.isArray(value)) return value.map(plainValue);

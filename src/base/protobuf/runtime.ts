@@ -8,6 +8,7 @@
  *
  * Called by: src/gen/, and by code that splices encoded fields together by hand.
  */
+import { TWO_32 } from '../bytes/halves.js';
 import { int64Of, sizeInt, uint64Of, writeInt } from '../bytes/varint.js';
 import { invariant } from '../invariant.js';
 
@@ -33,7 +34,6 @@ export const MAX_DEPTH = 1000;
 /** The value of an absent bytes field. */
 export const EMPTY_BYTES: Uint8Array = new Uint8Array(0);
 
-const TWO_32 = 0x1_0000_0000;
 /** Below this length, loops in JavaScript beat a call into the runtime's byte routines. */
 const SHORT_BYTES = 24;
 const SHORT_TEXT = 40;

@@ -34,8 +34,8 @@ export class GzipWorkers {
     this.env = env;
   }
 
-  /** True if the event loop has time to pack or unpack so many bytes in this turn; they count as done then. */
-  mayPackNow(bytes: number): boolean {
+  /** Takes time of this turn to pack or unpack so many bytes; false, with nothing taken, when too little is left. */
+  takeTime(bytes: number): boolean {
     const cost = bytes + GZIP_OVERHEAD_BYTES;
     if (bytes > GZIP_NOW_MAX_BYTES || this.turnBytes + cost > GZIP_TURN_BYTES) return false;
     if (this.turnBytes === 0) this.env.defer(() => (this.turnBytes = 0));
@@ -71,7 +71,7 @@ export class GzipWorkers {
 export function unpackNow(workers: GzipWorkers, bytes: Uint8Array): Uint8Array | undefined {
   const announced = announcedBytes(bytes);
   if (Math.max(announced, bytes.length) > GZIP_NOW_MAX_BYTES) return undefined;
-  if (!workers.mayPackNow(announced)) return undefined;
+  if (!workers.takeTime(announced)) return undefined;
   try {
     return gunzipSync(bytes, { maxOutputLength: GZIP_NOW_MAX_BYTES });
   } catch (error) {
@@ -162,7 +162,7 @@ export class GzipQueue implements PoolJob {
   private passAtOnce(message: Uint8Array): boolean {
     // A packet carries it either way, and an empty message must not be packed.
     if (message.length < GZIP_MIN_BYTES) this.sink(message, false);
-    else if (this.workers.mayPackNow(message.length)) this.pass(message, gzipSync(message));
+    else if (this.workers.takeTime(message.length)) this.pass(message, gzipSync(message));
     else return false;
     return true;
   }

@@ -79,8 +79,8 @@ export abstract class LocalContext implements CallContext {
     return true;
   }
 
-  /** False when the message is longer than is accepted: the call has been refused then. */
-  protected mayReceive({ length }: Uint8Array): boolean {
+  /** Counts a message in; refuses the call and returns false when the message is longer than is accepted. */
+  protected admit({ length }: Uint8Array): boolean {
     const { maxReceiveBytes = Infinity, observer } = this.setup;
     observer?.messageReceived(this.path, length);
     if (length <= maxReceiveBytes) return true;

@@ -64,7 +64,7 @@ export class StreamEnd extends LocalContext implements StreamCall {
     this.toCaller.deliverTo((message) => events.onMessage(message));
     const { toHandler, toCaller } = this;
     this.caller = {
-      send: (message) => !this.ended && this.mayReceive(message) && toHandler.push(message),
+      send: (message) => !this.ended && this.admit(message) && toHandler.push(message),
       halfClose: () => toHandler.end(),
       cancel: () => this.cancel(),
       pause: () => toCaller.pause(),

@@ -32,7 +32,7 @@ export class UnaryEnd extends LocalContext implements UnaryCall, LocalUnary {
   }
 
   begin(method: Method, request: Uint8Array): void {
-    if (method.kind !== 'unary' || !this.armDeadline() || !this.mayReceive(request)) return;
+    if (method.kind !== 'unary' || !this.armDeadline() || !this.admit(request)) return;
     method.handle(request, this);
   }
 

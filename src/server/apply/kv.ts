@@ -74,8 +74,8 @@ class ReplyNeeds {
     if (oldest === undefined || isBefore(point, oldest)) this.oldest = point;
   }
 
-  /** True if a row of this size may be read now. */
-  mayRead(bytes: number): boolean {
+  /** Takes a row of this size from the allowance; false, with nothing taken, if it has to be read later. */
+  takeAllowance(bytes: number): boolean {
     if (this.rowsLeft === 0 || bytes > this.bytesLeft) return false;
     this.rowsLeft--;
     this.bytesLeft -= bytes;
@@ -316,7 +316,7 @@ export class KvMachine {
     const { store, lessor } = this;
     const row = emptyRow();
     if (!store.lookup(keyFromBytes(r.key), point.revision, row, point.subs)) return true;
-    if (!needs.mayRead(row.size)) return false;
+    if (!needs.takeAllowance(row.size)) return false;
     out.bytes(KVS_FIELD, encodedRow({ store, lessor }, r, row, point));
     out.number(COUNT_FIELD, 1);
     return true;
@@ -332,7 +332,7 @@ export class KvMachine {
     const row = emptyRow();
     const key = keyFromBytes(r.key);
     if (!this.store.lookup(key, before.revision, row, before.subs)) return;
-    if (run.needs.mayRead(row.size)) {
+    if (run.needs.takeAllowance(row.size)) {
       out.bytes(PUT_PREV_FIELD, this.store.row(row.modRevision, row.sub));
     } else {
       this.addList(run.needs, out, intervalOf(r.key, NO_REPLY), before, PUT_PREV_FIELD);

@@ -1,4 +1,4 @@
-import { idText } from '../contract/id-text.js';
+import { idText } from '../../base/bytes/id-text.js';
 import { StartupError } from '../../base/flags/startup-error.js';
 import { httpGet } from '../../base/net/http-get.js';
 import type { Bootstrap } from '../contract/bootstrap.js';

@@ -28,14 +28,12 @@ export interface Roles {
 }
 
 /**
- * A response that is still to be read, at the revision that its command made. Exactly one of the methods is called, once:
- * until then the revision stays pinned.
+ * A response that is still to be read, at the revision that its command made. That revision stays pinned until the
+ * answer is complete or the call is cancelled, so `answer` is called, and once.
  */
 export interface DeferredReply {
   /** Answers the call, now or in slices over later turns. */
   answer(slices: SlicedWork, call: UnaryCall): void;
-  /** No caller waits for it. */
-  release(): void;
 }
 
 /** A response with its header: encoded, or, where a transaction or deletion returns rows, still to be read. */

@@ -10,7 +10,7 @@ import { router, type HttpHandler } from '../../base/net/router.js';
 import { EXPOSITION_TYPE } from '../../base/observe/exposition.js';
 import type { RootLogger } from '../../base/observe/logger.js';
 import type { RaftStatus } from '../../raft/types.js';
-import { idText } from '../contract/id-text.js';
+import { idText } from '../../base/bytes/id-text.js';
 import type { MemberMetrics } from '../metrics/metrics.js';
 import { admit, type AccessRules } from './access.js';
 import { healthHandler, probeRoutes, type HealthFacts } from './health.js';

@@ -7,7 +7,7 @@ import { allowOnly, send, sendPlain } from '../../base/net/respond.js';
 import type { HttpHandler } from '../../base/net/router.js';
 import { limitOf, procFile } from '../../base/observe/proc-files.js';
 import { Role, type RaftStatus } from '../../raft/types.js';
-import { idText } from '../contract/id-text.js';
+import { idText } from '../../base/bytes/id-text.js';
 
 /** Names of roles as etcd's raft.Status prints them. */
 const ROLE_NAMES: Readonly<Record<Role, string>> = {

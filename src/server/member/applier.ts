@@ -67,7 +67,7 @@ export class EntryApplier implements Applier {
       return;
     }
     if (term > this.lastTerm) this.termApplied(term);
-    if (this.p.skippedIndexes.size > 0 && this.isSkipped(entry)) return;
+    if (this.p.skippedIndexes.size > 0 && this.passOver(entry)) return;
     const problem = envelopeProblem(data);
     if (problem !== null) this.refuse(entry, problem);
     const waiter = this.p.queue.take(data);
@@ -99,7 +99,8 @@ export class EntryApplier implements Applier {
     }
   }
 
-  private isSkipped(entry: Entry): boolean {
+  /** Passes over an entry that the operator named; false for every other. */
+  private passOver(entry: Entry): boolean {
     const { index, data, type } = entry;
     if (!this.p.skippedIndexes.has(index)) return false;
     const isChange = type === EntryType.confChange;
@@ -128,7 +129,7 @@ export class EntryApplier implements Applier {
 
   applyConfChange(entry: Entry): ConfState {
     const { node, store, machine } = this.p;
-    if (this.isSkipped(entry)) return node.applyConfChange(null);
+    if (this.passOver(entry)) return node.applyConfChange(null);
     const problem = confChangeProblem(entry.data);
     if (problem !== null) this.refuse(entry, problem);
     const change = readConfChange(entry.data);

@@ -1,5 +1,5 @@
 import type { Contradiction } from '../../raft/types.js';
-import { idText } from '../contract/id-text.js';
+import { idText } from '../../base/bytes/id-text.js';
 
 /** A fatal report: finding with consequence, and next step. */
 export interface Finding {

@@ -3,7 +3,7 @@ import type { Logger } from '../../base/observe/logger.js';
 import type { Lessor } from '../../lease/lessor.js';
 import type { RawNode } from '../../raft/raw-node.js';
 import { NONE, Role, type MemberId, type SoftState } from '../../raft/types.js';
-import { idText } from '../contract/id-text.js';
+import { idText } from '../../base/bytes/id-text.js';
 import type { Leadership } from '../contract/roles.js';
 
 export interface LeadershipParts {

@@ -1,6 +1,6 @@
 /** Metrics of the traffic with clients and other members. Names, types and labels are etcd's. */
 import { labelText, type MetricType } from '../../base/observe/exposition.js';
-import { idText } from '../contract/id-text.js';
+import { idText } from '../../base/bytes/id-text.js';
 import type { MethodCounters, PeerCounters, SnapshotCounters } from './counters.js';
 import { counter, gauge, type MemberFamily } from './scrape.js';
 

@@ -1,7 +1,7 @@
 /** Metrics of the member itself: consensus, health, identity. Names, types and labels are etcd's. */
 import { labelText, type Samples } from '../../base/observe/exposition.js';
 import { ETCD_VERSION } from '../../base/flags/version.js';
-import { idText } from '../contract/id-text.js';
+import { idText } from '../../base/bytes/id-text.js';
 import type { OperationDurations } from './counters.js';
 import { counter, gauge, type MemberFamily } from './scrape.js';
 

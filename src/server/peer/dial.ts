@@ -5,7 +5,7 @@ import { connectOptions } from '../../base/net/listen-address.js';
 import { decodePeerHelloReply, encodePeerHello } from '../../gen/peer.js';
 import type { MemberId } from '../../raft/types.js';
 import type { PeerContext } from './context.js';
-import { idText } from '../contract/id-text.js';
+import { idText } from '../../base/bytes/id-text.js';
 import type { Frame } from './frames.js';
 import {
   FrameReader,

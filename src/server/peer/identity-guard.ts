@@ -8,7 +8,7 @@
  */
 import type { MemberId } from '../../raft/types.js';
 import type { PeerContext } from './context.js';
-import { idText } from '../contract/id-text.js';
+import { idText } from '../../base/bytes/id-text.js';
 import type { IncomingConnection } from './incoming.js';
 import { STABLE_MS } from './limits.js';
 import type { PeerLink } from './peer-link.js';

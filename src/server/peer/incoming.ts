@@ -12,7 +12,7 @@ import type { MemberId, Message } from '../../raft/types.js';
 import { decodeMessages } from './codec.js';
 import type { ConnectionKind } from './dial.js';
 import type { PeerContext } from './context.js';
-import { idText } from '../contract/id-text.js';
+import { idText } from '../../base/bytes/id-text.js';
 import { FramedSocket } from './framed-socket.js';
 import type { Frame, FrameReader } from './frames.js';
 import {

@@ -12,7 +12,7 @@ import type { Timer } from '../../base/env/env.js';
 import { invariant } from '../../base/invariant.js';
 import type { Message } from '../../raft/types.js';
 import type { PeerContext } from './context.js';
-import { idText } from '../contract/id-text.js';
+import { idText } from '../../base/bytes/id-text.js';
 import type { DialFailure, DialledPeer } from './dial.js';
 import { Dial } from './dial.js';
 import { FramedSocket } from './framed-socket.js';

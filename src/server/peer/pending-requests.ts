@@ -2,7 +2,7 @@ import type { Timer } from '../../base/env/env.js';
 import { decodePeerReplyFrame, encodePeerRequestFrame } from '../../gen/peer.js';
 import type { MemberId } from '../../raft/types.js';
 import type { PeerContext } from './context.js';
-import { idText } from '../contract/id-text.js';
+import { idText } from '../../base/bytes/id-text.js';
 import { MAX_SENT_REQUESTS } from './limits.js';
 import type { PeerRequest } from '../contract/roles.js';
 

@@ -3,7 +3,7 @@ import type { Done } from '../../base/env/env.js';
 import type { Message } from '../../raft/types.js';
 import { encodeMessages } from './codec.js';
 import type { PeerContext } from './context.js';
-import { idText } from '../contract/id-text.js';
+import { idText } from '../../base/bytes/id-text.js';
 import { Dial } from './dial.js';
 import type { DialledPeer } from './dial.js';
 import { FramedSocket } from './framed-socket.js';

@@ -19,7 +19,7 @@ import { invariant } from '../../base/invariant.js';
 import type { BoundPort } from '../../base/net/bound-port.js';
 import type { MemberId, Message } from '../../raft/types.js';
 import type { PeerContext, PeerIdentity, PeerLog, PeerMetrics } from './context.js';
-import { idText } from '../contract/id-text.js';
+import { idText } from '../../base/bytes/id-text.js';
 import { IdentityGuard } from './identity-guard.js';
 import { IncomingConnection } from './incoming.js';
 import { LimitedLog } from './limited-log.js';

@@ -33,11 +33,6 @@ export class LongReply implements DeferredReply {
     this.parts = parts;
   }
 
-  release(): void {
-    this.isTaken = true;
-    this.state.release();
-  }
-
   answer(slices: SlicedWork, call: UnaryCall): void {
     invariant(!this.isTaken, 'a reply is given twice');
     this.isTaken = true;

@@ -73,7 +73,7 @@ export class MachineBench {
     return reply;
   }
 
-  /** The response itself, which the caller is to read or to release. */
+  /** The response itself, which the caller is to read. */
   takeReply(): Reply {
     const reply = this.lastReply;
     this.lastReply = NO_REPLY;
@@ -91,7 +91,7 @@ export class MachineBench {
     this.backend.setApplied(++this.index, entryTerm);
     this.backend.flush();
     const unread = this.takeReply();
-    if (!(unread instanceof Uint8Array)) unread.release();
+    if (!(unread instanceof Uint8Array)) readNow(unread);
     this.lastReply = result instanceof RpcError ? NO_REPLY : result;
     return result instanceof RpcError ? result : null;
   }
