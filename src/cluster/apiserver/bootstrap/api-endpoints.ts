@@ -73,6 +73,7 @@ export class ApiEndpoints {
     const { store, address } = this.setup;
     const { ID } = await store.lease.grant({ TTL: TTL_SECONDS });
     this.lease = ID;
+    if (this.stopping.signal.aborted) return;
     const key = encoder.encode(`${PREFIX}${address}`);
     await store.kv.put({ key, value: encoder.encode(address), lease: ID });
     const found = await store.kv.range({

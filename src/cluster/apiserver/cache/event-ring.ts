@@ -2,12 +2,33 @@ import { invariant } from '../../../base/invariant.js';
 import type { StoredObject } from '../storage/stored-object.js';
 
 /** A change as watchers see it. */
-export interface CacheEvent {
+export class CacheEvent {
   readonly revision: number;
   /** Before the change; undefined: it was created. */
   readonly previous: StoredObject | undefined;
   /** After the change; undefined: it was removed. */
   readonly next: StoredObject | undefined;
+  private gone: StoredObject | undefined;
+
+  constructor(
+    revision: number,
+    previous: StoredObject | undefined,
+    next: StoredObject | undefined,
+  ) {
+    this.revision = revision;
+    this.previous = previous;
+    this.next = next;
+  }
+
+  /**
+   * The state before the change, at the revision of the change: what DELETED shows, one object for
+   * all watchers. Requires: there was one.
+   */
+  get lastState(): StoredObject {
+    invariant(this.previous !== undefined, 'what ceases to match was there');
+    this.gone ??= this.previous.at(this.revision);
+    return this.gone;
+  }
 }
 
 /** Most events that are held for watchers that come back; what is older makes them list again. */

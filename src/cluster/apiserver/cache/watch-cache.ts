@@ -8,10 +8,15 @@
  */
 import type { Logger } from '../../../base/observe/logger.js';
 import type { Kind } from '../../api/kinds/kind.js';
-import { timeout } from '../../api/status.js';
+import { apiError, timeout } from '../../api/status.js';
 import { sleep, type ClusterEnv, type ClusterTimer } from '../../env.js';
-import type { ObjectStore, StoreChange, StoreWatch } from '../storage/object-store.js';
-import { EventRing } from './event-ring.js';
+import type {
+  ObjectStore,
+  StoreChange,
+  StoreWatch,
+  StoreWatchEnd,
+} from '../storage/object-store.js';
+import { CacheEvent, EventRing } from './event-ring.js';
 import { OrderedIndex } from './ordered-index.js';
 import { Watcher, type WatcherHost, type WatcherOptions } from './watcher.js';
 import { WatcherIndex } from './watcher-index.js';
@@ -26,7 +31,7 @@ const BOOKMARK_EVERY_MS = 60_000;
 /** Past states kept for the next page of lists. */
 const SNAPSHOTS_MAX = 8;
 const RETRY_MIN_MS = 50;
-const RETRY_MAX_MS = 5000;
+const RETRY_MAX_MS = 1000;
 
 interface RevisionWaiter {
   readonly revision: number;
@@ -91,6 +96,10 @@ export class WatchCache implements WatcherHost {
     this.env.after(0, callback);
   }
 
+  broke(error: unknown): void {
+    this.log.error('a watch ended early', { resource: this.kind.resource, error });
+  }
+
   forget(watcher: Watcher): void {
     this.watchers.delete(watcher);
   }
@@ -105,6 +114,23 @@ export class WatchCache implements WatcherHost {
     return this.ready;
   }
 
+  /**
+   * Resolves when the cache can answer.
+   *
+   * Rejects: ApiError 429 when the store does not let it fill for a while.
+   */
+  async whenReady(): Promise<void> {
+    const filled = this.start();
+    if (this.current > 0) return;
+    const over = new AbortController();
+    await Promise.race([filled, sleep(this.env, WAIT_MAX_MS, over.signal)]);
+    over.abort();
+    if (this.current > 0) return;
+    throw apiError(429, 'TooManyRequests', 'storage is (re)initializing', {
+      retryAfterSeconds: 1,
+    });
+  }
+
   /** Ends all watches and the stream. */
   stop(): void {
     this.stopping.abort();
@@ -117,10 +143,11 @@ export class WatchCache implements WatcherHost {
   /**
    * Resolves when everything up to `revision` is in the cache.
    *
-   * Rejects: ApiError 504 when it takes too long, as for a revision of the future.
+   * Rejects: ApiError 504 when it takes too long, as for a revision of the future; 429 as
+   * `whenReady`.
    */
   async waitFor(revision: number): Promise<void> {
-    await this.start();
+    await this.whenReady();
     if (revision <= this.current) return;
     const isThere = await new Promise<boolean>((resolve) => {
       const timer = this.env.after(WAIT_MAX_MS, () => {
@@ -182,10 +209,7 @@ export class WatchCache implements WatcherHost {
         this.becomeReady();
         const beganMs = this.env.monoMs();
         const end = await this.stay();
-        if (end === 'compacted') {
-          isFilled = false;
-          for (const watcher of this.watchers.all()) watcher.end();
-        }
+        if (end !== 'broken') isFilled = false;
         if (this.env.monoMs() - beganMs > RETRY_MAX_MS) delayMs = RETRY_MIN_MS;
       } catch (error) {
         if (this.stopping.signal.aborted) return;
@@ -209,17 +233,28 @@ export class WatchCache implements WatcherHost {
       if (!page.hasMore || last === undefined) break;
       from = `${last.key}\0`;
     }
+    // Their places are in the old ring.
+    for (const watcher of this.watchers.all()) watcher.end();
     this.currentIndex = index;
     this.currentRing = new EventRing(revision);
     this.snapshots.clear();
     this.reached(revision);
   }
 
-  /** Resolves when the stream ended. */
-  private stay(): Promise<'compacted' | 'broken'> {
+  /** Resolves when the stream ended; `unusable`: by a change that cannot be taken in. */
+  private stay(): Promise<StoreWatchEnd | 'unusable'> {
     return new Promise((resolve) => {
       this.stream = this.store.watch(this.kind, this.current + 1, {
-        changes: (changes) => this.apply(changes),
+        changes: (changes) => {
+          try {
+            this.apply(changes);
+          } catch (error) {
+            this.log.error('a change is not understood', { resource: this.kind.resource, error });
+            this.stream?.cancel();
+            this.stream = undefined;
+            resolve('unusable');
+          }
+        },
         progress: (revision) => this.reached(revision),
         end: (reason) => {
           this.stream = undefined;
@@ -239,7 +274,7 @@ export class WatchCache implements WatcherHost {
       if (stored !== undefined) this.currentIndex.set(stored);
       else this.currentIndex.delete(key);
       if (previous === undefined && stored === undefined) continue;
-      this.currentRing.push({ revision, previous, next: stored });
+      this.currentRing.push(new CacheEvent(revision, previous, stored));
       this.watchers.collect(key, previous, stored, woken);
     }
     this.reached(changes.at(-1)?.revision ?? 0);

@@ -28,6 +28,8 @@ export interface WatcherHost {
   readonly revision: number;
   /** Runs `callback` in a later turn. */
   later(callback: () => void): void;
+  /** An event could not be shown; the watcher has ended. */
+  broke(error: unknown): void;
   forget(watcher: Watcher): void;
 }
 
@@ -81,16 +83,17 @@ export class Watcher implements Subscription {
     this.host.forget(this);
   }
 
-  /** The cache has new events. */
+  /** The cache has new events. A full receiver that they have overtaken is ended. */
   wake(): void {
-    this.pump();
+    if (this.isPaused && !this.host.ring.isHeld(this.position)) this.expire();
+    else this.pump();
   }
 
   /** Shows how far the watch has come, if it has shown all there is. */
   bookmark(): void {
     const { host } = this;
     if (this.isPaused || this.initial !== undefined || this.position < host.ring.end) return;
-    if (host.revision <= this.shownRevision) return;
+    if (host.revision < this.fromRevision || host.revision <= this.shownRevision) return;
     this.emit([{ type: 'BOOKMARK', revision: host.revision, isInitialEnd: false }]);
     this.shownRevision = host.revision;
   }
@@ -104,10 +107,20 @@ export class Watcher implements Subscription {
     this.onEnd();
   }
 
+  private expire(): void {
+    const shown = Math.max(this.shownRevision, this.fromRevision);
+    this.end(`too old resource version: ${shown} (${this.host.ring.oldestStart})`);
+  }
+
   private pump(): void {
     if (this.isPaused || this.isClosed || this.isScheduled || this.onItems === undefined) return;
-    if (this.initial !== undefined) this.showInitial(this.initial);
-    else this.showEvents();
+    try {
+      if (this.initial !== undefined) this.showInitial(this.initial);
+      else this.showEvents();
+    } catch (error) {
+      this.host.broke(error);
+      this.end();
+    }
   }
 
   private showInitial(initial: Iterator<StoredObject>): void {
@@ -134,7 +147,7 @@ export class Watcher implements Subscription {
   private showEvents(): void {
     const { ring } = this.host;
     if (!ring.isHeld(this.position)) {
-      this.end(`too old resource version: ${this.shownRevision} (${ring.oldestStart})`);
+      this.expire();
       return;
     }
     const items: WatchItem[] = [];
@@ -142,6 +155,8 @@ export class Watcher implements Subscription {
     for (; this.position < until; this.position++) {
       const event = ring.at(this.position);
       if (event === undefined) break;
+      // A watch may begin at a revision that the cache has yet to reach.
+      if (event.revision <= this.fromRevision) continue;
       this.shownRevision = event.revision;
       const item = itemOf(event, this.filter);
       if (item !== undefined) items.push(item);
@@ -166,10 +181,10 @@ export class Watcher implements Subscription {
 
 /** An object that begins or ceases to match is ADDED or DELETED for this watcher. */
 function itemOf(event: CacheEvent, filter: ObjectFilter): WatchItem | undefined {
-  const { previous, next, revision } = event;
+  const { previous, next } = event;
   const matched = previous !== undefined && matches(filter, previous);
   const isMatching = next !== undefined && matches(filter, next);
   if (isMatching) return { type: matched ? 'MODIFIED' : 'ADDED', stored: next };
   if (!matched) return undefined;
-  return { type: 'DELETED', stored: previous.at(revision) };
+  return { type: 'DELETED', stored: event.lastState };
 }

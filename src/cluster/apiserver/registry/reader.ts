@@ -68,7 +68,7 @@ export class Reader {
     const cache = this.cacheOf(kind);
     if (query.continue !== '') return this.nextPage(cache, filter, query);
     const revision = parseRevision(query.resourceVersion, refuseListRevision);
-    if (query.match === 'Exact' && revision !== undefined) {
+    if (revision !== undefined && wantsExact(query, revision)) {
       return this.pageAt(cache, filter, revision, '', query.limit);
     }
     if (revision === undefined) await cache.waitForNow();
@@ -81,7 +81,7 @@ export class Reader {
   /** Items in the state at hand, for the API server's own use. */
   async listCached(kind: Kind, namespace: string): Promise<StoredObject[]> {
     const cache = this.cacheOf(kind);
-    await cache.start();
+    await cache.whenReady();
     return [...cache.index.scan(namespace === '' ? '' : `${namespace}/`)];
   }
 
@@ -89,7 +89,7 @@ export class Reader {
     const filter = this.filterOf(kind, namespace, query);
     const cache = this.cacheOf(kind);
     const revision = parseRevision(query.resourceVersion, refuseRevision);
-    await cache.start();
+    await cache.whenReady();
     const isFresh = revision === undefined;
     const showsState =
       query.sendsInitialEvents || (query.match === '' && (isFresh || revision === 0));
@@ -147,7 +147,7 @@ export class Reader {
     start: string,
     limit: number,
   ): Promise<ListPage> {
-    await cache.start();
+    await cache.whenReady();
     if (revision > cache.revision) {
       await cache.waitFor(revision).catch((error: unknown) => {
         throw error instanceof Error ? error : timeout(String(error));
@@ -216,6 +216,11 @@ export class Reader {
       from = `${last.key}\0`;
     }
   }
+}
+
+/** A first page at a revision is exact even if that is not said (metav1 ListOptions, by tradition). */
+function wantsExact({ match, limit }: ListQuery, revision: number): boolean {
+  return match === 'Exact' || (match === '' && limit > 0 && revision > 0);
 }
 
 function pageOf(

@@ -23,7 +23,6 @@ import type { Allocator } from './allocator.js';
 const OF = { group: '', resource: 'Service' };
 /** Addresses at the beginning of the range that are given only when asked for by number. */
 const STATIC_ADDRESSES = 256;
-const RANDOM_TRIES = 1000;
 
 export class ServiceAllocator implements Allocator {
   private readonly env: ClusterEnv;
@@ -91,18 +90,31 @@ export class ServiceAllocator implements Allocator {
   }
 
   private giveAddress({ spec }: Service, isTaken: (claim: string) => boolean): void {
-    const { first, size } = this.range;
-    const begin = Math.min(STATIC_ADDRESSES, size >>> 1);
-    for (let tries = 0; tries < RANDOM_TRIES; tries++) {
-      // Neither the network's own address nor the last one.
-      const offset = begin + (this.env.randomU32() % (size - begin - 1));
-      const address = addressText(first + Math.max(1, offset));
-      if (isTaken(addressClaim(address))) continue;
-      spec.clusterIP = address;
-      spec.clusterIPs = [address];
-      return;
+    const { size } = this.range;
+    // Neither the network's own address nor the last one is given.
+    const begin = Math.max(1, Math.min(STATIC_ADDRESSES, size >>> 1));
+    const address =
+      this.freeAddress(begin, size - 1, isTaken) ?? this.freeAddress(1, begin, isTaken);
+    if (address === undefined) {
+      throw internalError('failed to allocate a serviceIP: range is full');
     }
-    throw internalError('failed to allocate a serviceIP: range is full');
+    spec.clusterIP = address;
+    spec.clusterIPs = [address];
+  }
+
+  /** An address whose offset is from `begin` to below `end`: one by chance, or the next that is free. */
+  private freeAddress(
+    begin: number,
+    end: number,
+    isTaken: (claim: string) => boolean,
+  ): string | undefined {
+    const count = end - begin;
+    const start = this.env.randomU32() % Math.max(1, count);
+    for (let i = 0; i < count; i++) {
+      const address = addressText(this.range.first + begin + ((start + i) % count));
+      if (!isTaken(addressClaim(address))) return address;
+    }
+    return undefined;
   }
 
   private freePort(taken: Set<number>, isTaken: (claim: string) => boolean): number {

@@ -6,6 +6,8 @@ import type { Subscription, WatchItem } from '../cache/subscription.js';
 const DEFAULT_SECONDS = 1800;
 /** A watch of known length shows how far it has come shortly before it ends. */
 const BOOKMARK_BEFORE_END_MS = 2000;
+/** Longest watch: the longest time that a timer can wait (2^31 - 1 ms, 24 days). */
+const LENGTH_MAX_MS = 2 ** 31 - 1;
 
 /** A watch that ends by itself, with a bookmark before its end. */
 export class TimedSubscription implements Subscription {
@@ -19,7 +21,9 @@ export class TimedSubscription implements Subscription {
     this.watcher = watcher;
     this.env = env;
     this.lengthMs =
-      seconds > 0 ? seconds * 1000 : DEFAULT_SECONDS * 1000 * (1 + randomFraction(env));
+      seconds > 0
+        ? Math.min(seconds * 1000, LENGTH_MAX_MS)
+        : DEFAULT_SECONDS * 1000 * (1 + randomFraction(env));
   }
 
   start(onItems: (items: readonly WatchItem[]) => void, onEnd: () => void): void {

@@ -150,13 +150,15 @@ export class Writer {
     const allocator = this.allocators.get(kind);
     const refused = new Set<string>();
     for (let tries = 0; tries < TRIES_MAX; tries++) {
-      allocator?.allocate(object, undefined, refused);
+      // What was given out in vain must not look like the client's own choice in the next try.
+      const whole = allocator === undefined ? object : structuredClone(object);
+      allocator?.allocate(whole, undefined, refused);
       if (context.isDryRun) {
         if ((await this.store.get(kind, key)) !== undefined) return undefined;
-        return StoredObject.fromObject(kind, key, 0, object);
+        return StoredObject.fromObject(kind, key, 0, whole);
       }
-      const claims = { take: allocator?.claimsOf(object) ?? [], giveBack: [] };
-      const outcome = await this.store.write(kind, key, 0, object, claims);
+      const claims = { take: allocator?.claimsOf(whole) ?? [], giveBack: [] };
+      const outcome = await this.store.write(kind, key, 0, whole, claims);
       if (outcome.done !== undefined) return outcome.done;
       if (outcome.current !== undefined) return undefined;
       for (const claim of outcome.refusedClaims) refused.add(claim);
@@ -272,7 +274,8 @@ export class Writer {
   ): Promise<Deleted> {
     let current = this.cacheOf(kind).index.get(key);
     let isFresh = false;
-    if (current === undefined) {
+    // Nothing checks the result of a dry run against the store.
+    if (current === undefined || context.isDryRun) {
       current = await this.store.get(kind, key);
       isFresh = true;
     }

@@ -1,101 +1,13 @@
 import { expect } from 'chai';
-import { configMap } from '../../../../src/cluster/api/kinds/core/configmap.js';
-import type { Kind } from '../../../../src/cluster/api/kinds/kind.js';
 import { isApiError } from '../../../../src/cluster/api/status.js';
 import { loggerTo } from '../../../../src/base/observe/logger.js';
-import type {
-  Subscription,
-  WatchItem,
-} from '../../../../src/cluster/apiserver/cache/subscription.js';
-import {
-  WatchCache,
-  type CacheSource,
-} from '../../../../src/cluster/apiserver/cache/watch-cache.js';
+import { WatchCache } from '../../../../src/cluster/apiserver/cache/watch-cache.js';
 import { parseListQuery } from '../../../../src/cluster/apiserver/registry/list-options.js';
 import { Reader } from '../../../../src/cluster/apiserver/registry/reader.js';
-import type {
-  ObjectStore,
-  StoreWatchEvents,
-} from '../../../../src/cluster/apiserver/storage/object-store.js';
+import type { ObjectStore } from '../../../../src/cluster/apiserver/storage/object-store.js';
 import { StoredObject } from '../../../../src/cluster/apiserver/storage/stored-object.js';
 import { VirtualTime } from '../../../support/virtual-time.js';
-
-const KIND = configMap as unknown as Kind;
-
-/** A store in memory whose streams the test moves by hand. */
-class Source {
-  revision = 10;
-  readonly objects = new Map<string, StoredObject>();
-  streams: { readonly from: number; readonly on: StoreWatchEvents }[] = [];
-  progressRequests = 0;
-  /** Progress requests are answered at once. */
-  answersProgress = true;
-
-  put(name: string, labels: Readonly<Record<string, string>> = {}): StoredObject {
-    const [namespace = '', own = ''] = name.split('/');
-    const metadata = { name: own, namespace, labels: { ...labels } };
-    this.revision++;
-    const object = { apiVersion: 'v1', kind: 'ConfigMap', metadata };
-    const stored = StoredObject.fromObject(KIND, name, this.revision, object);
-    this.objects.set(name, stored);
-    return stored;
-  }
-
-  remove(name: string): number {
-    this.objects.delete(name);
-    return ++this.revision;
-  }
-
-  /** Shows a change on the newest stream. */
-  show(key: string, stored: StoredObject | undefined, revision = stored?.revision ?? 0): void {
-    this.streams.at(-1)?.on.changes([{ key, revision, stored }]);
-  }
-
-  readonly cacheSource: CacheSource = {
-    currentRevision: () => Promise.resolve(this.revision),
-    list: () =>
-      Promise.resolve({
-        items: [...this.objects.values()],
-        hasMore: false,
-        count: this.objects.size,
-        revision: this.revision,
-      }),
-    watch: (_kind, from, on) => {
-      this.streams.push({ from, on });
-      return {
-        requestProgress: () => {
-          this.progressRequests++;
-          if (this.answersProgress) on.progress(this.revision);
-        },
-        cancel: () => undefined,
-      };
-    },
-  };
-}
-
-interface Seen {
-  readonly items: string[];
-  hasEnded: boolean;
-}
-
-function follow(subscription: Subscription, onItems: (n: number) => void = () => undefined): Seen {
-  const seen: Seen = { items: [], hasEnded: false };
-  subscription.start(
-    (items) => {
-      seen.items.push(...items.map(textOf));
-      onItems(items.length);
-    },
-    () => (seen.hasEnded = true),
-  );
-  return seen;
-}
-
-function textOf(item: WatchItem): string {
-  if (item.type === 'EXPIRED') return `EXPIRED ${item.message}`;
-  if (item.type === 'BOOKMARK')
-    return `BOOKMARK ${item.revision}${item.isInitialEnd ? ' end' : ''}`;
-  return `${item.type} ${item.stored.key} ${item.stored.object.metadata.resourceVersion ?? ''}`;
-}
+import { follow, KIND, Source } from './source.js';
 
 describe('WatchCache', () => {
   let time: VirtualTime;
@@ -247,5 +159,148 @@ describe('WatchCache', () => {
     expect(second.items.map(({ key }) => key)).to.deep.equal(['b/two']);
     expect(second.resourceVersion).to.equal(first.resourceVersion);
     expect(second.continue).to.equal('');
+  });
+
+  it('shows a watch that begins in the future only what comes after its revision', async () => {
+    const seen = follow(
+      await reader.watch(KIND, '', query('watch=1&resourceVersion=14&allowWatchBookmarks=1')),
+    );
+    await time.advance(61_000);
+    expect(seen.items, 'a bookmark before the beginning').to.deep.equal([]);
+    source.show('a/1', source.put('a/1'));
+    source.show('a/2', source.put('a/2'));
+    source.show('a/3', source.put('a/3'));
+    expect(seen.items).to.deep.equal(['ADDED a/3 15']);
+  });
+
+  it('cuts the first page of a list at a revision from that revision', async () => {
+    source.show('a/0', source.put('a/0'));
+    await reader.list(KIND, '', query('limit=1'));
+    source.show('a/00', source.put('a/00'));
+    const page = await reader.list(KIND, '', query('limit=2&resourceVersion=13'));
+    expect(page.resourceVersion).to.equal('13');
+    expect(page.items.map(({ key }) => key)).to.deep.equal(['a/0', 'a/one']);
+  });
+
+  it('ends a paused watcher as soon as events have overtaken it', async () => {
+    const subscription = await reader.watch(KIND, '', query('watch=1&resourceVersion=12'));
+    const seen = follow(subscription, () => subscription.pause());
+    for (let i = 0; i < 10_000; i++) source.show('a/x', source.put('a/x'));
+    expect(seen.items).to.deep.equal(['ADDED a/x 13']);
+    expect(cache.watcherCount).to.equal(1);
+    for (let i = 0; i < 2000; i++) source.show('a/x', source.put('a/x'));
+    expect(seen.items.slice(1)).to.deep.equal([
+      `EXPIRED too old resource version: 13 (${cache.ring.oldestStart})`,
+    ]);
+    expect(seen.hasEnded).to.equal(true);
+    expect(cache.watcherCount).to.equal(0);
+  });
+
+  it('ends a watch that began while the cache was filled again', async () => {
+    let go: () => void = () => undefined;
+    source.beforeList = () => new Promise((resolve) => (go = resolve));
+    for (let i = 0; i < 5; i++) source.show('a/x', source.put('a/x'));
+    source.streams.at(-1)?.on.end('compacted');
+    await time.advance(100);
+    const seen = follow(await reader.watch(KIND, '', query('watch=1&resourceVersion=17')));
+    source.put('a/unseen');
+    go();
+    await time.advance(100);
+    expect(seen.hasEnded).to.equal(true);
+    const later = follow(await reader.watch(KIND, '', query('watch=1&resourceVersion=18')));
+    source.show('a/next', source.put('a/next'));
+    expect(later.items).to.deep.equal(['ADDED a/next 19']);
+  });
+
+  it('ends the watch alone that cannot show an event', async () => {
+    const broken = await reader.watch(KIND, '', query('watch=1&resourceVersion=12'));
+    let hasEnded = false;
+    broken.start(
+      () => {
+        throw new Error('planted');
+      },
+      () => (hasEnded = true),
+    );
+    const seen = follow(await reader.watch(KIND, '', query('watch=1&resourceVersion=12')));
+    source.show('a/1', source.put('a/1'));
+    source.show('a/2', source.put('a/2'));
+    expect(hasEnded).to.equal(true);
+    expect(seen.items).to.deep.equal(['ADDED a/1 13', 'ADDED a/2 14']);
+  });
+
+  it('fills again after a change that it cannot take in', async () => {
+    const fieldCache = new WatchCache({
+      kind: KIND,
+      store: source.cacheSource,
+      env: time,
+      log: loggerTo([], 'error'),
+      indexedFields: ['metadata.name'],
+    });
+    await fieldCache.start();
+    const fields = [{ field: 'metadata.name', value: 'x', isEqual: true }];
+    const filter = { prefix: '', isSingle: false, labels: undefined, fields };
+    const fromRevision = fieldCache.revision;
+    const options = { filter, initial: undefined, fromRevision, wantsBookmarks: false };
+    const seen = follow(fieldCache.watch({ ...options, marksInitialEnd: false }));
+    const bad = StoredObject.fromBytes(KIND, 'a/bad', ++source.revision, Buffer.from('{'));
+    source.show('a/bad', bad);
+    source.show('a/ok', source.put('a/ok'));
+    await time.advance(100);
+    expect(seen.hasEnded).to.equal(true);
+    expect(fieldCache.index.get('a/ok')?.revision).to.equal(14);
+    expect(source.streams.at(-1)?.from).to.equal(15);
+    fieldCache.stop();
+  });
+
+  it('shows all watchers one object of a deletion', async () => {
+    const shown: unknown[] = [];
+    for (let i = 0; i < 2; i++) {
+      const watch = await reader.watch(KIND, '', query('watch=1&resourceVersion=12'));
+      watch.start(
+        (items) => shown.push(...items.map((item) => ('stored' in item ? item.stored : item))),
+        () => undefined,
+      );
+    }
+    source.show('a/one', undefined, source.remove('a/one'));
+    expect(shown).to.have.length(2);
+    expect(shown[0]).to.equal(shown[1]);
+  });
+
+  it('answers 429 while it cannot read the store', async () => {
+    source.beforeList = () => Promise.reject(new Error('away'));
+    const late = new WatchCache({
+      kind: KIND,
+      store: source.cacheSource,
+      env: time,
+      log: loggerTo([], 'error'),
+      indexedFields: [],
+    });
+    const refused = late.whenReady().catch((error: unknown) => error);
+    await time.run(refused);
+    expect(isApiError(await refused, 'TooManyRequests')).to.equal(true);
+    source.beforeList = () => Promise.resolve();
+    await time.run(late.whenReady());
+    expect(late.index.size).to.equal(2);
+    late.stop();
+  });
+
+  it('lets a watch be asked for that lasts longer than a timer can', async () => {
+    const text = 'watch=1&resourceVersion=12&timeoutSeconds=999999999999';
+    const delaysMs: number[] = [];
+    const timed = new Reader({
+      store: source.cacheSource as unknown as ObjectStore,
+      env: {
+        monoMs: () => time.monoMs(),
+        wallMs: () => time.wallMs(),
+        randomU32: time.randomU32,
+        after: (delayMs, callback) => {
+          delaysMs.push(delayMs);
+          return time.after(delayMs, callback);
+        },
+      },
+      cacheOf: () => cache,
+    });
+    follow(await timed.watch(KIND, '', query(text)));
+    expect(delaysMs).to.deep.equal([2 ** 31 - 1]);
   });
 });
