@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { idText } from '../../server/contract/id-text.js';
+import { idText } from '../../base/bytes/id-text.js';
 import { StatusClient } from './member-status.js';
 import { programArgs, withoutEtcdVariables } from './program-command.js';
 import { startFailure, SupervisedProcess } from './supervised-process.js';

@@ -9,6 +9,7 @@ import type { Logger } from '../../base/observe/logger.js';
 import { EtcdClient } from '../../client/client.js';
 import { ApiServer } from '../apiserver/server.js';
 import type { ClusterEnv } from '../env.js';
+import { startControllers } from '../controllers/manager.js';
 import { startScheduler } from '../scheduler/scheduler.js';
 
 export interface ControlPlaneConfig {
@@ -65,9 +66,19 @@ export async function startControlPlane(
     log: log.child({ component: 'kube-scheduler' }),
     identity: undefined,
   });
+  const controllers = startControllers({
+    client: apiServer.client(
+      { commonName: 'system:kube-controller-manager', organizations: [] },
+      'kube-controller-manager',
+    ),
+    env,
+    log: log.child({ component: 'kube-controller-manager' }),
+    rootCa: ca,
+  });
   return {
     accept: (connection) => apiServer.accept(connection),
     stop: async () => {
+      await controllers.stop();
       await scheduler.stop();
       await apiServer.stop(STOP_GRACE_MS);
       store.close();
