@@ -20,6 +20,7 @@ import { missingForEngine, probeFacilities } from '../../src/cluster/runtime/fac
 import { systemClusterEnv } from '../../src/cluster/system-env.js';
 import type { Pod } from '../../src/gen/kube-core-v1.js';
 import { canMakeNamespaces } from '../support/root.js';
+import { dockerArchive } from '../cluster/runtime/images/image-builder.js';
 import { skipWithout } from '../support/servers.js';
 import { isAlive, Up } from '../support/up-process.js';
 import { until } from '../support/until.js';
@@ -190,7 +191,7 @@ describe('mainstay up', function () {
     }
   });
 
-  it('runs the kubectl on the path on the cluster that was started last', async () => {
+  it('runs the kubectl on the path, and loads images, on the cluster that was started last', async () => {
     const bin = join(dir, 'bin');
     mkdirSync(bin);
     writeFileSync(join(bin, 'kubectl'), '#!/bin/sh\necho "$KUBECONFIG:$@"\nexit 7\n');
@@ -208,6 +209,16 @@ describe('mainstay up', function () {
     const named = mainstay('kubectl', '--dir', data, 'version');
     expect(await named.ends()).equal(7);
     expect(named.text).equal(`${join(data, 'kubeconfig')}:version\n`);
+
+    const image = join(dir, 'image.tar');
+    const files = [{ header: { name: 'f', size: 1 }, body: 'x' }];
+    writeFileSync(image, await dockerArchive([files], ['example.org/own:2']));
+    const loading = mainstay('image', 'load', image);
+    expect(await loading.ends()).equal(0);
+    expect(loading.text).equal('node-1: example.org/own:2\n');
+    const wrong = mainstay('image', 'load', join(dir, 'nothing.tar'));
+    expect(await wrong.ends()).equal(1);
+    expect(wrong.text).match(/^mainstay: cannot load the image: node-1: .*nothing[.]tar/);
 
     up.child.kill('SIGINT');
     await up.ends();
