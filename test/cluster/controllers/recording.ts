@@ -98,12 +98,12 @@ export function plain(value: unknown): unknown {
     .filter(([key, inner]) => !VARYING.has(key) && inner !== null && inner !== undefined)
     .filter(([key, inner]) => key !== 'paused' || inner !== false)
     .map(([key, inner]): [string, unknown] => [key, plain(inner)])
-    .filter(([, inner]) => JSON.stringify(inner) !== '{}')
+    .filter(([, inner]) => !['{}', '[]'].includes(JSON.stringify(inner)))
     .sort(([a], [b]) => (a < b ? -1 : 1));
   return Object.fromEntries(entries);
 }
 
-/** Reasons and messages by the kind that they are about, in one order. */
+/** What a component reported, each as often as it did, in one order. */
 export function eventTexts(
   events: readonly KubeObject[],
   sets: readonly KubeObject[],
@@ -111,13 +111,14 @@ export function eventTexts(
 ): string[] {
   return (events as readonly Event[])
     .filter(({ source }) => source?.component === component)
-    .flatMap(({ involvedObject, reason, message, type, count = 1 }) =>
-      Array.from({ length: count }, () =>
-        nameless(
-          `${involvedObject.kind ?? ''} ${type ?? ''} ${reason ?? ''} ${message ?? ''}`,
-          sets,
-        ),
-      ),
-    )
+    .flatMap(({ involvedObject, reason = '', message = '', type = '', count = 1 }) => {
+      const text = nameless(`${involvedObject.kind ?? ''} ${type} ${reason} ${message}`, sets);
+      return Array.from({ length: count }, () => text);
+    })
     .sort();
+}
+
+/** Of events that were combined, messages are lost. */
+export function areCombined(events: readonly KubeObject[]): boolean {
+  return (events as readonly Event[]).some(({ message = '' }) => message.startsWith('(combined'));
 }

@@ -123,6 +123,7 @@ export class World {
 
   private runPod(pod: Pod): void {
     const { deletionTimestamp, annotations = {}, uid = '' } = pod.metadata;
+    if (this.down.has(pod.spec.nodeName ?? '')) return;
     if (deletionTimestamp !== undefined) {
       const wait = Number(annotations['fake/term-ms'] ?? 0);
       const since = Number(this.seen.get(uid) ?? this.time.monoMs());
@@ -135,11 +136,10 @@ export class World {
       this.api.put(PODS, { ...pod, spec: { ...pod.spec, nodeName } });
       return;
     }
-    const isReady = annotations['fake/ready'] !== 'false';
-    const before = pod.status?.conditions?.find(({ type }) => type === 'Ready');
-    if (before?.status === (isReady ? 'True' : 'False')) return;
-    const status = isReady ? 'True' : 'False';
-    const podIP = pod.status?.podIP ?? `10.244.0.${this.nextIp++}`;
+    if (pod.status?.podIP !== undefined) return;
+    const status = annotations['fake/ready'] === 'false' ? 'False' : 'True';
+    const podIP = `10.244.${this.nextIp >> 8}.${this.nextIp & 255}`;
+    this.nextIp += 1;
     const conditions = [{ type: 'Ready', status, lastTransitionTime: this.now() }];
     const next = { phase: 'Running', podIP, podIPs: [{ ip: podIP }], conditions };
     this.api.put(PODS, { ...pod, status: next });
