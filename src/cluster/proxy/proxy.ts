@@ -1,39 +1,37 @@
 /**
- * kube-proxy: keeps the kernel's rules at what services and endpoint slices say. It looks at the
- * whole each time, and writes what differs.
+ * kube-proxy: leads packets of services to their endpoints, as services and endpoint slices say. It
+ * looks at the whole of each service that changed, and hands on what differs.
  */
-import { spawn } from 'node:child_process';
+import { isDeepStrictEqual } from 'node:util';
+import { invariant } from '../../base/invariant.js';
 import type { Logger } from '../../base/observe/logger.js';
-import type { Pod, Service } from '../../gen/kube-core-v1.js';
+import type { Pod } from '../../gen/kube-core-v1.js';
 import type { EndpointSlice } from '../../gen/kube-discovery-v1.js';
+import type { KubeObject } from '../api/object.js';
 import type { KubeClient } from '../client/client.js';
-import { Informer, type InformerHandler } from '../client/informer.js';
+import { Informer, keyOf } from '../client/informer.js';
 import { ENDPOINT_SLICES, PODS, SERVICES } from '../client/resource-types.js';
-import { SharedInformers } from '../client/shared-informers.js';
+import type { SharedInformers } from '../client/shared-informers.js';
 import { sleep, type ClusterEnv } from '../env.js';
+import { turnsOf } from '../turns.js';
 import { hostPortEntries } from './host-ports.js';
-import { rulesetOf, type Ruleset } from './nftables/ruleset.js';
-import { serviceEntries, type ServiceEntry } from './service-table.js';
+import type { PortChange, RuleSink } from './rule-sink.js';
+import { serviceEntries, type PortEntry } from './service-table.js';
+import { serviceKeyOf } from './slices.js';
 
-/** Label of a slice that names its service. */
-const SERVICE_NAME = 'kubernetes.io/service-name';
 /** Changes within this time are written together. */
 const GATHER_MS = 30;
 const RETRY_MIN_MS = 500;
 const RETRY_MAX_MS = 30_000;
-
-/** Where rules go: the kernel, or a forwarder in user space. */
-export interface RuleSink {
-  apply(ruleset: Ruleset, entries: readonly ServiceEntry[]): Promise<void>;
-  stop(): Promise<void>;
-}
+const SERVICE = 'service/';
+const POD = 'pod/';
 
 export interface ProxySetup {
   readonly client: KubeClient;
   readonly env: ClusterEnv;
   readonly log: Logger;
   readonly nodeName: string;
-  /** Shared with others of the process; services and slices are among them. */
+  /** Shared with others of the process, and started by who shares them. */
   readonly informers: SharedInformers;
   readonly sink: RuleSink;
 }
@@ -41,105 +39,129 @@ export interface ProxySetup {
 export class Proxy {
   private readonly setup: ProxySetup;
   private readonly pods: Informer<Pod>;
-  private readonly slicesByService: (key: string) => readonly EndpointSlice[];
+  private readonly slicesOf: (serviceKey: string) => readonly EndpointSlice[];
+  private readonly removeHandlers: readonly (() => void)[];
   private readonly stopping = new AbortController();
-  private hasChanged = true;
-  private wake: () => void = () => {};
+  /** Owners whose entries may have changed: services and pods. */
+  private changed = new Set<string>();
+  private readonly applied = new Map<string, readonly PortEntry[]>();
+  private wake: () => void = () => undefined;
   private loop: Promise<void> | undefined;
-  private lastUdp: ReadonlySet<string> = new Set();
 
   constructor(setup: ProxySetup) {
     this.setup = setup;
     const { informers, env, log, client, nodeName } = setup;
-    const changed = (): void => {
-      this.hasChanged = true;
-      this.wake();
-    };
-    const handler: InformerHandler<unknown> = {
-      onAdd: changed,
-      onUpdate: changed,
-      onDelete: changed,
-    };
-    informers.of(SERVICES).addHandler(handler);
     const slices = informers.of(ENDPOINT_SLICES);
-    slices.addHandler(handler);
-    this.slicesByService = slices.index(({ metadata }) => [
-      `${metadata.namespace ?? ''}/${metadata.labels?.[SERVICE_NAME] ?? ''}`,
-    ]);
-    this.pods = new Informer({
-      env,
-      log,
-      client: client.resource(PODS),
-      fieldSelector: `spec.nodeName=${nodeName}`,
-    });
-    this.pods.addHandler(handler);
+    this.slicesOf = slices.index((slice) => [serviceKeyOf(slice)]);
+    const fieldSelector = `spec.nodeName=${nodeName}`;
+    this.pods = new Informer({ env, log, client: client.resource(PODS), fieldSelector });
+    this.removeHandlers = [
+      this.follow(informers.of(SERVICES), (service) => `${SERVICE}${keyOf(service)}`),
+      this.follow(slices, (slice) => `${SERVICE}${serviceKeyOf(slice)}`),
+      this.follow(this.pods, (pod) => `${POD}${keyOf(pod)}`),
+    ];
   }
 
-  /** Begins to follow. The informers are started by who shares them. */
   start(): void {
+    invariant(this.loop === undefined, 'a proxy is started once');
     this.pods.start();
     this.loop = this.run();
   }
 
-  /** Leaves the rules as they are: the next proxy takes them over. */
+  /** Leaves the kernel's rules as they are: the next proxy takes them over. */
   async stop(): Promise<void> {
     this.stopping.abort();
     this.wake();
+    for (const remove of this.removeHandlers) remove();
     await this.pods.stop();
     await this.loop;
     await this.setup.sink.stop();
   }
 
+  private follow<T extends KubeObject>(
+    informer: Informer<T>,
+    ownerOf: (object: T) => string,
+  ): () => void {
+    const mark = (object: T): void => {
+      this.changed.add(ownerOf(object));
+      this.wake();
+    };
+    return informer.addHandler({
+      onAdd: mark,
+      onUpdate: (object, old) => {
+        mark(old);
+        mark(object);
+      },
+      onDelete: mark,
+    });
+  }
+
   private async run(): Promise<void> {
     const { env, log, informers } = this.setup;
     const { signal } = this.stopping;
-    if (!(await informers.synced()) || !(await this.pods.synced)) return;
+    // Without this, the first rules would be of a part of the services.
+    const hasSynced = await this.unlessStopped(
+      Promise.all([
+        informers.of(SERVICES).synced,
+        informers.of(ENDPOINT_SLICES).synced,
+        this.pods.synced,
+      ]),
+    );
+    if (hasSynced?.includes(false) !== false) return;
     let retryMs = RETRY_MIN_MS;
+    let isFirst = true;
     while (!signal.aborted) {
-      if (!this.hasChanged) await new Promise<void>((resolve) => (this.wake = resolve));
-      if (signal.aborted) return;
-      await sleep(env, GATHER_MS, signal);
-      this.hasChanged = false;
+      const pending = this.changed;
+      this.changed = new Set();
       try {
-        await this.sync();
+        if (isFirst || pending.size > 0) await this.sync(pending);
+        isFirst = false;
         retryMs = RETRY_MIN_MS;
       } catch (error) {
-        log.error('rules of services were not written', { error });
-        this.hasChanged = true;
+        log.error('ports of services were not led to their endpoints', { error });
+        for (const owner of pending) this.changed.add(owner);
         await sleep(env, retryMs, signal);
         retryMs = Math.min(2 * retryMs, RETRY_MAX_MS);
+        continue;
       }
+      if (this.changed.size === 0) await new Promise<void>((resolve) => (this.wake = resolve));
+      await sleep(env, GATHER_MS, signal);
     }
   }
 
-  private async sync(): Promise<void> {
-    const { informers, nodeName, sink } = this.setup;
-    const services = informers.of(SERVICES).list();
-    const entries = serviceEntries(services, (service) => this.slicesOf(service), nodeName);
-    await sink.apply(rulesetOf(entries, hostPortEntries(this.pods.list())), entries);
-    this.forgetUdp(entries);
+  private unlessStopped<T>(waited: Promise<T>): Promise<T | undefined> {
+    const { signal } = this.stopping;
+    const stopped = new Promise<undefined>((resolve) => {
+      signal.addEventListener('abort', () => resolve(undefined), { once: true });
+    });
+    return Promise.race([waited, stopped]);
   }
 
-  private slicesOf({ metadata }: Service): readonly EndpointSlice[] {
-    return this.slicesByService(`${metadata.namespace ?? ''}/${metadata.name ?? ''}`);
+  private async sync(owners: ReadonlySet<string>): Promise<void> {
+    const turns = turnsOf(this.setup.env);
+    const changes = new Map<string, PortChange>();
+    for (const owner of owners) {
+      const before = this.applied.get(owner) ?? [];
+      const now = this.entriesOf(owner);
+      if (!isDeepStrictEqual(before, now)) changes.set(owner, { before, now });
+      const pause = turns.pause();
+      if (pause !== undefined) await pause;
+    }
+    await this.setup.sink.apply(changes);
+    for (const [owner, { now }] of changes) {
+      if (now.length === 0) this.applied.delete(owner);
+      else this.applied.set(owner, now);
+    }
   }
 
-  /** UDP has no end of a connection: what the kernel remembers of endpoints that are gone is deleted. */
-  private forgetUdp(entries: readonly ServiceEntry[]): void {
-    const current = new Set<string>();
-    for (const { protocol, clusterIp, internal } of entries) {
-      if (protocol !== 'udp') continue;
-      for (const { ip } of internal) current.add(`${clusterIp} ${ip}`);
+  private entriesOf(owner: string): PortEntry[] {
+    const { informers, nodeName } = this.setup;
+    if (owner.startsWith(POD)) {
+      const pod = this.pods.getByKey(owner.slice(POD.length));
+      return pod === undefined ? [] : hostPortEntries(pod);
     }
-    for (const pair of this.lastUdp) {
-      if (current.has(pair)) continue;
-      const [clusterIp = '', ip = ''] = pair.split(' ');
-      const args = ['-D', '-p', 'udp', '--orig-dst', clusterIp, '--reply-src', ip];
-      const child = spawn('conntrack', args, { stdio: 'ignore' });
-      child.on('error', () => {
-        this.setup.log.debug('conntrack is not installed; UDP clients may wait for a time-out');
-      });
-    }
-    this.lastUdp = current;
+    const key = owner.slice(SERVICE.length);
+    const service = informers.of(SERVICES).getByKey(key);
+    return service === undefined ? [] : serviceEntries(service, this.slicesOf(key), nodeName);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What the proxy makes of services and endpoint slices: for each port of each service, where
- * packets go from this node. Pure.
+ * What the proxy makes of a service and its endpoint slices: for each port, where packets go from
+ * this node. Pure.
  */
 import type { Service, ServicePort } from '../../gen/kube-core-v1.js';
 import type { Endpoint, EndpointSlice } from '../../gen/kube-discovery-v1.js';
@@ -12,25 +12,27 @@ export interface Target {
 
 export type Protocol = 'tcp' | 'udp' | 'sctp';
 
-/** One port of a service. */
-export interface ServiceEntry {
-  /** `namespace/name/protocol/port name`: names chains, and stays the same while the port exists. */
+/** One port that leads to endpoints: of a service, or a host port of a pod (host-ports.ts). */
+export interface PortEntry {
+  /** Unique, and the same while the port exists: names chains. */
   readonly id: string;
   readonly protocol: Protocol;
+  /** Empty: none. */
   readonly clusterIp: string;
+  /** Of `clusterIp` and `externalIps`. */
   readonly port: number;
-  /** 0: none. */
+  /** On all addresses of the node but loopback; 0: none. */
   readonly nodePort: number;
   /** Further addresses that lead here, from outside the cluster. */
   readonly externalIps: readonly string[];
-  /** For packets from inside the cluster. */
-  readonly internal: readonly Target[];
-  /** For packets from outside. */
-  readonly external: readonly Target[];
-  /** Packets from outside keep their source, as they go to this node's endpoints only. */
-  readonly isExternalLocal: boolean;
+  /** On all nodes. */
+  readonly all: readonly Target[];
+  /** Those of `all` on this node; with none ready here, those here that end and still serve. */
+  readonly local: readonly Target[];
   /** Packets from inside go to this node's endpoints or nowhere. */
   readonly isInternalLocal: boolean;
+  /** Packets from outside go to this node's endpoints or nowhere, and keep their source. */
+  readonly isExternalLocal: boolean;
   /** Seconds for which one client stays with one endpoint; 0: not at all. */
   readonly affinitySeconds: number;
 }
@@ -38,20 +40,26 @@ export interface ServiceEntry {
 const PROTOCOLS: Readonly<Record<string, Protocol>> = { TCP: 'tcp', UDP: 'udp', SCTP: 'sctp' };
 const DEFAULT_AFFINITY_SECONDS = 10_800;
 
-/** Entries of all services that have a cluster IP, sorted by id. */
+/** As `TCP`, which it also is when absent. */
+export function protocolOf(name: string | undefined): Protocol {
+  return PROTOCOLS[name ?? 'TCP'] ?? 'tcp';
+}
+
+/** Has a cluster IP that packets can be sent to. */
+export function hasClusterIp({ spec }: Service): boolean {
+  const { clusterIP = '', type } = spec;
+  return clusterIP !== '' && clusterIP !== 'None' && type !== 'ExternalName';
+}
+
+/** One entry a port of the service; none without a cluster IP. */
 export function serviceEntries(
-  services: Iterable<Service>,
-  slicesOf: (service: Service) => readonly EndpointSlice[],
+  service: Service,
+  slices: readonly EndpointSlice[],
   nodeName: string,
-): ServiceEntry[] {
-  const entries: ServiceEntry[] = [];
-  for (const service of services) {
-    const { clusterIP = '', type, ports = [] } = service.spec;
-    if (clusterIP === '' || clusterIP === 'None' || type === 'ExternalName') continue;
-    const slices = slicesOf(service).filter(({ addressType }) => addressType === 'IPv4');
-    for (const port of ports) entries.push(entryOf(service, port, slices, nodeName));
-  }
-  return entries.sort((a, b) => (a.id < b.id ? -1 : 1));
+): PortEntry[] {
+  if (!hasClusterIp(service)) return [];
+  const usable = slices.filter(({ addressType }) => addressType === 'IPv4');
+  return (service.spec.ports ?? []).map((port) => entryOf(service, port, usable, nodeName));
 }
 
 function entryOf(
@@ -59,26 +67,21 @@ function entryOf(
   port: ServicePort,
   slices: readonly EndpointSlice[],
   nodeName: string,
-): ServiceEntry {
-  const { namespace = '', name = '' } = metadata;
-  const protocol = PROTOCOLS[port.protocol ?? 'TCP'] ?? 'tcp';
+): PortEntry {
+  const protocol = protocolOf(port.protocol);
   const candidates = candidatesOf(slices, port);
-  const isInternalLocal = spec.internalTrafficPolicy === 'Local';
-  const isExternalLocal = spec.externalTrafficPolicy === 'Local';
-  const isLocal = ({ endpoint }: Candidate): boolean => endpoint.nodeName === nodeName;
-  const local = candidates.filter(isLocal);
   const timeout = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds;
   return {
-    id: `${namespace}/${name}/${protocol}/${port.name ?? ''}`,
+    id: `${metadata.namespace ?? ''}/${metadata.name ?? ''}/${protocol}/${port.name ?? ''}`,
     protocol,
     clusterIp: spec.clusterIP ?? '',
     port: port.port,
     nodePort: port.nodePort ?? 0,
     externalIps: spec.externalIPs ?? [],
-    internal: usable(isInternalLocal ? local : candidates),
-    external: usable(isExternalLocal ? local : candidates),
-    isExternalLocal,
-    isInternalLocal,
+    all: usableOf(candidates),
+    local: usableOf(candidates.filter(({ endpoint }) => endpoint.nodeName === nodeName)),
+    isInternalLocal: spec.internalTrafficPolicy === 'Local',
+    isExternalLocal: spec.externalTrafficPolicy === 'Local',
     affinitySeconds:
       spec.sessionAffinity === 'ClientIP' ? (timeout ?? DEFAULT_AFFINITY_SECONDS) : 0,
   };
@@ -91,13 +94,12 @@ interface Candidate extends Target {
 function candidatesOf(slices: readonly EndpointSlice[], port: ServicePort): Candidate[] {
   const candidates: Candidate[] = [];
   for (const { endpoints, ports } of slices) {
-    const found = ((ports as typeof ports | null) ?? []).find(
-      (one) =>
-        (one.name ?? '') === (port.name ?? '') &&
-        (one.protocol ?? 'TCP') === (port.protocol ?? 'TCP'),
+    const found = ports?.find(
+      ({ name = '', protocol }) =>
+        name === (port.name ?? '') && protocolOf(protocol) === protocolOf(port.protocol),
     );
     if (found?.port === undefined) continue;
-    for (const endpoint of (endpoints as typeof endpoints | null) ?? []) {
+    for (const endpoint of endpoints ?? []) {
       const [ip] = endpoint.addresses;
       if (ip !== undefined) candidates.push({ ip, port: found.port, endpoint });
     }
@@ -106,15 +108,16 @@ function candidatesOf(slices: readonly EndpointSlice[], port: ServicePort): Cand
 }
 
 /** Ready endpoints; when there are none, those that end and still serve (KEP-1669). */
-function usable(candidates: readonly Candidate[]): Target[] {
+function usableOf(candidates: readonly Candidate[]): Target[] {
   const ready = candidates.filter(({ endpoint: { conditions } }) => conditions?.ready ?? true);
   const chosen =
     ready.length > 0
       ? ready
       : candidates.filter(
           ({ endpoint: { conditions } }) =>
-            conditions?.terminating === true && (conditions.serving ?? false),
+            conditions?.terminating === true && conditions.serving === true,
         );
+  // Sorted and once each, as one endpoint may be in two slices for a moment.
   const targets = new Map(chosen.map(({ ip, port }) => [`${ip}:${port}`, { ip, port }]));
-  return [...targets.keys()].sort().flatMap((key) => targets.get(key) ?? []);
+  return [...targets].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, target]) => target);
 }
