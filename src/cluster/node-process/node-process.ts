@@ -77,7 +77,7 @@ export async function startNode(
     runtime,
     recorder,
   });
-  const services = startServices(config, dependencies, proxyClient, client);
+  const services = await startServices(config, dependencies, proxyClient, client);
   const control = await serveNodeControl(config.controlSocket, runtime);
   return {
     limits: await limitsOf(runtime),

@@ -1,10 +1,7 @@
 import type { KubeClient } from '../client/client.js';
 import { SharedInformers } from '../client/shared-informers.js';
-import { NftTable } from '../proxy/nftables/table.js';
-import { Proxy } from '../proxy/proxy.js';
+import { startProxy } from '../proxy/start-proxy.js';
 import type { NodeConfig, NodeDependencies } from './node-process.js';
-
-const TABLE = 'kube-proxy';
 
 export interface Services {
   /** Rules in the kernel stay. */
@@ -15,26 +12,21 @@ export interface Services {
  * What makes services reachable on a node: the proxy. `client` has the proxy's identity,
  * `nodeClient` the node's own, which sees the node's pods.
  */
-export function startServices(
+export async function startServices(
   config: NodeConfig,
   { env, log }: NodeDependencies,
   client: KubeClient,
   nodeClient: KubeClient,
-): Services {
+): Promise<Services> {
   const informers = new SharedInformers(env, log.child({ component: 'kube-proxy' }), client);
-  const table = new NftTable(TABLE);
-  const proxy = new Proxy({
+  const proxy = await startProxy({
     client: nodeClient,
     env,
     log: log.child({ component: 'kube-proxy' }),
     nodeName: config.name,
+    nodeIp: config.address,
     informers,
-    sink: {
-      apply: (ruleset) => table.apply(ruleset),
-      stop: () => Promise.resolve(),
-    },
   });
-  proxy.start();
   informers.start();
   return {
     stop: async () => {
