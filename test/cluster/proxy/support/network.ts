@@ -55,6 +55,8 @@ export class Network {
       this.in(place, 'ip link set lo up');
     }
     this.in('node', 'sysctl -qw net.ipv4.ip_forward=1');
+    // The kernel would send a refusal of UDP to the same machine once a second only.
+    this.in('node', 'sysctl -qw net.ipv4.icmp_ratelimit=0');
     this.in('node', `ip link add fabric type veth peer name eth0 netns ${this.nameOf('outside')}`);
     this.in('node', 'ip link set fabric up');
     this.in('node', `ip address add ${NODE_IP}/24 dev fabric`);
