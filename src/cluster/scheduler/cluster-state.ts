@@ -10,6 +10,8 @@ export class ClusterState {
   private readonly byName = new Map<string, NodeState>();
   /** uid -> node on which the pod counts. */
   private readonly placed = new Map<string, string>();
+  /** Those that count by a decision that the API server does not show yet. */
+  private readonly assumed = new Set<string>();
 
   /** Nodes that exist, in the order in which they came. */
   nodes(): NodeState[] {
@@ -33,15 +35,27 @@ export class ClusterState {
     const phase = pod.status?.phase;
     const uid = pod.metadata.uid ?? '';
     if (nodeName === '') return;
+    this.assumed.delete(uid);
     if (phase === 'Succeeded' || phase === 'Failed') this.deletePod(uid);
     else this.place(podInfoOf(pod), nodeName);
   }
 
   assume(info: PodInfo, nodeName: string): void {
     this.place(info, nodeName);
+    this.assumed.add(info.uid);
+  }
+
+  isAssumed(uid: string): boolean {
+    return this.assumed.has(uid);
+  }
+
+  /** The binding failed. A pod that was shown on a node meanwhile, by another's binding, counts on. */
+  forget(uid: string): void {
+    if (this.assumed.has(uid)) this.deletePod(uid);
   }
 
   deletePod(uid: string): void {
+    this.assumed.delete(uid);
     const nodeName = this.placed.get(uid);
     if (nodeName === undefined) return;
     this.placed.delete(uid);

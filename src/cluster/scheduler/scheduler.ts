@@ -105,7 +105,7 @@ class SchedulerRun implements Scheduler {
     });
     this.informers.of(PODS).addHandler({
       onAdd: (pod) => this.podChanged(pod),
-      onUpdate: (pod) => this.podChanged(pod),
+      onUpdate: (pod, old) => this.podChanged(pod, old),
       onDelete: (pod) => this.podDeleted(pod),
     });
     this.informers.start();
@@ -125,18 +125,18 @@ class SchedulerRun implements Scheduler {
     this.queue.moveAll();
   }
 
-  private podChanged(pod: Pod): void {
+  private podChanged(pod: Pod, old?: Pod): void {
     const { uid = '' } = pod.metadata;
-    if ((pod.spec.nodeName ?? '') !== '') {
+    if (isPlaced(pod)) {
       this.queue.delete(uid);
-      const phase = pod.status?.phase;
       this.state.setPod(pod);
-      if (phase === 'Succeeded' || phase === 'Failed') this.queue.moveAll();
-      else this.queue.moveAll(hasAffinity);
-    } else if (isOurs(pod)) {
-      this.queue.set(podInfoOf(pod));
-    } else {
+      if (isFinished(pod) && !(old !== undefined && isFinished(old))) this.queue.moveAll();
+      else if (isOtherForAffinity(pod, old)) this.queue.moveAll(hasAffinity);
+    } else if (!isOurs(pod)) {
       this.queue.delete(uid);
+    } else if (this.queue.has(uid) || !this.state.isAssumed(uid)) {
+      // A bound pod may be shown once more as it was before.
+      this.queue.set(podInfoOf(pod));
     }
   }
 
@@ -144,7 +144,7 @@ class SchedulerRun implements Scheduler {
     const { uid = '' } = pod.metadata;
     this.queue.delete(uid);
     this.state.deletePod(uid);
-    if ((pod.spec.nodeName ?? '') !== '') this.queue.moveAll();
+    if (isPlaced(pod)) this.queue.moveAll();
   }
 
   private async run(): Promise<void> {
@@ -154,7 +154,13 @@ class SchedulerRun implements Scheduler {
       if (info === undefined) return;
       const pause = turnsOf(this.env).pause();
       if (pause !== undefined) await pause;
-      this.schedule(info);
+      try {
+        this.schedule(info);
+      } catch (error) {
+        this.log.error('a pod was not scheduled', { pod: info.key, error });
+        this.state.forget(info.uid);
+        this.queue.retry(info.uid);
+      }
     }
   }
 
@@ -191,7 +197,7 @@ class SchedulerRun implements Scheduler {
       this.events.event(about, 'Normal', 'Scheduled', message);
     } catch (error) {
       if (isApiError(error, 'NotFound')) this.queue.delete(info.uid);
-      this.state.deletePod(info.uid);
+      this.state.forget(info.uid);
       this.queue.retry(info.uid);
       this.queue.moveAll();
       this.log.warn('binding a pod failed', { pod: info.key, node: nodeName, error });
@@ -226,9 +232,23 @@ class SchedulerRun implements Scheduler {
   }
 }
 
-function isOurs({ spec, metadata, status }: Pod): boolean {
-  if (metadata.deletionTimestamp !== undefined) return false;
-  if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return false;
+function isPlaced({ spec }: Pod): boolean {
+  return (spec.nodeName ?? '') !== '';
+}
+
+function isFinished({ status }: Pod): boolean {
+  return status?.phase === 'Succeeded' || status?.phase === 'Failed';
+}
+
+/** It came to its node, or has other labels: pods may want to be near it now, or no longer be kept away. */
+function isOtherForAffinity(pod: Pod, old: Pod | undefined): boolean {
+  if (old === undefined || !isPlaced(old)) return true;
+  return JSON.stringify(pod.metadata.labels) !== JSON.stringify(old.metadata.labels);
+}
+
+function isOurs(pod: Pod): boolean {
+  const { spec, metadata } = pod;
+  if (metadata.deletionTimestamp !== undefined || isFinished(pod)) return false;
   if ((spec.schedulingGates ?? []).length > 0) return false;
   return (spec.schedulerName ?? NAME) === NAME;
 }

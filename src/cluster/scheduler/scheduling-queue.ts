@@ -65,6 +65,10 @@ export class SchedulingQueue {
     if (isOther) this.move(entry);
   }
 
+  has(uid: string): boolean {
+    return this.entries.has(uid);
+  }
+
   /** The pod has a node, or is gone. */
   delete(uid: string): void {
     this.entries.get(uid)?.timer?.cancel();
