@@ -3,6 +3,7 @@
  * authentication and authorization, but objects come back as the cache holds them, frozen and
  * shared. The caller shows the identity that its client certificate would.
  */
+import { setMaxListeners } from 'node:events';
 import { ApiError, expired } from '../../api/status.js';
 import { apiVersionOf, type KubeObject } from '../../api/object.js';
 import type { WatchEvent } from '../../client/client.js';
@@ -28,6 +29,8 @@ export class DirectTransport implements Transport {
     this.run = run;
     this.identity = identity;
     this.userAgent = userAgent;
+    // One for each watch.
+    setMaxListeners(0, this.closing.signal);
   }
 
   async call(call: ApiCall): Promise<ApiAnswer> {
