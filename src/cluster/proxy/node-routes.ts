@@ -17,7 +17,7 @@ import { runWorkers } from '../client/workers.js';
 import type { ClusterEnv } from '../env.js';
 
 const execute = promisify(execFile);
-/** Routing protocol number (rtnetlink): 128 to 191 are nobody's in iproute2's table but a few below 192. */
+/** Routing protocol number (rtnetlink) that no routing daemon known to iproute2 has. */
 const PROTOCOL = '177';
 const IPV4_RANGE = /^(\d+\.){3}\d+\/\d+$/;
 /** Somebody else may have removed a route. */
@@ -58,9 +58,10 @@ export class NodeRoutes {
     const { env, log } = this.setup;
     const reconcile = (): Promise<void> => this.reconcile();
     this.work = runWorkers({ env, log, queue: this.queue, count: 1, reconcile });
-    this.queue.add(ALL);
+    void this.nodes.synced.then(() => this.queue.add(ALL));
   }
 
+  /** It may wait for a command that runs. */
   async stop(): Promise<void> {
     this.removeHandler();
     this.queue.shutDown();
@@ -69,7 +70,7 @@ export class NodeRoutes {
 
   private async reconcile(): Promise<void> {
     // Nodes that are not seen yet must not lose their routes.
-    if (!(await this.hasNodes())) return;
+    if (!this.nodes.hasSynced) return;
     const wanted = new Map<string, string>();
     for (const node of this.nodes.list()) {
       const route = routeOf(node);
@@ -91,12 +92,6 @@ export class NodeRoutes {
     }
     this.queue.addAfter(ALL, REFRESH_MS);
     if (errors.length > 0) throw new AggregateError(errors, errors.map(String).join('; '));
-  }
-
-  private async hasNodes(): Promise<boolean> {
-    if (this.nodes.hasSynced) return true;
-    const synced = await this.nodes.synced;
-    return synced && !this.queue.isShutDown;
   }
 
   private async ip(...args: readonly string[]): Promise<string> {

@@ -37,7 +37,7 @@ export class ClusterZone {
     this.slices = informers.of(ENDPOINT_SLICES);
     this.slicesOf = this.slices.index((slice) => [serviceKeyOf(slice)]);
     this.slicesByIp = this.slices.index(({ endpoints }) =>
-      (endpoints ?? []).flatMap(({ addresses }) => addresses),
+      (endpoints ?? []).flatMap((endpoint) => endpoint.addresses),
     );
   }
 
