@@ -11,9 +11,9 @@ const CNAME_LIMIT = 8;
 export class Resolver {
   private readonly env: ClusterEnv;
   private readonly zone: ClusterZone;
-  private readonly forwarder: Forwarder;
+  private readonly forwarder: Pick<Forwarder, 'ask'>;
 
-  constructor(env: ClusterEnv, zone: ClusterZone, forwarder: Forwarder) {
+  constructor(env: ClusterEnv, zone: ClusterZone, forwarder: Pick<Forwarder, 'ask'>) {
     this.env = env;
     this.zone = zone;
     this.forwarder = forwarder;
