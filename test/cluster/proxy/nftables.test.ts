@@ -133,7 +133,9 @@ describe('rules of services on real packets', function () {
     const [mine = ''] = seen;
     const others = all.filter((_, i) => mine !== `pod ${i}`);
     await lead(entry({ all: others, affinitySeconds: 200 }));
-    expect(network.get(0, VIP)).to.match(/^pod/).and.not.match(new RegExp(`^${mine}`));
+    expect(network.get(0, VIP))
+      .to.match(/^pod/)
+      .and.not.match(new RegExp(`^${mine}`));
   });
 
   it('leads a host port to its pod', async () => {

@@ -17,6 +17,7 @@ const PREFIX = 'system:node:';
 const ALLOWED: Decision = { isAllowed: true };
 const READS: ReadonlySet<string> = new Set(['get', 'list', 'watch']);
 const NODE_WRITES: ReadonlySet<string> = new Set(['update', 'patch']);
+const SLICE_VERBS: ReadonlySet<string> = new Set(['get', 'create', 'update']);
 const LEASE_VERBS: ReadonlySet<string> = new Set(['get', 'create', 'update', 'patch', 'delete']);
 
 /** Name of the node that a user is; undefined for other users. */
@@ -53,12 +54,23 @@ export function decideForNode(
         return denied(`can only access leases in the "kube-node-lease" system namespace`);
       if (info.verb === 'create' || info.name === node) return ALLOWED;
       return denied('can only access node lease with the same name as the requesting node');
+    case 'discovery.k8s.io/endpointslices':
+      return ofDnsSlice(node, attributes, denied);
     default:
       return denied();
   }
 }
 
 type Deny = (reason?: string) => Decision;
+
+/** Each node serves DNS for its own pods, and publishes itself as an endpoint of that service. */
+function ofDnsSlice(node: string, { info }: Attributes, denied: Deny): Decision {
+  const name = `kube-dns-${node}`;
+  if (!SLICE_VERBS.has(info.verb) || info.subresource !== '') return denied();
+  const isOwn = info.verb === 'create' ? info.name === '' : info.name === name;
+  if (info.namespace === 'kube-system' && isOwn) return ALLOWED;
+  return denied(`can only access endpoint slice '${name}' in the "kube-system" system namespace`);
+}
 
 /** As the admission plug-in NodeRestriction says no. */
 function restricted(message: string): Decision {

@@ -8,7 +8,10 @@ const MAX_CLIENTS = 10_000;
 export class Chooser {
   private readonly env: ClusterEnv;
   /** Client -> its endpoint, least recently used first. */
-  private readonly clients = new Map<string, { readonly target: Target; readonly usedMs: number }>();
+  private readonly clients = new Map<
+    string,
+    { readonly target: Target; readonly usedMs: number }
+  >();
 
   constructor(env: ClusterEnv) {
     this.env = env;

@@ -189,6 +189,18 @@ describe('cluster/apiserver/auth/authorizer', () => {
         'GET /api/v1/services?watch=1',
       ));
 
+    it('lets it publish its own DNS as an endpoint', async () => {
+      const slices = '/apis/discovery.k8s.io/v1/namespaces';
+      const own = `${slices}/kube-system/endpointslices`;
+      await may(node, `POST ${own}`, `GET ${own}/kube-dns-node-a`, `PUT ${own}/kube-dns-node-a`);
+      await mayNot(
+        node,
+        ...[`PUT ${own}/kube-dns-node-b`, `DELETE ${own}/kube-dns-node-a`, `GET ${own}`],
+        ...[`PATCH ${own}/kube-dns-node-a`, `POST ${slices}/d/endpointslices`],
+        `PUT ${slices}/d/endpointslices/kube-dns-node-a`,
+      );
+    });
+
     it('lets it read what its pods refer to', async () => {
       await may(
         node,

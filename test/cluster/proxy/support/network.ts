@@ -6,7 +6,7 @@
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { PortEntry, Target } from '../../../../src/cluster/proxy/service-table.js';
@@ -89,11 +89,7 @@ export class Network {
 
   /** Program that runs `name` in the node's namespace. */
   programInNode(name: string): string {
-    const path = join(this.dir, name);
-    const enter = this.enter('node').join(' ');
-    writeFileSync(path, `#!/bin/sh\nexec nsenter ${enter} ${name} "$@"\n`);
-    chmodSync(path, 0o755);
-    return path;
+    return programIn(this.dir, this.nameOf('node'), name);
   }
 
   in(place: Place, command: string): string {
@@ -133,7 +129,15 @@ export class Network {
   }
 }
 
-function run(program: string, args: readonly string[]): string {
+/** Writes a program that runs `name` in a network namespace. */
+export function programIn(dir: string, namespace: string, name: string): string {
+  const path = join(dir, name);
+  const command = `exec nsenter --net=/run/netns/${namespace} ${name} "$@"`;
+  writeFileSync(path, `#!/bin/sh\n${command}\n`, { mode: 0o755 });
+  return path;
+}
+
+export function run(program: string, args: readonly string[]): string {
   const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${stderr}`);
   return stdout;
