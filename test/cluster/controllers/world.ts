@@ -9,6 +9,7 @@ import type { Namespace, Node, Pod } from '../../../src/gen/kube-core-v1.js';
 import { findResource, KINDS } from '../../../src/cluster/api/kinds/registry.js';
 import type { ResourceType } from '../../../src/cluster/api/kinds/kind.js';
 import type { KubeObject } from '../../../src/cluster/api/object.js';
+import { apiError } from '../../../src/cluster/api/status.js';
 import { formatMicroTime, formatTime } from '../../../src/cluster/api/time.js';
 import type { KubeClient } from '../../../src/cluster/client/client.js';
 import { restClient } from '../../../src/cluster/client/rest-client.js';
@@ -41,6 +42,7 @@ export class World {
     this.api = new FakeApi(this.time);
     this.client = restClient(this.api);
     this.api.intercept(discovery);
+    this.api.intercept((call) => this.admit(call));
     NODE_NAMES.forEach((name, index) => this.addNode(name, `zone-${1 + (index % 2)}`));
     this.addNamespace('default');
     this.tick();
@@ -57,9 +59,25 @@ export class World {
     return this.controllers;
   }
 
+  /** Ends the controllers, at once if their way to the API server is dead, and starts others. */
+  async restart(client: KubeClient = this.client): Promise<void> {
+    if (this.controllers !== undefined) await this.time.run(this.controllers.stop());
+    this.start(client);
+  }
+
+  /** Uids of pods that went by themselves. */
+  readonly lost = new Set<string>();
+
+  /** The pod goes without anybody having asked. */
+  lose(pod: Pod): void {
+    this.lost.add(pod.metadata.uid ?? '');
+    this.api.remove(PODS, pod);
+  }
+
   async stop(): Promise<void> {
     this.isOpen = false;
     if (this.controllers !== undefined) await this.time.run(this.controllers.stop());
+    this.controllers = undefined;
   }
 
   addNamespace(name: string): void {
@@ -86,7 +104,7 @@ export class World {
     return this.time.run(this.client.resource(type, namespace).create(copy));
   }
 
-  private addNode(name: string, zone: string): void {
+  addNode(name: string, zone: string): void {
     const labels = { 'kubernetes.io/hostname': name, 'topology.kubernetes.io/zone': zone };
     const ready = { type: 'Ready', status: 'True', reason: 'KubeletReady' };
     const node: Node = {
@@ -97,6 +115,16 @@ export class World {
       status: { conditions: [{ ...ready, lastTransitionTime: this.now() }] },
     };
     this.api.put(NODES, node);
+  }
+
+  /** Nothing is created in a namespace that is being deleted. */
+  private admit({ method, path }: ApiCall): ApiAnswer | undefined {
+    const namespace = /^\/apis?\/.*\/namespaces\/([^/]+)\/[^/]+$/.exec(path)?.[1] ?? '';
+    const { metadata } = this.api.get(NAMESPACES, '', namespace) ?? {};
+    if (method !== 'POST' || metadata?.deletionTimestamp === undefined) return undefined;
+    const message = `unable to create new content in namespace ${namespace} because it is being terminated`;
+    const causes = [{ reason: 'NamespaceTerminating', message, field: 'metadata.namespace' }];
+    return { code: 403, body: apiError(403, 'Forbidden', message, { causes }).status };
   }
 
   private renew(): void {

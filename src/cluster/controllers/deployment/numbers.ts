@@ -26,6 +26,11 @@ export function availableReplicas({ status }: ReplicaSet): number {
   return status?.availableReplicas ?? 0;
 }
 
+/** Pods that are available and stay: of a set that was just shrunk, its status does not know yet. */
+function lastingReplicas(set: ReplicaSet): number {
+  return Math.min(availableReplicas(set), specReplicas(set));
+}
+
 export function total(sets: readonly ReplicaSet[], count: (set: ReplicaSet) => number): number {
   return sets.reduce((sum, set) => sum + count(set), 0);
 }
@@ -76,14 +81,14 @@ export function shrinkOld(
   const left = new Map(oldSets.map((set) => [set, specReplicas(set)]));
   const take = (set: ReplicaSet, most: number): number => {
     const before = left.get(set) ?? 0;
-    const taken = Math.max(0, Math.min(before, most));
+    const taken = Math.max(0, Math.min(before, most, mayGo));
     left.set(set, before - taken);
+    mayGo -= taken;
     return taken;
   };
   const aged = [...oldSets].sort(byAge);
-  for (const set of aged)
-    mayGo -= take(set, Math.min(mayGo, specReplicas(set) - availableReplicas(set)));
-  let spare = total(all, availableReplicas) - minAvailable;
+  for (const set of aged) take(set, specReplicas(set) - availableReplicas(set));
+  let spare = total(all, lastingReplicas) - minAvailable;
   for (const set of aged) spare -= take(set, spare);
   return oldSets
     .map((set) => ({ set, replicas: left.get(set) ?? 0 }))
