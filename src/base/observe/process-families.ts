@@ -8,18 +8,32 @@ import type { ProcessSample } from './process-metrics.js';
 
 type ProcessFamily = Family<{ readonly process: ProcessSample }>;
 
-function scalar(
-  name: string,
-  type: 'counter' | 'gauge',
-  help: string,
-  read: (sample: ProcessSample) => number,
-): ProcessFamily {
-  return { name, type, help, write: (out, source) => out.sample('', read(source.process)) };
-}
+type Read = (sample: ProcessSample) => number;
 
-function heapSpace(name: string, help: string, read: (space: HeapSpaceInfo) => number) {
+function counter(name: string, help: string, read: Read): ProcessFamily {
   return {
     name,
+    type: 'counter',
+    help,
+    write: (out, source) => out.sample('', read(source.process)),
+  };
+}
+
+function gauge(name: string, help: string, read: Read): ProcessFamily {
+  return { ...counter(name, help, read), type: 'gauge' };
+}
+
+function loopLag(part: keyof ProcessSample['loopDelay'], help: string): ProcessFamily {
+  return gauge(`nodejs_eventloop_lag_${part}_seconds`, help, (s) => s.loopDelay[part]);
+}
+
+function quantileLag(part: 'p50' | 'p90' | 'p99', share: string): ProcessFamily {
+  return loopLag(part, `${share} of the timers since the scrape before were delayed less.`);
+}
+
+function heapSpace(part: string, help: string, read: (space: HeapSpaceInfo) => number) {
+  return {
+    name: `nodejs_heap_space_${part}_bytes`,
     type: 'gauge',
     help,
     write: (out, source) => {
@@ -31,85 +45,39 @@ function heapSpace(name: string, help: string, read: (space: HeapSpaceInfo) => n
 
 const versionParts = process.versions.node.split('.');
 
+const OPEN_FILES = 'Open file descriptors.';
+const OPEN_FILES_LIMIT = 'Limit of open file descriptors.';
+const IN_NAMESPACE = 'in the network namespace of the process.';
+
 export const PROCESS_FAMILIES: readonly ProcessFamily[] = [
-  scalar(
-    'process_cpu_seconds_total',
-    'counter',
-    'CPU time of the process.',
-    (s) => s.cpuUserSeconds + s.cpuSystemSeconds,
-  ),
-  scalar(
-    'process_cpu_user_seconds_total',
-    'counter',
-    'CPU time spent in the process itself.',
-    (s) => s.cpuUserSeconds,
-  ),
-  scalar(
-    'process_cpu_system_seconds_total',
-    'counter',
-    'CPU time the system spent for the process.',
-    (s) => s.cpuSystemSeconds,
-  ),
-  scalar(
-    'process_start_time_seconds',
-    'gauge',
-    'Start of the process, as seconds since the epoch.',
-    (s) => s.startTimeSeconds,
-  ),
-  scalar('process_resident_memory_bytes', 'gauge', 'Resident memory.', (s) => s.memory.rss),
-  scalar('process_virtual_memory_bytes', 'gauge', 'Virtual memory.', (s) => s.virtualBytes),
-  scalar(
-    'process_virtual_memory_max_bytes',
-    'gauge',
-    'Limit of virtual memory.',
-    (s) => s.virtualBytesLimit,
-  ),
-  scalar('process_open_fds', 'gauge', 'Open file descriptors.', (s) => s.openFiles),
-  scalar('process_max_fds', 'gauge', 'Limit of open file descriptors.', (s) => s.openFilesLimit),
-  scalar('os_fd_used', 'gauge', 'Open file descriptors.', (s) => s.openFiles),
-  scalar('os_fd_limit', 'gauge', 'Limit of open file descriptors.', (s) => s.openFilesLimit),
-  scalar(
-    'process_network_receive_bytes_total',
-    'counter',
-    'Bytes received in the network namespace of the process.',
-    (s) => s.receivedBytes,
-  ),
-  scalar(
-    'process_network_transmit_bytes_total',
-    'counter',
-    'Bytes sent in the network namespace of the process.',
-    (s) => s.sentBytes,
-  ),
-  scalar(
-    'nodejs_eventloop_lag_mean_seconds',
-    'gauge',
-    'Mean delay of timers since the scrape before.',
-    (s) => s.loopDelay.mean,
-  ),
-  scalar(
-    'nodejs_eventloop_lag_max_seconds',
-    'gauge',
-    'Longest delay of a timer since the scrape before.',
-    (s) => s.loopDelay.max,
-  ),
-  scalar(
-    'nodejs_eventloop_lag_p50_seconds',
-    'gauge',
-    'Half of the timers since the scrape before were delayed less.',
-    (s) => s.loopDelay.p50,
-  ),
-  scalar(
-    'nodejs_eventloop_lag_p90_seconds',
-    'gauge',
-    '90 % of the timers since the scrape before were delayed less.',
-    (s) => s.loopDelay.p90,
-  ),
-  scalar(
-    'nodejs_eventloop_lag_p99_seconds',
-    'gauge',
-    '99 % of the timers since the scrape before were delayed less.',
-    (s) => s.loopDelay.p99,
-  ),
+  counter('process_cpu_seconds_total', 'CPU time of the process.', (s) => {
+    return s.cpuUserSeconds + s.cpuSystemSeconds;
+  }),
+  counter('process_cpu_user_seconds_total', 'CPU time spent in the process itself.', (s) => {
+    return s.cpuUserSeconds;
+  }),
+  counter('process_cpu_system_seconds_total', 'CPU time the system spent for the process.', (s) => {
+    return s.cpuSystemSeconds;
+  }),
+  gauge('process_start_time_seconds', 'Start of the process, as seconds since the epoch.', (s) => {
+    return s.startTimeSeconds;
+  }),
+  gauge('process_resident_memory_bytes', 'Resident memory.', (s) => s.memory.rss),
+  gauge('process_virtual_memory_bytes', 'Virtual memory.', (s) => s.virtualBytes),
+  gauge('process_virtual_memory_max_bytes', 'Limit of virtual memory.', (s) => s.virtualBytesLimit),
+  gauge('process_open_fds', OPEN_FILES, (s) => s.openFiles),
+  gauge('process_max_fds', OPEN_FILES_LIMIT, (s) => s.openFilesLimit),
+  gauge('os_fd_used', OPEN_FILES, (s) => s.openFiles),
+  gauge('os_fd_limit', OPEN_FILES_LIMIT, (s) => s.openFilesLimit),
+  counter('process_network_receive_bytes_total', `Bytes received ${IN_NAMESPACE}`, (s) => {
+    return s.receivedBytes;
+  }),
+  counter('process_network_transmit_bytes_total', `Bytes sent ${IN_NAMESPACE}`, (s) => s.sentBytes),
+  loopLag('mean', 'Mean delay of timers since the scrape before.'),
+  loopLag('max', 'Longest delay of a timer since the scrape before.'),
+  quantileLag('p50', 'Half'),
+  quantileLag('p90', '90 %'),
+  quantileLag('p99', '99 %'),
   {
     name: 'nodejs_gc_duration_seconds',
     type: 'histogram',
@@ -127,25 +95,20 @@ export const PROCESS_FAMILIES: readonly ProcessFamily[] = [
       for (const [type, count] of source.process.resources) out.sample(labelText({ type }), count);
     },
   },
-  scalar('nodejs_heap_size_total_bytes', 'gauge', 'Size of the heap.', (s) => s.memory.heapTotal),
-  scalar('nodejs_heap_size_used_bytes', 'gauge', 'Heap in use.', (s) => s.memory.heapUsed),
-  scalar(
+  gauge('nodejs_heap_size_total_bytes', 'Size of the heap.', (s) => s.memory.heapTotal),
+  gauge('nodejs_heap_size_used_bytes', 'Heap in use.', (s) => s.memory.heapUsed),
+  gauge(
     'nodejs_external_memory_bytes',
-    'gauge',
     'Memory outside the heap that objects of the heap hold.',
-    (s) => s.memory.external,
+    (s) => {
+      return s.memory.external;
+    },
   ),
-  heapSpace('nodejs_heap_space_size_total_bytes', 'Size of a space of the heap.', (space) => {
-    return space.space_size;
+  heapSpace('size_total', 'Size of a space of the heap.', (space) => space.space_size),
+  heapSpace('size_used', 'Use of a space of the heap.', (space) => space.space_used_size),
+  heapSpace('size_available', 'Room left in a space of the heap.', (space) => {
+    return space.space_available_size;
   }),
-  heapSpace('nodejs_heap_space_size_used_bytes', 'Use of a space of the heap.', (space) => {
-    return space.space_used_size;
-  }),
-  heapSpace(
-    'nodejs_heap_space_size_available_bytes',
-    'Room left in a space of the heap.',
-    (space) => space.space_available_size,
-  ),
   {
     name: 'nodejs_version_info',
     type: 'gauge',

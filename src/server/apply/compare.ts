@@ -2,8 +2,9 @@ import type { Compare } from '../../gen/rpc.js';
 import { emptyRow } from '../../mvcc/key-index.js';
 import { leaseOf, valueOf } from '../../mvcc/key-value.js';
 import type { Store } from '../../mvcc/store.js';
-import { NO_LEASE, type ReadPoint, type RowRef } from '../../mvcc/types.js';
-import { keyFromBytes } from '../../base/collections/interval.js';
+import { NO_LEASE, type LeaseId, type ReadPoint, type RowRef } from '../../mvcc/types.js';
+import { keyFromBytes, type Key } from '../../base/collections/interval.js';
+import { invariant, verification } from '../../base/invariant.js';
 import { intervalOf } from '../contract/interval.js';
 import { INDEX_ROWS, READ_ROWS } from '../reads/limits.js';
 import { IndexSource, RowCursor } from '../reads/row-cursor.js';
@@ -16,42 +17,49 @@ import { IndexSource, RowCursor } from '../reads/row-cursor.js';
 const CompareResult = { equal: 0, greater: 1, less: 2, notEqual: 3 } as const;
 const CompareTarget = { version: 0, create: 1, mod: 2, value: 3, lease: 4 } as const;
 
+/** The state that compares see. */
+export interface CompareView {
+  readonly store: Store;
+  readonly point: ReadPoint;
+  /** Leases of keys, where they are those of `point`; without it they are read from the rows. */
+  readonly leases: { leaseOf(key: Key): LeaseId } | undefined;
+}
+
+/** Judges a compare of one key. */
+export function keyHolds(view: CompareView, c: Compare): boolean {
+  const { store, point } = view;
+  const row = emptyRow();
+  const isThere = store.lookup(keyFromBytes(c.key), point.revision, row, point.subs);
+  return isThere ? rowHolds(view, c, row) : absentHolds(c);
+}
+
 /**
- * Judges one compare a step at a time: over an interval it holds if it holds for every key there. The caller keeps
- * `point` pinned when steps are taken in several turns.
+ * Judges a compare over an interval a step at a time. It holds if it holds for every key there, so the first key for
+ * which it does not ends it. The caller keeps what `view` shows as it is, or pinned, from step to step.
  */
-export class Comparison {
+export class IntervalComparison {
   /** Meaningful once `step` returned true. */
   holds = false;
-  private readonly store: Store;
+  private readonly view: CompareView;
   private readonly c: Compare;
-  private readonly point: ReadPoint;
-  private readonly cursor: RowCursor | undefined;
+  private readonly cursor: RowCursor;
   private isAnyThere = false;
 
-  constructor(store: Store, c: Compare, point: ReadPoint) {
-    this.store = store;
+  constructor(view: CompareView, c: Compare) {
+    this.view = view;
     this.c = c;
-    this.point = point;
-    if (c.rangeEnd.length > 0) {
-      this.cursor = new RowCursor(new IndexSource(store, intervalOf(c.key, c.rangeEnd), point, 0));
-    }
+    const interval = intervalOf(c.key, c.rangeEnd);
+    this.cursor = new RowCursor(new IndexSource(view.store, interval, view.point, 0));
   }
 
-  /** True once the outcome is decided. */
+  /** Looks at some keys; true once the outcome is decided. */
   step(): boolean {
-    const { cursor, store, c } = this;
-    if (cursor === undefined) {
-      const row = emptyRow();
-      const isThere = store.lookup(keyFromBytes(c.key), this.point.revision, row, this.point.subs);
-      this.holds = isThere ? rowHolds(store, c, row) : absentHolds(c);
-      return true;
-    }
-    if (readsRows(c)) cursor.look(READ_ROWS);
+    const { cursor, view, c } = this;
+    if (readsRows(view, c)) cursor.look(READ_ROWS);
     else cursor.look(INDEX_ROWS, Infinity);
     for (let row = cursor.next(); row !== undefined; row = cursor.next()) {
       this.isAnyThere = true;
-      if (!rowHolds(store, c, row)) return true;
+      if (!rowHolds(view, c, row)) return true;
     }
     if (!cursor.isAtEnd) return false;
     this.holds = this.isAnyThere || absentHolds(c);
@@ -60,8 +68,9 @@ export class Comparison {
 }
 
 /** True when the index alone does not hold the value compared. */
-function readsRows(c: Compare): boolean {
-  return c.target === CompareTarget.value || c.target === CompareTarget.lease;
+function readsRows({ leases }: CompareView, c: Compare): boolean {
+  if (c.target === CompareTarget.lease) return leases === undefined;
+  return c.target === CompareTarget.value;
 }
 
 /** An absent key has version, revisions and lease 0; it has no value, so no statement about its value is true. */
@@ -71,7 +80,7 @@ function absentHolds(c: Compare): boolean {
   return judge(c, numberOrder(0, expectedNumber(c)));
 }
 
-function rowHolds(store: Store, c: Compare, row: RowRef): boolean {
+function rowHolds(view: CompareView, c: Compare, row: RowRef): boolean {
   switch (c.target) {
     case CompareTarget.version:
       return judge(c, numberOrder(row.version, expectedNumber(c)));
@@ -80,17 +89,26 @@ function rowHolds(store: Store, c: Compare, row: RowRef): boolean {
     case CompareTarget.mod:
       return judge(c, numberOrder(row.modRevision, expectedNumber(c)));
     case CompareTarget.value: {
-      const value = valueOf(store.row(row.modRevision, row.sub));
+      const value = valueOf(view.store.row(row.modRevision, row.sub));
       return judge(c, Buffer.compare(value, c.value ?? new Uint8Array(0)));
     }
-    case CompareTarget.lease: {
-      const lease = leaseOf(store.row(row.modRevision, row.sub));
-      return judge(c, compareIds(lease, c.lease ?? NO_LEASE));
-    }
+    case CompareTarget.lease:
+      return judge(c, compareIds(leaseAt(view, row), c.lease ?? NO_LEASE));
     default:
       // An unknown target compares as equal, as in etcd.
       return judge(c, 0);
   }
+}
+
+function leaseAt({ store, leases }: CompareView, row: RowRef): LeaseId {
+  if (leases === undefined) return leaseOf(store.row(row.modRevision, row.sub));
+  const lease = leases.leaseOf(row.key);
+  if (verification.isOn) {
+    const bytes = store.rowIfPresent(row.modRevision, row.sub);
+    const stored = bytes === undefined ? NO_LEASE : leaseOf(bytes);
+    invariant(lease === stored, 'a key of lease {} hangs on lease {}', stored, lease);
+  }
+  return lease;
 }
 
 function expectedNumber(c: Compare): number {

@@ -25,7 +25,7 @@ import type { LongReply } from '../reads/long-reply.js';
 import { PinnedState } from '../reads/pinned-state.js';
 import { ReplyWriter } from '../reads/reply-writer.js';
 import { COUNT_FIELD, encodedRow, isPointRead, KVS_FIELD } from '../reads/selection.js';
-import { choosePath, pathProblem, putProblem, type TxnPath } from './txn.js';
+import { pathProblem, putProblem, TxnPath } from './txn.js';
 
 /**
  * Puts, deletions and transactions, alone and inside of transactions.
@@ -138,8 +138,14 @@ export class KvMachine {
     return this.finish(run, reply);
   }
 
-  applyTxn(r: TxnRequest, wantReply: boolean): KvResult {
-    const path = choosePath(this.store, r);
+  /** The choice that a transaction makes in the newest state; not begun. */
+  choosePath(r: TxnRequest): TxnPath {
+    const { store, lessor } = this;
+    return new TxnPath({ store, point: store.now, leases: lessor }, r);
+  }
+
+  /** Requires: `path` is chosen, in this very state. */
+  applyTxn(path: TxnPath, wantReply: boolean): KvResult {
     const problem = pathProblem(this.store, this.leaseExists, path);
     if (problem !== null) return problem;
     const run = { txn: this.store.begin(), needs: new ReplyNeeds() };
@@ -283,7 +289,7 @@ export class KvMachine {
       this.deleteInTxn(run, op.requestDeleteRange, out);
       return RESPONSE_OP.deleteRange;
     }
-    const nested = path.nested.get(i);
+    const nested = path.nested(i);
     if (nested !== undefined) {
       // A nested response carries a header that is present but empty.
       out?.bytes(1, NO_REPLY);

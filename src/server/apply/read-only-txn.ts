@@ -5,9 +5,8 @@ import { ALL_SUBS } from '../../mvcc/types.js';
 import type { RpcError, UnaryCall } from '../../rpc/service.js';
 import { PinnedState, ReadCall } from '../reads/pinned-state.js';
 import type { ReadRoles } from '../reads/range-read.js';
-import { Comparison } from './compare.js';
 import type { KvMachine } from './kv.js';
-import { rangeProblem } from './txn.js';
+import { rangeProblem, TxnPath } from './txn.js';
 
 /**
  * Answers a transaction that only reads, outside of the log and in slices. Compares and ranges see
@@ -28,20 +27,11 @@ export function answerReadOnlyTxn(
   const oldest = oldestOf([success, failure], point.revision);
   const state = new PinnedState(store, { revision: oldest, subs: ALL_SUBS });
   const job = new ReadCall(call, state);
-  let comparison: Comparison | undefined;
-  let at = 0;
-  const compareSome = (): boolean => {
-    const c = txn.compare[at];
-    if (c === undefined) return true;
-    comparison ??= new Comparison(store, c, point);
-    if (!comparison.step()) return false;
-    if (!comparison.holds) return true;
-    comparison = undefined;
-    at++;
-    return at === txn.compare.length;
-  };
-  slices.run(job, compareSome, () => {
-    const succeeded = at === txn.compare.length;
+  // Leases may change from slice to slice; the rows of the point do not.
+  const path = new TxnPath({ store, point, leases: undefined }, txn);
+  const choose = (): boolean => path.step();
+  slices.run(job, choose, () => {
+    const { succeeded } = path;
     const { problem, ranges } = succeeded ? success : failure;
     if (problem !== null) {
       state.release();

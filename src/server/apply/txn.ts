@@ -5,38 +5,93 @@ import { NO_LEASE } from '../../mvcc/types.js';
 import type { RpcError } from '../../rpc/service.js';
 import { errorOf, errors } from '../contract/errors.js';
 import { keyFromBytes } from '../../base/collections/interval.js';
-import { Comparison } from './compare.js';
+import { IntervalComparison, keyHolds, type CompareView } from './compare.js';
 
 /**
  * Decisions of a transaction before it changes anything: the outcome of its compares and whether the path
  * they choose can be executed. Both look only at replicated state before the transaction, so that every
- * member decides alike.
+ * member decides alike. So a choice may also be made over several turns, as long as apply does nothing else.
  *
  * Ref: etcd server/etcdserver/txn/txn.go.
  */
 
-/** The chosen branch and, for each nested transaction in it (by position among its ops), the choice there. */
-export interface TxnPath {
-  readonly succeeded: boolean;
-  readonly ops: readonly RequestOp[];
-  readonly nested: ReadonlyMap<number, TxnPath>;
-}
+const NO_OPS: readonly RequestOp[] = [];
 
-export function choosePath(store: Store, txn: TxnRequest): TxnPath {
-  const succeeded = txn.compare.every((c) => holds(store, c));
-  const ops = succeeded ? txn.success : txn.failure;
-  const nested = new Map<number, TxnPath>();
-  ops.forEach((op, i) => {
-    if (op.requestTxn !== undefined) nested.set(i, choosePath(store, op.requestTxn));
-  });
-  return { succeeded, ops, nested };
-}
+/**
+ * The branch that a transaction's compares choose and, for each nested transaction in it, the choice there. Chosen a
+ * step at a time; what `view` shows must stay as it is, or pinned, until then.
+ */
+export class TxnPath {
+  readonly txn: TxnRequest;
+  succeeded = false;
+  /** Empty until all compares are judged. */
+  ops: readonly RequestOp[] = NO_OPS;
+  private readonly view: CompareView;
+  private nestedPaths: Map<number, TxnPath> | undefined;
+  private interval: IntervalComparison | undefined;
+  private nextCompare = 0;
+  private nextOp = 0;
+  private isBranchChosen = false;
 
-/** Runs to its end at once: what follows in the log depends on it. */
-function holds(store: Store, c: Compare): boolean {
-  const comparison = new Comparison(store, c, store.now);
-  while (!comparison.step());
-  return comparison.holds;
+  constructor(view: CompareView, txn: TxnRequest) {
+    this.view = view;
+    this.txn = txn;
+  }
+
+  /** The choice of the nested transaction that op `i` is. */
+  nested(i: number): TxnPath | undefined {
+    return this.nestedPaths?.get(i);
+  }
+
+  /** Judges compares of single keys, and then some keys of one over an interval; true once the path is chosen. */
+  step(): boolean {
+    if (!this.isBranchChosen && !this.chooseBranch()) return false;
+    const { ops, view } = this;
+    while (this.nextOp < ops.length) {
+      const request = ops[this.nextOp]?.requestTxn;
+      if (request !== undefined) {
+        this.nestedPaths ??= new Map();
+        let path = this.nestedPaths.get(this.nextOp);
+        if (path === undefined) {
+          path = new TxnPath(view, request);
+          this.nestedPaths.set(this.nextOp, path);
+        }
+        if (!path.step()) return false;
+      }
+      this.nextOp++;
+    }
+    return true;
+  }
+
+  private chooseBranch(): boolean {
+    const { compare } = this.txn;
+    while (this.nextCompare < compare.length) {
+      const c = compare[this.nextCompare] as Compare;
+      const isOverInterval = c.rangeEnd.length > 0;
+      const holds = isOverInterval ? this.judgeSome(c) : keyHolds(this.view, c);
+      if (holds === undefined) return false;
+      if (!holds) return this.take(false);
+      this.nextCompare++;
+      if (isOverInterval && this.nextCompare < compare.length) return false;
+    }
+    return this.take(true);
+  }
+
+  /** Undefined while it is not decided. */
+  private judgeSome(c: Compare): boolean | undefined {
+    const comparison = (this.interval ??= new IntervalComparison(this.view, c));
+    if (!comparison.step()) return undefined;
+    this.interval = undefined;
+    return comparison.holds;
+  }
+
+  private take(succeeded: boolean): true {
+    const { success, failure } = this.txn;
+    this.succeeded = succeeded;
+    this.ops = succeeded ? success : failure;
+    this.isBranchChosen = true;
+    return true;
+  }
 }
 
 type LeaseExists = (id: bigint) => boolean;
@@ -58,7 +113,7 @@ function putsProblem(store: Store, leaseExists: LeaseExists, path: TxnPath): Rpc
       const put = op.requestPut;
       problem = keptKeyProblem(store, put) ?? leaseProblem(leaseExists, put);
     } else {
-      const nested = path.nested.get(i);
+      const nested = path.nested(i);
       if (nested !== undefined) problem = putsProblem(store, leaseExists, nested);
     }
     if (problem !== null) return problem;
@@ -71,7 +126,7 @@ function rangesProblem(store: Store, path: TxnPath): RpcError | null {
     let problem: RpcError | null = null;
     if (op.requestRange !== undefined) problem = rangeProblem(store, op.requestRange);
     else {
-      const nested = path.nested.get(i);
+      const nested = path.nested(i);
       if (nested !== undefined) problem = rangesProblem(store, nested);
     }
     if (problem !== null) return problem;

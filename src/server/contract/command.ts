@@ -1,26 +1,13 @@
 import {
-  decodeClusterVersionCommand,
   decodeCommandHeader,
   decodeConfChangeEntry,
   decodeMemberInfo,
-  decodeMemberAttributesCommand,
   encodeCommandHeader,
   type CommandHeader,
 } from '../../gen/peer.js';
-import {
-  decodeAlarmRequest,
-  decodeCompactionRequest,
-  decodeDeleteRangeRequest,
-  decodeLeaseCheckpointRequest,
-  decodeLeaseGrantRequest,
-  decodeLeaseRevokeRequest,
-  decodePutRequest,
-  decodeTxnRequest,
-} from '../../gen/rpc.js';
 import { readU32 } from '../../base/bytes/big-endian.js';
 import { DecodeError } from '../../base/protobuf/runtime.js';
 import { ConfChangeType, type ConfChange } from '../../raft/types.js';
-import { decodeLeaseExpiry } from './lease-expiry.js';
 
 /**
  * The command in a normal log entry: its kind, its proposer, and the client's request unchanged.
@@ -34,7 +21,10 @@ import { decodeLeaseExpiry } from './lease-expiry.js';
  * a new leader holds no command.
  */
 
-/** Numbers are on disk and on the wire (docs/DATA.md): none is ever used again for something else. */
+/**
+ * Numbers are on disk and on the wire (docs/DATA.md): none is ever used again for something else. Bodies and effects:
+ * apply/commands.ts.
+ */
 export const CommandKind = {
   put: 1,
   deleteRange: 2,
@@ -62,21 +52,7 @@ const OLD_ENVELOPE_BYTES = 9;
 const FIRST_VERSIONED = 0x80;
 const HEADER_SIZE_BYTES = 2;
 const HEADER_BYTES_MAX = 0xffff;
-
-/** Decoder of each kind's body; throws DecodeError. */
-const BODY_READERS: Readonly<Record<CommandKind, (body: Uint8Array) => unknown>> = {
-  [CommandKind.put]: decodePutRequest,
-  [CommandKind.deleteRange]: decodeDeleteRangeRequest,
-  [CommandKind.txn]: decodeTxnRequest,
-  [CommandKind.compact]: decodeCompactionRequest,
-  [CommandKind.leaseGrant]: decodeLeaseGrantRequest,
-  [CommandKind.leaseRevoke]: decodeLeaseRevokeRequest,
-  [CommandKind.leaseCheckpoint]: decodeLeaseCheckpointRequest,
-  [CommandKind.alarm]: decodeAlarmRequest,
-  [CommandKind.memberAttributes]: decodeMemberAttributesCommand,
-  [CommandKind.clusterVersion]: decodeClusterVersionCommand,
-  [CommandKind.leaseExpire]: decodeLeaseExpiry,
-};
+const KNOWN_KINDS: ReadonlySet<number> = new Set(Object.values(CommandKind));
 
 /** Encodes a command; `request` is copied. `header` names its user (etcd's RequestHeader). */
 export function encodeCommand(
@@ -129,7 +105,7 @@ export function headerOf(data: Uint8Array): CommandHeader | undefined {
 
 /**
  * The reason why this version cannot apply the envelope of a command, or null. `data` is not empty. The body is not
- * looked at: see `bodyProblem`.
+ * looked at: see `bodyProblem` in apply/commands.ts.
  */
 export function envelopeProblem(data: Uint8Array): string | null {
   const version = data[0] as number;
@@ -143,12 +119,7 @@ export function envelopeProblem(data: Uint8Array): string | null {
   // Users come with authentication: to apply their commands unchecked would bypass permissions.
   if (hasHeader(data)) return 'names a user';
   const kind = kindOf(data);
-  return kind in BODY_READERS ? null : `is of kind ${kind}`;
-}
-
-/** The reason why the body of a command without envelope problems cannot be read, or null. */
-export function bodyProblem(data: Uint8Array): string | null {
-  return readProblem(BODY_READERS[kindOf(data) as CommandKind], bodyOf(data));
+  return KNOWN_KINDS.has(kind) ? null : `is of kind ${kind}`;
 }
 
 /** The reason why the data of a configuration change cannot be read, or null. */
@@ -165,7 +136,11 @@ export function readConfChange(data: Uint8Array): ConfChange {
   return { type: known, memberId, context };
 }
 
-function readProblem(read: (bytes: Uint8Array) => unknown, bytes: Uint8Array): string | null {
+/** The reason why `read` cannot read the body of an entry, or null. */
+export function readProblem(
+  read: (bytes: Uint8Array) => unknown,
+  bytes: Uint8Array,
+): string | null {
   try {
     read(bytes);
     return null;

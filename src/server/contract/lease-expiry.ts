@@ -18,10 +18,13 @@ export function encodeLeaseExpiry(term: number, id: LeaseId): Uint8Array {
   return body;
 }
 
-export function decodeLeaseExpiry(body: Uint8Array): {
+export interface LeaseExpiry {
   readonly term: number;
   readonly id: LeaseId;
-} {
+}
+
+/** Throws: DecodeError. */
+export function decodeLeaseExpiry(body: Uint8Array): LeaseExpiry {
   if (body.length < TERM_BYTES) throw new DecodeError('a lease expiry without a term');
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   return {

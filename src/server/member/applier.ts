@@ -1,14 +1,21 @@
 import type { Env, Timer } from '../../base/env/env.js';
+import { invariant } from '../../base/invariant.js';
 import type { Logger } from '../../base/observe/logger.js';
 import { encodeConfStateRecord } from '../../gen/peer.js';
 import type { Store } from '../../mvcc/store.js';
 import type { RawNode } from '../../raft/raw-node.js';
 import { EntryType, type ConfState, type Entry } from '../../raft/types.js';
 import { RpcError } from '../../rpc/service.js';
-import type { ApplyResult, StateMachine } from '../apply/state-machine.js';
+import {
+  applyCommand,
+  bodyProblem,
+  COMMANDS,
+  type Command,
+  type Decision,
+} from '../apply/commands.js';
+import type { StateMachine } from '../apply/state-machine.js';
 import {
   bodyOf,
-  bodyProblem,
   confChangeProblem,
   envelopeProblem,
   kindOf,
@@ -38,11 +45,20 @@ export interface EntryApplierParts {
   readonly onMembersChanged: () => void;
 }
 
+interface UnderWay {
+  readonly entry: Entry;
+  readonly command: Command<unknown>;
+  readonly decision: Decision;
+  readonly startMs: number;
+}
+
 /** Feeds committed entries to the state machine, and their replies to those who wait for them. */
 export class EntryApplier implements Applier {
   private readonly p: EntryApplierParts;
   private lastTerm = 0;
   private flushTimer: Timer | null = null;
+  /** The command that was begun and is not decided; the state stays as it is meanwhile. */
+  private underWay: UnderWay | undefined;
   private isStopped = false;
 
   constructor(parts: EntryApplierParts) {
@@ -59,44 +75,73 @@ export class EntryApplier implements Applier {
     this.flushTimer?.cancel();
   }
 
-  applyEntry(entry: Entry): void {
+  applyEntry(entry: Entry): boolean {
+    const { underWay } = this;
+    if (underWay !== undefined) {
+      invariant(underWay.entry === entry, 'entry {} overtakes another one', entry.index);
+      return this.goOn(underWay);
+    }
     const { data, term } = entry;
     if (data.length === 0) {
       // A new leader's empty entry: every command of earlier terms that survived has been applied before it.
       this.termApplied(term);
-      return;
+      return true;
     }
     if (term > this.lastTerm) this.termApplied(term);
-    if (this.p.skippedIndexes.size > 0 && this.passOver(entry)) return;
+    if (this.p.skippedIndexes.size > 0 && this.passOver(entry)) return true;
     const problem = envelopeProblem(data);
     if (problem !== null) this.refuse(entry, problem);
-    const waiter = this.p.queue.take(data);
-    const result = this.timed(entry, waiter !== undefined);
+    return this.begin(entry);
+  }
+
+  private begin(entry: Entry): boolean {
+    const startMs = this.p.env.clock.monoMs();
+    const command = COMMANDS[kindOf(entry.data) as CommandKind];
+    const request = this.decode(command, entry);
+    const decision = command.decide?.(this.p.machine, request);
+    if (decision === undefined) this.finish(entry, command, request, startMs);
+    else return this.goOn({ entry, command, decision, startMs });
+    return true;
+  }
+
+  /** Decides some more about a command, and executes it once it is decided. */
+  private goOn(underWay: UnderWay): boolean {
+    const { entry, command, decision, startMs } = underWay;
+    if (!decision.step()) {
+      this.underWay = underWay;
+      return false;
+    }
+    this.underWay = undefined;
+    this.finish(entry, command, decision, startMs);
+    return true;
+  }
+
+  private finish(entry: Entry, command: Command<unknown>, subject: unknown, startMs: number): void {
+    const { env, observer, slow, machine, queue } = this.p;
+    const waiter = queue.take(entry.data);
+    const result = applyCommand(machine, command, subject, waiter !== undefined, entry.term);
+    const ms = env.clock.monoMs() - startMs;
+    const isOk = !(result instanceof RpcError);
+    observer?.applied(kindOf(entry.data) as CommandKind, isOk, ms / 1000);
+    if (ms > slow.limitMs) slow.report(entry, ms, result);
     if (waiter === undefined) return;
     if (result instanceof RpcError) waiter(result, null);
     else waiter(null, result);
   }
 
-  private timed(entry: Entry, wantReply: boolean): ApplyResult {
-    const { env, observer, slow } = this.p;
-    const startMs = env.clock.monoMs();
-    const result = this.run(entry, wantReply);
-    const ms = env.clock.monoMs() - startMs;
-    const isOk = !(result instanceof RpcError);
-    observer?.applied(kindOf(entry.data) as CommandKind, isOk, ms / 1000);
-    if (ms > slow.limitMs) slow.report(entry, ms, result);
-    return result;
-  }
-
-  private run(entry: Entry, wantReply: boolean): ApplyResult {
-    const { data, term } = entry;
+  private decode(command: Command<unknown>, entry: Entry): unknown {
+    const { data } = entry;
     try {
-      return this.p.machine.apply(kindOf(data) as CommandKind, bodyOf(data), term, wantReply);
+      return command.decode(bodyOf(data));
     } catch (error) {
-      // The state machine decodes before it changes anything.
       if (error instanceof DecodeError) this.refuse(entry, bodyProblem(data) ?? error.message);
       throw error;
     }
+  }
+
+  /** The entry under way changes nothing any more: a snapshot contains it. */
+  forget(): void {
+    this.underWay = undefined;
   }
 
   /** Passes over an entry that the operator named; false for every other. */

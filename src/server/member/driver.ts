@@ -16,7 +16,8 @@ import {
 import type { Logger } from '../../base/observe/logger.js';
 import type { WalWriter } from '../../wal/types.js';
 import type { RpcError } from '../../rpc/service.js';
-import { bodyProblem, confChangeProblem, envelopeProblem } from '../contract/command.js';
+import { bodyProblem } from '../apply/commands.js';
+import { confChangeProblem, envelopeProblem } from '../contract/command.js';
 import { errors } from '../contract/errors.js';
 import type { PeerTransport } from '../peer/types.js';
 import { contradictionFinding } from './contradiction.js';
@@ -41,7 +42,13 @@ import {
 
 /** The state machine as the driver uses it. */
 export interface Applier {
-  applyEntry(entry: Entry): void;
+  /**
+   * Goes on with an entry for some microseconds at least; false while it is not applied: the same entry is given again,
+   * and none behind it before.
+   */
+  applyEntry(entry: Entry): boolean;
+  /** The entry given last, if it is not applied yet, will not be given again. */
+  forget(): void;
   /** A committed membership change; returns the configuration to persist. */
   applyConfChange(entry: Entry): ConfState;
   /** Entries up to `index` are applied: persist them together, soon. */
@@ -252,6 +259,7 @@ export class RaftDriver {
       // All entries that still wait for apply are contained in the snapshot.
       this.applyQueue = [];
       this.applyOffset = 0;
+      this.applier.forget();
       this.events.onSnapshot(rd.snapshot);
     }
     if (rd.committed.length > 0) this.applyQueue.push(rd.committed);
@@ -348,8 +356,8 @@ export class RaftDriver {
         if (entry.type === EntryType.confChange) {
           this.applier.applyConfChange(entry);
           confChanged = true;
-        } else {
-          this.applier.applyEntry(entry);
+        } else if (!this.applier.applyEntry(entry)) {
+          break;
         }
         last = entry;
         bytes += entry.data.length;

@@ -9,7 +9,8 @@ import type { Leadership } from '../contract/roles.js';
 export interface LeadershipParts {
   readonly env: Env;
   readonly log: Logger;
-  readonly node: RawNode;
+  readonly memberId: MemberId;
+  readonly node: Pick<RawNode, 'role' | 'leader' | 'term' | 'commitIndex' | 'appliedIndex'>;
   readonly lessor: Lessor;
   readonly electionMs: number;
   /** Runs each time this member begins to lead. */
@@ -81,8 +82,8 @@ export class LeadershipTracker implements Leadership {
 
   /** The lines of etcd's raft (node.go). */
   private reportLeader(from: MemberId, to: MemberId): void {
-    const { log, node } = this.p;
-    const own = idText(node.status().id);
+    const { log, memberId } = this.p;
+    const own = idText(memberId);
     const [was, is] = [idText(from), idText(to)];
     const change =
       from === NONE

@@ -121,6 +121,7 @@ export class Member {
     this.leadership = new LeadershipTracker({
       env,
       log: options.log,
+      memberId,
       node: this.node,
       lessor,
       electionMs,

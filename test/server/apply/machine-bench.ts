@@ -3,6 +3,7 @@ import { Lessor } from '../../../src/lease/lessor.js';
 import { Store } from '../../../src/mvcc/store.js';
 import { WatchHub } from '../../../src/watch/hub.js';
 import { RpcError, type UnaryCall } from '../../../src/rpc/service.js';
+import { applyCommand, COMMANDS } from '../../../src/server/apply/commands.js';
 import { StateMachine } from '../../../src/server/apply/state-machine.js';
 import { HeaderEncoder } from '../../../src/server/contract/header.js';
 import type { CommandKind } from '../../../src/server/contract/command.js';
@@ -87,7 +88,12 @@ export class MachineBench {
     wantReply = true,
     entryTerm = TERM,
   ): RpcError | null {
-    const result = this.machine.apply(kind, request, entryTerm, wantReply);
+    const { machine } = this;
+    const command = COMMANDS[kind];
+    const decoded = command.decode(request);
+    const decision = command.decide?.(machine, decoded);
+    while (decision !== undefined && !decision.step());
+    const result = applyCommand(machine, command, decision ?? decoded, wantReply, entryTerm);
     this.backend.setApplied(++this.index, entryTerm);
     this.backend.flush();
     const unread = this.takeReply();

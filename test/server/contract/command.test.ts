@@ -1,11 +1,10 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { encodeConfChangeEntry, encodeMemberInfo } from '../../../src/gen/peer.js';
-import { encodeLeaseRevokeRequest, encodePutRequest } from '../../../src/gen/rpc.js';
+import { encodePutRequest } from '../../../src/gen/rpc.js';
 import { ConfChangeType } from '../../../src/raft/types.js';
 import {
   bodyOf,
-  bodyProblem,
   CommandKind,
   confChangeProblem,
   encodeCommand,
@@ -64,7 +63,6 @@ describe('command', () => {
   it('reads the commands of 0.1.0, and recognises none of them as its own', () => {
     const data = oldCommand(CommandKind.put, 7, put);
     expect(envelopeProblem(data)).to.equal(null);
-    expect(bodyProblem(data)).to.equal(null);
     expect(kindOf(data)).to.equal(CommandKind.put);
     expect(Buffer.from(bodyOf(data))).to.deep.equal(Buffer.from(put));
     expect(sequenceOf(data, 7)).to.equal(undefined);
@@ -83,15 +81,6 @@ describe('command', () => {
     expect(envelopeProblem(oldCommand(99, 1, put))).to.equal('is of kind 99');
     expect(envelopeProblem(good.subarray(0, 10))).to.equal('ends within its envelope');
     expect(envelopeProblem(withByte(1, 1).subarray(0, 12))).to.equal('ends within its header');
-    const cut = encodeCommand(CommandKind.put, 1, 2, put.subarray(0, put.length - 1));
-    expect(bodyProblem(cut)).to.include('has a body that cannot be read');
-    const shortExpiry = encodeCommand(
-      CommandKind.leaseExpire,
-      1,
-      2,
-      encodeLeaseRevokeRequest({ ID: 1n }),
-    );
-    expect(bodyProblem(shortExpiry)).to.include('a lease expiry without a term');
   });
 
   it('names the fault of a membership change', () => {
@@ -111,7 +100,9 @@ describe('command', () => {
   it('judges any bytes without throwing', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 1, maxLength: 40 }), (data) => {
-        if (envelopeProblem(data) === null) bodyProblem(data);
+        expect(envelopeProblem(data)).to.satisfy(
+          (problem: unknown) => problem === null || typeof problem === 'string',
+        );
       }),
     );
   });

@@ -48,6 +48,9 @@ class Bench {
   readonly disk: Done[] = [];
   isDiskHeld = false;
   msPerEntry = 0;
+  /** Calls that an entry of this name takes until it is applied. */
+  callsNeeded = new Map<string, number>();
+  forgotten = 0;
   backlogBytes = 0;
   ticks = 0;
 
@@ -98,6 +101,7 @@ class Bench {
       reads: this.reads,
       applier: {
         applyEntry: (entry) => this.applyEntry(entry),
+        forget: () => this.forgotten++,
         applyConfChange: () => this.node.applyConfChange(null),
         endBatch: (index) => this.batches.push(index),
         get backlogBytes() {
@@ -128,11 +132,19 @@ class Bench {
     this.disk.shift()?.(null);
   }
 
-  private applyEntry(entry: Entry): void {
+  private applyEntry(entry: Entry): boolean {
     this.env.sleep(this.msPerEntry);
-    if (entry.data.length < ENVELOPE_BYTES) return this.proposals.termApplied(entry.term);
-    this.applied.push(Buffer.from(entry.data.subarray(ENVELOPE_BYTES)).toString());
+    if (entry.data.length < ENVELOPE_BYTES) {
+      this.proposals.termApplied(entry.term);
+      return true;
+    }
+    const name = Buffer.from(entry.data.subarray(ENVELOPE_BYTES)).toString();
+    const calls = this.callsNeeded.get(name) ?? 1;
+    this.callsNeeded.set(name, calls - 1);
+    if (calls > 1) return false;
+    this.applied.push(name);
     this.proposals.take(entry.data)?.(null, new Uint8Array(0));
+    return true;
   }
 
   propose(name: string): { outcome: RpcError | 'ok' | undefined } {
@@ -234,6 +246,33 @@ describe('RaftDriver', () => {
       expect(Math.max(...steps)).to.be.at.most(32);
       // Each slice ends a batch of the backend.
       expect(b.batches.length).to.be.at.least(count / 32);
+      expect(b.batches).to.deep.equal([...b.batches].sort((x, y) => x - y));
+    });
+
+    it('goes on with an entry that is not applied yet in slices, and lets none overtake it', () => {
+      const b = new Bench().start();
+      b.msPerEntry = 1;
+      const CALLS = 100;
+      b.callsNeeded.set('long', CALLS);
+      b.propose('before');
+      const long = b.propose('long');
+      b.propose('behind');
+      const { appliedIndex } = b.node;
+      const left: number[] = [CALLS];
+      while (long.outcome === undefined && b.env.step()) {
+        const calls = b.callsNeeded.get('long') ?? 0;
+        if (calls === left.at(-1)) continue;
+        left.push(calls);
+        if (calls === 0) continue;
+        expect(b.applied).to.deep.equal(['before']);
+        expect(b.node.appliedIndex).to.be.at.most(appliedIndex + 1);
+      }
+      expect(long.outcome).to.equal('ok');
+      // A slice ends at the first look at the clock after 4 ms.
+      const slices = left.slice(1).map((calls, i) => (left[i] as number) - calls);
+      expect(Math.max(...slices)).to.be.at.most(5);
+      b.env.settle();
+      expect(b.applied).to.deep.equal(['before', 'long', 'behind']);
       expect(b.batches).to.deep.equal([...b.batches].sort((x, y) => x - y));
     });
 
@@ -446,6 +485,7 @@ describe('RaftDriver', () => {
       b.receive(MessageType.snapshot, 2n, { snapshot });
       b.env.settle();
       expect(b.snapshots.map((meta) => meta.index)).to.deep.equal([10]);
+      expect(b.forgotten).to.equal(1);
       b.backlogBytes = 0;
       b.env.advance(10);
       expect(b.applied).to.deep.equal([]);

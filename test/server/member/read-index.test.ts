@@ -26,6 +26,17 @@ class Bench {
     });
   }
 
+  /** A read, and a round for it unless one is under way. */
+  submit(name: string): void {
+    this.read(name);
+    this.reads.start(this.ask);
+  }
+
+  /** Answers the newest round. */
+  confirm(index: number, appliedIndex = index): void {
+    this.reads.onReadState(this.lastAsked, index, appliedIndex);
+  }
+
   outcome(name: string): RpcError | null | typeof PENDING {
     const outcome = this.outcomes.get(name);
     return outcome === undefined ? PENDING : outcome;
@@ -45,10 +56,8 @@ describe('ReadIndex', () => {
   it('gives all reads that wait one round, and those that come later the next', () => {
     const b = new Bench();
     b.read('a');
-    b.read('b');
-    b.reads.start(b.ask);
-    b.read('c');
-    b.reads.start(b.ask);
+    b.submit('b');
+    b.submit('c');
     expect(b.asked).to.have.length(1);
     const first = b.lastAsked;
     b.reads.onReadState(first, 5, 5);
@@ -60,21 +69,19 @@ describe('ReadIndex', () => {
     // A second answer to the first round is no answer to the second.
     b.reads.onReadState(first, 5, 5);
     expect(b.outcome('c')).to.equal(PENDING);
-    b.reads.onReadState(b.lastAsked, 5, 5);
+    b.confirm(5);
     expect(b.outcome('c')).to.equal(null);
     expect(b.reads.pending).to.equal(0);
   });
 
   it('waits until the confirmed index is applied', () => {
     const b = new Bench();
-    b.read('a');
-    b.reads.start(b.ask);
-    b.reads.onReadState(b.lastAsked, 10, 8);
+    b.submit('a');
+    b.confirm(10, 8);
     b.reads.onApplied(9);
     expect(b.outcome('a')).to.equal(PENDING);
-    b.read('b');
-    b.reads.start(b.ask);
-    b.reads.onReadState(b.lastAsked, 12, 9);
+    b.submit('b');
+    b.confirm(12, 9);
     b.reads.onApplied(10);
     expect(b.outcome('a')).to.equal(null);
     expect(b.outcome('b')).to.equal(PENDING);
@@ -85,8 +92,7 @@ describe('ReadIndex', () => {
   it('asks again after 500 ms with a context never used before, and takes an answer to either', () => {
     for (const answered of [0, 1, 2]) {
       const b = new Bench();
-      b.read('a');
-      b.reads.start(b.ask);
+      b.submit('a');
       b.tickAfter(499);
       expect(b.asked).to.have.length(1);
       b.tickAfter(1);
@@ -101,27 +107,23 @@ describe('ReadIndex', () => {
 
   it('does not take answers to the contexts of a round that was given up', () => {
     const b = new Bench();
-    b.read('a');
-    b.reads.start(b.ask);
+    b.submit('a');
     b.tickAfter(500);
     b.reads.leaderChanged();
     expect(b.outcome('a')).to.equal(errors.leaderChanged);
-    b.read('b');
-    b.reads.start(b.ask);
+    b.submit('b');
     for (const old of b.asked.slice(0, 2)) b.reads.onReadState(old, 1, 1);
     expect(b.outcome('b')).to.equal(PENDING);
-    b.reads.onReadState(b.lastAsked, 1, 1);
+    b.confirm(1);
     expect(b.outcome('b')).to.equal(null);
     expect(b.reads.failed).to.equal(1);
   });
 
   it('fails on a change of leader only reads asked of the old one', () => {
     const b = new Bench();
-    b.read('confirmed');
-    b.reads.start(b.ask);
-    b.reads.onReadState(b.lastAsked, 10, 8);
-    b.read('asked');
-    b.reads.start(b.ask);
+    b.submit('confirmed');
+    b.confirm(10, 8);
+    b.submit('asked');
     b.read('waiting');
     b.reads.leaderChanged();
     expect(b.outcome('asked')).to.equal(errors.leaderChanged);
@@ -134,8 +136,7 @@ describe('ReadIndex', () => {
   it('asks a leader that appears at once', () => {
     const b = new Bench();
     b.hasLeader = false;
-    b.read('a');
-    b.reads.start(b.ask);
+    b.submit('a');
     b.hasLeader = true;
     b.env.advance(10);
     b.reads.leaderAppeared(b.ask);
@@ -144,7 +145,7 @@ describe('ReadIndex', () => {
     // Its own retry begins anew.
     b.tickAfter(499);
     expect(b.asked).to.have.length(2);
-    b.reads.onReadState(b.lastAsked, 1, 1);
+    b.confirm(1);
     expect(b.outcome('a')).to.equal(null);
     b.reads.leaderAppeared(b.ask);
     expect(b.asked).to.have.length(2);
@@ -152,11 +153,9 @@ describe('ReadIndex', () => {
 
   it('fails a read that was not confirmed, or not applied, within the request timeout', () => {
     const b = new Bench();
-    b.read('applied late');
-    b.reads.start(b.ask);
-    b.reads.onReadState(b.lastAsked, 100, 1);
-    b.read('never confirmed');
-    b.reads.start(b.ask);
+    b.submit('applied late');
+    b.confirm(100, 1);
+    b.submit('never confirmed');
     for (let ms = 0; ms < TIMEOUT_MS - 100; ms += 100) b.tickAfter(100);
     expect(b.outcome('applied late')).to.equal(PENDING);
     expect(b.outcome('never confirmed')).to.equal(PENDING);
@@ -170,11 +169,9 @@ describe('ReadIndex', () => {
 
   it('fails all reads at the end, in every state', () => {
     const b = new Bench();
-    b.read('confirmed');
-    b.reads.start(b.ask);
-    b.reads.onReadState(b.lastAsked, 10, 8);
-    b.read('asked');
-    b.reads.start(b.ask);
+    b.submit('confirmed');
+    b.confirm(10, 8);
+    b.submit('asked');
     b.read('waiting');
     b.reads.failAll(errors.stopped);
     for (const name of ['confirmed', 'asked', 'waiting'])
@@ -186,9 +183,9 @@ describe('ReadIndex', () => {
     const b = new Bench();
     b.reads.add(() => b.read('inner'));
     b.reads.start(b.ask);
-    b.reads.onReadState(b.lastAsked, 1, 1);
+    b.confirm(1);
     b.reads.start(b.ask);
-    b.reads.onReadState(b.lastAsked, 1, 1);
+    b.confirm(1);
     expect(b.outcome('inner')).to.equal(null);
   });
 });

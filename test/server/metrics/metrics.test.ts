@@ -20,6 +20,10 @@ function value(page: string, series: string): number {
   return Number(line.slice(series.length + 1));
 }
 
+function expectSeries(page: string, expected: readonly (readonly [string, number])[]): void {
+  for (const [series, number] of expected) expect(value(page, series), series).equal(number);
+}
+
 /** Names in the table of absent metrics in docs/COMPATIBILITY.md, but the Go runtime's. */
 function absentByManual(): string[] {
   const path = join(import.meta.dirname, '../../../docs/COMPATIBILITY.md');
@@ -76,11 +80,11 @@ describe('MetricsPage', () => {
     const page = await setUp().text();
     for (const { service, method, type } of allMethods) {
       const labels = `grpc_method="${method}",grpc_service="${service}",grpc_type="${type}"`;
-      expect(value(page, `grpc_server_started_total{${labels}}`)).equal(0);
-      expect(value(page, `grpc_server_handled_total{grpc_code="OK",${labels}}`)).equal(0);
-      expect(value(page, `grpc_server_handled_total{grpc_code="Unauthenticated",${labels}}`)).equal(
-        0,
-      );
+      expectSeries(page, [
+        [`grpc_server_started_total{${labels}}`, 0],
+        [`grpc_server_handled_total{grpc_code="OK",${labels}}`, 0],
+        [`grpc_server_handled_total{grpc_code="Unauthenticated",${labels}}`, 0],
+      ]);
     }
     expect(page).not.contain('grpc_server_handling_seconds');
   });
@@ -95,16 +99,16 @@ describe('MetricsPage', () => {
     metrics.handled(PUT, 14, 3);
     metrics.started('/invented/Method');
     const page = await text();
-    expect(value(page, `grpc_server_started_total{${PUT_LABELS}}`)).equal(2);
-    expect(value(page, `grpc_server_handled_total{grpc_code="OK",${PUT_LABELS}}`)).equal(1);
-    expect(value(page, `grpc_server_handled_total{grpc_code="Unavailable",${PUT_LABELS}}`)).equal(
-      1,
-    );
-    expect(value(page, `grpc_server_handling_seconds_bucket{${PUT_LABELS},le="0.025"}`)).equal(1);
-    expect(value(page, `grpc_server_handling_seconds_bucket{${PUT_LABELS},le="+Inf"}`)).equal(2);
-    expect(value(page, `grpc_server_handling_seconds_sum{${PUT_LABELS}}`)).equal(3.02);
-    expect(value(page, 'etcd_network_client_grpc_received_bytes_total')).equal(100);
-    expect(value(page, 'etcd_network_client_grpc_sent_bytes_total')).equal(30);
+    expectSeries(page, [
+      [`grpc_server_started_total{${PUT_LABELS}}`, 2],
+      [`grpc_server_handled_total{grpc_code="OK",${PUT_LABELS}}`, 1],
+      [`grpc_server_handled_total{grpc_code="Unavailable",${PUT_LABELS}}`, 1],
+      [`grpc_server_handling_seconds_bucket{${PUT_LABELS},le="0.025"}`, 1],
+      [`grpc_server_handling_seconds_bucket{${PUT_LABELS},le="+Inf"}`, 2],
+      [`grpc_server_handling_seconds_sum{${PUT_LABELS}}`, 3.02],
+      ['etcd_network_client_grpc_received_bytes_total', 100],
+      ['etcd_network_client_grpc_sent_bytes_total', 30],
+    ]);
     expect(page).not.contain('invented');
   });
 
@@ -120,17 +124,19 @@ describe('MetricsPage', () => {
     peer.roundTrip.observe(0.0001);
     const page = await text();
     const fsync = 'etcd_disk_wal_fsync_duration_seconds';
-    expect(value(page, `${fsync}_bucket{le="0.001"}`)).equal(0);
-    expect(value(page, `${fsync}_bucket{le="0.002"}`)).equal(1);
-    expect(value(page, `${fsync}_bucket{le="8.192"}`)).equal(1);
-    expect(value(page, `${fsync}_count`)).equal(1);
-    expect(value(page, 'etcd_disk_wal_write_duration_seconds_count')).equal(2);
-    expect(value(page, 'etcd_disk_backend_commit_duration_seconds_sum')).equal(0.1);
-    expect(value(page, 'etcd_disk_wal_write_bytes_total')).equal(4096);
-    expect(value(page, 'etcd_network_peer_sent_bytes_total{To="abc"}')).equal(7);
-    expect(value(page, 'etcd_network_active_peers{Local="ff",Remote="abc"}')).equal(1);
-    expect(value(page, 'etcd_network_known_peers{Local="ff",Remote="b"}')).equal(1);
-    expect(value(page, 'etcd_network_known_peers{Local="ff",Remote="ff"}')).equal(1);
+    expectSeries(page, [
+      [`${fsync}_bucket{le="0.001"}`, 0],
+      [`${fsync}_bucket{le="0.002"}`, 1],
+      [`${fsync}_bucket{le="8.192"}`, 1],
+      [`${fsync}_count`, 1],
+      ['etcd_disk_wal_write_duration_seconds_count', 2],
+      ['etcd_disk_backend_commit_duration_seconds_sum', 0.1],
+      ['etcd_disk_wal_write_bytes_total', 4096],
+      ['etcd_network_peer_sent_bytes_total{To="abc"}', 7],
+      ['etcd_network_active_peers{Local="ff",Remote="abc"}', 1],
+      ['etcd_network_known_peers{Local="ff",Remote="b"}', 1],
+      ['etcd_network_known_peers{Local="ff",Remote="ff"}', 1],
+    ]);
     const roundTrip = 'etcd_network_peer_round_trip_time_seconds_bucket';
     expect(value(page, `${roundTrip}{To="abc",le="0.0001"}`)).equal(1);
   });
@@ -147,18 +153,22 @@ describe('MetricsPage', () => {
     metrics.snapshotReceived(0xbn, true, 3);
     const page = await text();
     const send = 'etcd_network_snapshot_send';
-    expect(value(page, `${send}_inflights_total{To="a"}`)).equal(1);
-    expect(value(page, `${send}_success{To="a"}`)).equal(1);
-    expect(value(page, `${send}_failures{To="a"}`)).equal(0);
-    expect(value(page, `${send}_total_duration_seconds_bucket{To="a",le="0.2"}`)).equal(1);
+    expectSeries(page, [
+      [`${send}_inflights_total{To="a"}`, 1],
+      [`${send}_success{To="a"}`, 1],
+      [`${send}_failures{To="a"}`, 0],
+      [`${send}_total_duration_seconds_bucket{To="a",le="0.2"}`, 1],
+    ]);
     const receive = 'etcd_network_snapshot_receive';
-    expect(value(page, `${receive}_failures{From="a"}`)).equal(1);
-    expect(value(page, `${receive}_inflights_total{From="a"}`)).equal(0);
-    expect(value(page, `${receive}_total_duration_seconds_count{From="a"}`)).equal(0);
-    expect(value(page, `${receive}_total_duration_seconds_sum{From="b"}`)).equal(3);
-    expect(value(page, 'etcd_disk_backend_snapshot_duration_seconds_sum')).equal(0.15);
-    expect(value(page, 'etcd_snap_db_save_total_duration_seconds_sum')).equal(3);
-    expect(value(page, 'etcd_snap_db_fsync_duration_seconds_count')).equal(1);
+    expectSeries(page, [
+      [`${receive}_failures{From="a"}`, 1],
+      [`${receive}_inflights_total{From="a"}`, 0],
+      [`${receive}_total_duration_seconds_count{From="a"}`, 0],
+      [`${receive}_total_duration_seconds_sum{From="b"}`, 3],
+      ['etcd_disk_backend_snapshot_duration_seconds_sum', 0.15],
+      ['etcd_snap_db_save_total_duration_seconds_sum', 3],
+      ['etcd_snap_db_fsync_duration_seconds_count', 1],
+    ]);
   });
 
   it('follows work in the background', async () => {
@@ -177,7 +187,7 @@ describe('MetricsPage', () => {
     metrics.heartbeatsLate(2);
     metrics.leaseGranted(60);
     const page = await text();
-    for (const [series, expected] of [
+    expectSeries(page, [
       ['etcd_disk_defrag_inflight', 1],
       ['etcd_disk_backend_defrag_duration_seconds_sum', 0.3],
       ['etcd_debugging_mvcc_index_compaction_pause_duration_milliseconds_bucket{le="0.5"}', 1],
@@ -191,9 +201,7 @@ describe('MetricsPage', () => {
       ['etcd_server_heartbeat_send_failures_total', 2],
       ['etcd_debugging_lease_ttl_total_bucket{le="32"}', 0],
       ['etcd_debugging_lease_ttl_total_bucket{le="64"}', 1],
-    ] as const) {
-      expect(value(page, series), series).equal(expected);
-    }
+    ]);
   });
 
   it('shows applies and ranges by their outcome', async () => {
@@ -206,12 +214,16 @@ describe('MetricsPage', () => {
     const page = await text();
     const apply = 'etcd_server_apply_duration_seconds';
     const labels = (success: boolean): string => `op="Put",success="${success}",version="v3"`;
-    expect(value(page, `${apply}_bucket{${labels(true)},le="0.0001"}`)).equal(0);
-    expect(value(page, `${apply}_bucket{${labels(true)},le="0.0002"}`)).equal(1);
-    expect(value(page, `${apply}_sum{${labels(false)}}`)).equal(1);
+    expectSeries(page, [
+      [`${apply}_bucket{${labels(true)},le="0.0001"}`, 0],
+      [`${apply}_bucket{${labels(true)},le="0.0002"}`, 1],
+      [`${apply}_sum{${labels(false)}}`, 1],
+    ]);
     const revoked = `${apply}_count{op="LeaseRevoke",success="true",version="v3"}`;
-    expect(value(page, revoked)).equal(2);
-    expect(value(page, 'etcd_server_range_duration_seconds_count{success="true"}')).equal(1);
+    expectSeries(page, [
+      [revoked, 2],
+      ['etcd_server_range_duration_seconds_count{success="true"}', 1],
+    ]);
     expect(page).not.contain('etcd_server_range_duration_seconds_count{success="false"}');
   });
 
@@ -224,29 +236,33 @@ describe('MetricsPage', () => {
     for (let i = 0; i < 1000; i++) clientRequests.count('stream', `v${i}`);
     const page = await text();
     const total = 'etcd_server_client_requests_total';
-    expect(value(page, `${total}{client_api_version="3.6",type="unary"}`)).equal(2);
-    expect(value(page, `${total}{client_api_version="a\\"b",type="stream"}`)).equal(1);
-    expect(value(page, `${total}{client_api_version="other",type="stream"}`)).equal(937);
+    expectSeries(page, [
+      [`${total}{client_api_version="3.6",type="unary"}`, 2],
+      [`${total}{client_api_version="a\\"b",type="stream"}`, 1],
+      [`${total}{client_api_version="other",type="stream"}`, 937],
+    ]);
     expect(page.split('\n').filter((line) => line.startsWith(total)).length).equal(66);
   });
 
   it("shows the member's state", async () => {
     const page = await setUp().text();
-    expect(value(page, 'etcd_server_has_leader')).equal(1);
-    expect(value(page, 'etcd_server_is_leader')).equal(0);
-    expect(value(page, 'etcd_server_proposals_applied_total')).equal(41);
-    expect(value(page, 'etcd_server_id{server_id="ff"}')).equal(1);
-    expect(value(page, 'etcd_cluster_version{cluster_version="3.6"}')).equal(1);
-    expect(value(page, 'etcd_debugging_mvcc_current_revision')).equal(17);
-    expect(value(page, 'etcd_mvcc_db_open_read_transactions')).equal(21);
-    expect(value(page, 'etcd_debugging_auth_revision')).equal(1);
-    expect(value(page, 'etcd_server_snapshot_apply_in_progress_total')).equal(0);
-    expect(value(page, 'etcd_debugging_server_alarms{alarm_type="NOSPACE",server_id="a"}')).equal(
-      1,
-    );
+    expectSeries(page, [
+      ['etcd_server_has_leader', 1],
+      ['etcd_server_is_leader', 0],
+      ['etcd_server_proposals_applied_total', 41],
+      ['etcd_server_id{server_id="ff"}', 1],
+      ['etcd_cluster_version{cluster_version="3.6"}', 1],
+      ['etcd_debugging_mvcc_current_revision', 17],
+      ['etcd_mvcc_db_open_read_transactions', 21],
+      ['etcd_debugging_auth_revision', 1],
+      ['etcd_server_snapshot_apply_in_progress_total', 0],
+      ['etcd_debugging_server_alarms{alarm_type="NOSPACE",server_id="a"}', 1],
+    ]);
     const feature = 'etcd_server_feature_enabled';
-    expect(value(page, `${feature}{name="LeaseCheckpoint",stage="ALPHA"}`)).equal(0);
-    expect(value(page, `${feature}{name="Other",stage="BETA"}`)).equal(1);
+    expectSeries(page, [
+      [`${feature}{name="LeaseCheckpoint",stage="ALPHA"}`, 0],
+      [`${feature}{name="Other",stage="BETA"}`, 1],
+    ]);
   });
 
   it('keeps the format and the rules of promtool', async () => {

@@ -1,5 +1,7 @@
 import { expect } from 'chai';
-import { message, MessageType } from '../../../src/raft/types.js';
+import { encodeTxnRequest } from '../../../src/gen/rpc.js';
+import { EntryType, message, MessageType, type Entry } from '../../../src/raft/types.js';
+import { CommandKind, encodeCommand } from '../../../src/server/contract/command.js';
 import type { SnapshotSink } from '../../../src/server/peer/types.js';
 import { imageOf, Machine, MemberBench, type Image } from '../member/member-bench.js';
 
@@ -73,6 +75,50 @@ describe('installing a snapshot', function () {
     expect([...machine.engines.keys()]).to.have.length(1);
     machine.crash(false);
     expect(held(open(machine))).to.equal(INDEX);
+  });
+
+  it('takes the place of a command that is being decided', () => {
+    const machine = new Machine();
+    const bench = open(machine);
+    const puts = Array.from({ length: 300 }, (_, i) => ({
+      requestPut: { key: Buffer.from(`k${i}`), value: Buffer.from('v') },
+    }));
+    const compare = { key: Buffer.of(0), rangeEnd: Buffer.of(0), target: 3, result: 3 };
+    const decided = encodeTxnRequest({ compare: [compare], success: puts.slice(0, 1) });
+    const commands = [encodeTxnRequest({ success: puts }), decided];
+    const entries = commands.map((request, i) => ({
+      term: TERM,
+      index: i + 1,
+      type: EntryType.normal,
+      data: encodeCommand(CommandKind.txn, 9, i, request),
+    }));
+    const fields = { from: 2n, term: TERM, index: 0, logTerm: 0, commit: 2, entries };
+    bench.handler?.onMessages(2n, [message(MessageType.append, 1n, fields)]);
+    const { machine: state, leadership } = bench.running;
+    const choosePath = state.kv.choosePath.bind(state.kv);
+    let begun = 0;
+    state.kv.choosePath = (txn) => {
+      begun++;
+      return choosePath(txn);
+    };
+    // Every look at the clock finds the slice used up.
+    const { clock } = machine.env;
+    clock.monoMs = () => (machine.env.nowMs += 5);
+    while (begun < 2) expect(machine.env.step()).to.equal(true);
+    expect(leadership.appliedIndex).to.equal(1);
+    clock.monoMs = () => machine.env.nowMs;
+    receive(bench, image);
+    clock.monoMs = () => (machine.env.nowMs += 5);
+    while (leadership.appliedIndex < INDEX) expect(machine.env.step()).to.equal(true);
+    clock.monoMs = () => machine.env.nowMs;
+    machine.env.settle();
+    expect(held(bench)).to.equal(INDEX);
+    const next = [{ ...entries[0], term: TERM, index: INDEX + 1 } as Entry];
+    const behind = { ...fields, index: INDEX, logTerm: TERM, commit: INDEX + 1, entries: next };
+    bench.handler?.onMessages(2n, [message(MessageType.append, 1n, behind)]);
+    machine.env.settle();
+    expect(leadership.appliedIndex).to.equal(INDEX + 1);
+    expect(begun).to.equal(3);
   });
 
   for (const keeps of [false, true]) {
