@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { Event, Node, Pod } from '../../../src/gen/kube-core-v1.js';
+import type { Event, Node, Pod, PodCondition } from '../../../src/gen/kube-core-v1.js';
 import { silentLogger } from '../../../src/base/observe/logger.js';
 import { conflict } from '../../../src/cluster/api/status.js';
 import { EVENTS, NODES, PODS } from '../../../src/cluster/client/resource-types.js';
@@ -70,7 +70,7 @@ class Bench {
     return this.api.get(PODS, 'd', name)?.spec.nodeName;
   }
 
-  condition(name: string): { status?: string; reason?: string; message?: string } | undefined {
+  condition(name: string): PodCondition | undefined {
     const conditions = this.api.get(PODS, 'd', name)?.status?.conditions ?? [];
     return conditions.find(({ type }) => type === 'PodScheduled');
   }
