@@ -7,11 +7,12 @@ import { EtcdClient } from '../../src/client/client.js';
 import { findResource } from '../../src/cluster/api/kinds/registry.js';
 import { ApiError } from '../../src/cluster/api/status.js';
 import { render, renderError } from '../../src/cluster/apiserver/answer/render.js';
-import { Core } from '../../src/cluster/apiserver/core.js';
+import { Core, type CoreSetup } from '../../src/cluster/apiserver/core.js';
 import type { RenderedAnswer } from '../../src/cluster/apiserver/http/rendered.js';
 import type { ApiRequest, Step } from '../../src/cluster/apiserver/pipeline/exchange.js';
 import { Pipeline } from '../../src/cluster/apiserver/pipeline/pipeline.js';
 import { requestInfo } from '../../src/cluster/apiserver/pipeline/request-info.js';
+import type { ClusterEnv } from '../../src/cluster/env.js';
 import { systemClusterEnv } from '../../src/cluster/system-env.js';
 
 const ADMIN = { name: 'admin', uid: '', groups: ['system:masters'], extra: {} };
@@ -30,17 +31,22 @@ export class ApiCore {
   readonly core: Core;
   readonly store: EtcdClient;
   private readonly pipeline: Pipeline;
-  private readonly env = systemClusterEnv();
+  private readonly env: ClusterEnv;
 
   /** `endpoint` is that of a store, as host:port. */
-  constructor(endpoint: string, others: readonly Step[] = []) {
+  constructor(
+    endpoint: string,
+    others: readonly Step[] = [],
+    setup: Partial<Pick<CoreSetup, 'env' | 'serviceCidr'>> = {},
+  ) {
     const log = loggerTo([], 'error');
+    this.env = setup.env ?? systemClusterEnv();
     this.store = new EtcdClient(endpoint);
     this.core = new Core({
       client: this.store,
       env: this.env,
       log,
-      serviceCidr: '10.96.0.0/16',
+      serviceCidr: setup.serviceCidr ?? '10.96.0.0/16',
     });
     this.pipeline = new Pipeline([...others, this.core.step(new Map())], log);
   }

@@ -288,16 +288,20 @@ export class WatchCache implements WatcherHost {
     const done = this.waiters.filter((waiter) => waiter.revision <= revision);
     this.waiters = this.waiters.filter((waiter) => waiter.revision > revision);
     for (const waiter of done) waiter.resolve();
+    if (this.waiters.length > 0) return;
+    // The next one that waits asks at once.
+    this.progressTimer?.cancel();
+    this.progressTimer = undefined;
   }
 
   /** Asks for progress until nobody waits. */
   private hurry(): void {
     if (this.waiters.length === 0 || this.progressTimer !== undefined) return;
-    this.stream?.requestProgress();
     this.progressTimer = this.env.after(PROGRESS_RETRY_MS, () => {
       this.progressTimer = undefined;
       this.hurry();
     });
+    this.stream?.requestProgress();
   }
 
   private scheduleBookmarks(): void {

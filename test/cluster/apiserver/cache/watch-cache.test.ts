@@ -64,6 +64,15 @@ describe('WatchCache', () => {
     expect(page.resourceVersion).to.equal('40');
   });
 
+  it('asks for progress at once for each list that waits', async () => {
+    for (const revision of [40, 41, 42]) {
+      source.revision = revision;
+      await reader.list(KIND, 'a', query(''));
+    }
+    expect(source.progressRequests).to.equal(3 + 1);
+    expect(time.monoMs()).to.equal(0);
+  });
+
   it('refuses a revision of the future after three seconds', async () => {
     const list = reader
       .list(KIND, '', query('resourceVersion=99'))
