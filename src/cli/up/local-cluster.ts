@@ -27,7 +27,7 @@ import { forgetCluster, rememberCluster } from './current-cluster.js';
 import { Foreground } from './foreground.js';
 import { forwardPort } from './forwarder.js';
 import { missingForNamespaces } from './host-support.js';
-import { NodeWatch } from './node-watch.js';
+import { ClusterWatch } from './cluster-watch.js';
 import { HOST } from './ports.js';
 import { endStaleProcesses } from './stale-processes.js';
 import { StoreMembers } from './store-members.js';
@@ -106,7 +106,7 @@ class LocalCluster {
   private readonly foreground: Foreground;
   private readonly forwarders: Server[] = [];
   private processes: ClusterProcesses | undefined;
-  private watch: NodeWatch | undefined;
+  private watch: ClusterWatch | undefined;
   private starting: Promise<void> = Promise.resolve();
   private hasShown = false;
 
@@ -166,7 +166,7 @@ class LocalCluster {
       onFailure: (error) => this.foreground.fail(error),
     });
     this.processes = processes;
-    this.watch = new NodeWatch(this.server, pki, (name, isReady) => {
+    this.watch = new ClusterWatch(this.server, pki, (name, isReady) => {
       if (this.hasShown) say(`${name} is ${isReady ? 'Ready' : 'not Ready'}`);
     });
     await this.openForwarders(processes);
@@ -247,6 +247,7 @@ class LocalCluster {
     return (
       this.members.missing.length === 0 &&
       this.processes?.missing.length === 0 &&
+      this.watch?.takesPods === true &&
       this.plan.nodes.every(({ name }) => this.watch?.isReady(name) === true)
     );
   }

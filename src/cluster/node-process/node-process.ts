@@ -80,7 +80,7 @@ export async function startNode(
   const services = await startServices(config, dependencies, proxyClient, client);
   const control = await serveNodeControl(config.controlSocket, runtime);
   return {
-    limits: await limitsOf(runtime),
+    limits: [...(await limitsOf(runtime)), ...services.limits],
     forward: (connection, port) => joinWith(connection, config.address, port),
     report: () => ({ pods: kubelet.pods().length, 'kubelet-port': kubelet.port }),
     stop: async () => {
