@@ -73,7 +73,7 @@ export function parseIpBlock(text: string): IpBlock | undefined {
 }
 
 /** The address with the bits beyond the prefix set to zero. */
-export function networkOf({ address, prefixBits }: IpBlock): Uint8Array {
+function networkOf({ address, prefixBits }: IpBlock): Uint8Array {
   return address.bytes.map((byte, at) => {
     const kept = Math.min(8, Math.max(0, prefixBits - at * 8));
     return byte & (0xff << (8 - kept)) & 0xff;

@@ -32,7 +32,7 @@ export class CacheEvent {
 }
 
 /** Most events that are held for watchers that come back; what is older makes them list again. */
-export const EVENTS_MAX = 10_000;
+const EVENTS_MAX = 10_000;
 
 /** The newest events of a resource, in the order of revisions. */
 export class EventRing {

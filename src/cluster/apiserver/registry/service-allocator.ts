@@ -163,7 +163,7 @@ interface Ipv4Range {
   readonly size: number;
 }
 
-export function parseRange(cidr: string): Ipv4Range {
+function parseRange(cidr: string): Ipv4Range {
   const [address = '', bits = ''] = cidr.split('/');
   const size = 2 ** (32 - Number(bits));
   return { first: addressNumber(address), size };

@@ -94,7 +94,7 @@ export class StoredObject {
 }
 
 /** How the JSON of a kind's objects begins. ASCII. */
-export function headOf({ kind, group, version }: Kind): string {
+function headOf({ kind, group, version }: Kind): string {
   return `{"kind":"${kind}","apiVersion":"${apiVersionOf(group, version)}",`;
 }
 

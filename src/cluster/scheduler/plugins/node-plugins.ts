@@ -97,7 +97,7 @@ export const nodeAffinity: Plugin = {
 };
 
 /** A term without requirements matches nothing. */
-export function matchesTerm(term: NodeSelectorTerm, node: Node): boolean {
+function matchesTerm(term: NodeSelectorTerm, node: Node): boolean {
   const { matchExpressions = [], matchFields = [] } = term;
   if (matchExpressions.length + matchFields.length === 0) return false;
   const { labels = {}, name } = node.metadata;
