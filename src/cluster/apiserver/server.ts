@@ -178,10 +178,8 @@ export class ApiServer {
     }
   }
 
-  private async handle(
-    request: ApiRequest,
-    info: RequestInfo,
-  ): Promise<RenderedAnswer | undefined> {
+  /** An answer as it goes to a socket; undefined when the connection became another protocol. */
+  async handle(request: ApiRequest, info?: RequestInfo): Promise<RenderedAnswer | undefined> {
     const exchange = this.begin(request, info);
     if (exchange instanceof ApiError) return renderError(exchange, request);
     const answer = await this.pipeline.run(exchange);
