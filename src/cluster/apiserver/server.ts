@@ -183,7 +183,8 @@ export class ApiServer {
     const exchange = this.begin(request, info);
     if (exchange instanceof ApiError) return renderError(exchange, request);
     const answer = await this.pipeline.run(exchange);
-    if (answer instanceof ApiError) return renderError(answer, request);
+    if (answer instanceof ApiError)
+      return withWarnings(renderError(answer, request), exchange.warnings);
     if (answer.type === 'upgraded') return undefined;
     try {
       return withWarnings(render(answer, request, this.options.env), exchange.warnings);

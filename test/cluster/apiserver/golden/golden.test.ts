@@ -7,9 +7,10 @@ import { expect } from 'chai';
 import { readFileSync, readdirSync } from 'node:fs';
 import { startCluster, type TestCluster } from '../../../support/servers.js';
 import { makeAuthority } from '../../support/certificates.js';
+import { privateKey } from '../auth/token-fixture.js';
 import { recorded } from '../recording.js';
 import { replay, type Outcome } from './replay.js';
-import { TestApiServer } from './test-server.js';
+import { TestApiServer, type ServerKeys } from './test-server.js';
 import type { BaseState } from './world.js';
 
 const FOLDERS = [
@@ -56,13 +57,14 @@ const states = json('states') as Readonly<Record<string, Record<string, BaseStat
 
 describe('cluster/apiserver/golden', () => {
   let cluster: TestCluster;
-  let tls: { readonly key: string; readonly cert: string; readonly ca: string };
+  let keys: ServerKeys;
 
   before(async () => {
     const authority = await makeAuthority();
-    tls = { ...(await authority.server()), ca: authority.ca };
+    const tls = { ...(await authority.server()), ca: authority.ca };
+    keys = { tls, serviceAccountKey: privateKey('rsa') };
     cluster = await startCluster({ kind: 'mainstay', size: 1 });
-    const server = new TestApiServer(endpointOf(cluster), tls);
+    const server = new TestApiServer(endpointOf(cluster), keys);
     const key = Buffer.from('compacted');
     const { header } = await server.store.kv.put({ key, value: key });
     // The first revisions are past, as they are on a server that has run for a while.
@@ -77,7 +79,7 @@ describe('cluster/apiserver/golden', () => {
       const outcomes: Outcome[] = [];
       for (const name of recordingsIn(folder)) {
         it(name, async () => {
-          const server = new TestApiServer(endpointOf(cluster), tls);
+          const server = new TestApiServer(endpointOf(cluster), keys);
           try {
             const recording = {
               name,

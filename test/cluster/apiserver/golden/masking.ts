@@ -27,7 +27,10 @@ const UNTOLD: ReadonlySet<string> = new Set(['description', 'fieldsV1']);
 const PATTERNS: readonly (readonly [RegExp, string])[] = [
   [/kube-api-access-(?:<HOST>)?[a-z0-9]+/g, 'kube-api-access-X'],
   [/resource version: \d+, current: \d+/g, 'resource version: R, current: R'],
+  [/(resourceVersion\\*":\\*")\d+/g, '$1R'],
   [/(too old resource version: )\d+ \(\d+\)/g, '$1R (R)'],
+  // A whole text that is a time is a field's value.
+  [/(?<=.)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ(?=.)/g, 'TIME'],
   [/<ADVERTISE>|192\.0\.2\.1:0/g, 'ADDRESS'],
   [/(ResourceVersion in record \()\d+/g, '$1R'],
 ];

@@ -5,7 +5,7 @@
 import { KINDS } from '../../../../src/cluster/api/kinds/registry.js';
 import type { JsonObject, JsonValue } from '../../../../src/cluster/api/object.js';
 import { REVIEW_KINDS } from '../../../../src/cluster/apiserver/auth/reviews.js';
-import { isObject } from './translation.js';
+import { isObject, text } from './translation.js';
 
 const SERVED = [...KINDS, ...REVIEW_KINDS];
 
@@ -21,7 +21,7 @@ export function narrowed(body: JsonValue, path: string, isTheirs: boolean): Json
       return { ...body, groups: byName(body['groups'], ({ name }) => keep(isGroup(name))) };
     case 'APIResourceList': {
       const group = path.startsWith('/api/') ? '' : (path.split('/')[2] ?? '');
-      const isServed = ({ name }: JsonObject): boolean => keep(isResource(group, String(name)));
+      const isServed = ({ name }: JsonObject): boolean => keep(isResource(group, text(name)));
       return { ...body, resources: byName(body['resources'], isServed) };
     }
     case 'APIGroupDiscoveryList': {
@@ -40,9 +40,9 @@ export function isOfOtherGroup(path: string): boolean {
 
 function groupDiscovery(group: JsonObject, keep: (isServed: boolean) => boolean): JsonObject {
   const versions = Array.isArray(group['versions']) ? group['versions'].filter(isObject) : [];
-  const name = String(nameOf(group['metadata']));
+  const name = text(nameOf(group['metadata']));
   const resourcesOf = (version: JsonObject): JsonObject => {
-    const isKept = ({ resource }: JsonObject): boolean => keep(isResource(name, String(resource)));
+    const isKept = ({ resource }: JsonObject): boolean => keep(isResource(name, text(resource)));
     return mapValues(byName(version['resources'], isKept), (resource) => ({
       ...resource,
       subresources: byName(resource['subresources'], () => true),
@@ -76,7 +76,7 @@ function byName(
   return Object.fromEntries(
     kept.map((one) => {
       const { name, subresource, resource, metadata } = one;
-      return [String(name ?? subresource ?? resource ?? nameOf(metadata)), one];
+      return [text(name ?? subresource ?? resource ?? nameOf(metadata)), one];
     }),
   );
 }

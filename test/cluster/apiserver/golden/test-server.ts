@@ -13,7 +13,6 @@ import type { ClusterEnv } from '../../../../src/cluster/env.js';
 import { systemClusterEnv } from '../../../../src/cluster/system-env.js';
 import { until } from '../../../support/servers.js';
 import type { KeyAndCert } from '../../support/certificates.js';
-import { privateKey } from '../auth/token-fixture.js';
 
 export interface SentRequest {
   readonly method: string;
@@ -33,6 +32,12 @@ export interface ReceivedAnswer {
   /** JSON as a value, anything else as text; the lines of a watch as a list. */
   readonly body: JsonValue;
   readonly isWatch: boolean;
+}
+
+/** In PEM; made once for all servers. */
+export interface ServerKeys {
+  readonly tls: KeyAndCert & { readonly ca: string };
+  readonly serviceAccountKey: string;
 }
 
 /** An end that is waited for comes this many times sooner. */
@@ -55,7 +60,7 @@ export class TestApiServer {
   private readonly server: ApiServer;
   private isHurried = false;
 
-  constructor(endpoint: string, tls: KeyAndCert & { readonly ca: string }) {
+  constructor(endpoint: string, { tls, serviceAccountKey }: ServerKeys) {
     this.store = new EtcdClient(endpoint);
     const system = systemClusterEnv();
     const env: ClusterEnv = {
@@ -69,7 +74,7 @@ export class TestApiServer {
       log: loggerTo([], 'error'),
       tls: { key: tls.key, cert: tls.cert, clientCa: tls.ca },
       kubeletTls: { key: tls.key, cert: tls.cert, ca: tls.ca },
-      serviceAccountKey: privateKey('ec'),
+      serviceAccountKey,
       serviceCidr: '10.96.0.0/16',
       advertiseAddress: '192.0.2.1',
       port: 0,
@@ -98,7 +103,9 @@ export class TestApiServer {
       const leaving = new AbortController();
       const answer = await this.server.handle(requestOf(sent, leaving.signal));
       if (answer === undefined) throw new Error('nothing upgrades here');
-      const { status, headers, body } = answer;
+      const { status, headers } = answer;
+      // As the sender leaves it out.
+      const body = sent.method === 'HEAD' ? undefined : answer.body;
       const isYaml = headers['content-type'] === 'application/yaml';
       if (!isWatchBody(body))
         return { status, headers, body: await valueOf(body, isYaml), isWatch: false };

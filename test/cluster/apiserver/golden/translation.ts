@@ -5,26 +5,39 @@
 import type { JsonObject, JsonValue } from '../../../../src/cluster/api/object.js';
 
 const UID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
+/** Of a token that admission adds to pods. */
+const VOLUME = /^kube-api-access-\S+$/;
 const PORTS: ReadonlySet<string> = new Set(['nodePort', 'healthCheckNodePort']);
 /** Also the name of the API's continue token. */
 const TOKEN_FIELDS = ['v', 'rv', 'start'];
 
 export class Translation {
-  private readonly revisions = new Map<number, number>();
+  private readonly revisions: Map<number, number>;
   /** Recorded revisions at which an object was written that ours has, too. */
-  private readonly writes = new Set<number>();
-  private readonly texts = new Map<string, string>();
-  private readonly ports = new Map<number, number>();
+  private readonly writes: Set<number>;
+  private readonly texts: Map<string, string>;
+  private readonly ports: Map<number, number>;
   /** Our times of creation, by recorded uid. */
-  private readonly created = new Map<string, string>();
+  private readonly created: Map<string, string>;
+
+  /** `other` is what is known already. */
+  constructor(other?: Translation) {
+    this.revisions = new Map(other?.revisions);
+    this.writes = new Set(other?.writes);
+    this.texts = new Map(other?.texts);
+    this.ports = new Map(other?.ports);
+    this.created = new Map(other?.created);
+  }
 
   knowsWrite(recorded: string): boolean {
     return this.writes.has(Number(recorded));
   }
 
   learnWrite(recorded: string, ours: string | number): void {
-    if (Number(recorded) > 0) this.writes.add(Number(recorded));
-    this.learnRevision(recorded, ours);
+    const number = Number(recorded);
+    if (number === 0 || Number(ours) === 0 || this.writes.has(number)) return;
+    this.writes.add(number);
+    this.revisions.set(number, Number(ours));
   }
 
   private learnRevision(recorded: string, ours: string | number): void {
@@ -50,10 +63,7 @@ export class Translation {
       const given = isObject(request) ? request : {};
       if (recorded['uid'] !== undefined) this.learnObject(recorded, ours, given);
       else if (recorded['resourceVersion'] !== undefined)
-        this.learnRevision(
-          String(recorded['resourceVersion']),
-          String(ours['resourceVersion'] ?? ''),
-        );
+        this.learnRevision(text(recorded['resourceVersion']), text(ours['resourceVersion']));
       for (const [key, value] of Object.entries(recorded))
         this.learn(value ?? null, ours[key] ?? null, given[key] ?? null, key);
       return;
@@ -63,6 +73,7 @@ export class Translation {
         this.ports.set(recorded, ours);
       }
     } else if (typeof recorded === 'string' && typeof ours === 'string') {
+      if (VOLUME.test(recorded) && VOLUME.test(ours)) this.learnText(recorded, ours);
       if (name.startsWith('clusterIP') && request === null && ours.startsWith('10.96.')) {
         if (recorded.startsWith('10.96.')) this.learnText(recorded, ours);
       }
@@ -71,15 +82,12 @@ export class Translation {
 
   private learnObject(recorded: JsonObject, ours: JsonObject, request: JsonObject): void {
     const { creationTimestamp } = ours;
-    this.learnText(String(recorded['uid']), String(ours['uid'] ?? ''));
-    if (typeof creationTimestamp === 'string' && !this.created.has(String(recorded['uid'])))
-      this.created.set(String(recorded['uid']), creationTimestamp);
-    this.learnWrite(
-      String(recorded['resourceVersion'] ?? ''),
-      String(ours['resourceVersion'] ?? ''),
-    );
+    this.learnText(text(recorded['uid']), text(ours['uid']));
+    if (typeof creationTimestamp === 'string' && !this.created.has(text(recorded['uid'])))
+      this.created.set(text(recorded['uid']), creationTimestamp);
+    this.learnWrite(text(recorded['resourceVersion']), text(ours['resourceVersion']));
     if (request['generateName'] !== undefined && request['name'] === undefined) {
-      this.learnText(String(recorded['name']), String(ours['name'] ?? ''));
+      this.learnText(text(recorded['name']), text(ours['name']));
     }
   }
 
@@ -88,11 +96,13 @@ export class Translation {
    * beyond the nearest known one above.
    */
   revision(recorded: number): number {
+    const known = this.revisions.get(recorded);
+    if (known !== undefined) return known;
     let below: number | undefined;
     let above = Infinity;
-    for (const known of this.revisions.keys()) {
-      if (known <= recorded) below = Math.max(known, below ?? 0);
-      else above = Math.min(known, above);
+    for (const other of this.revisions.keys()) {
+      if (other < recorded) below = Math.max(other, below ?? 0);
+      else above = Math.min(other, above);
     }
     if (below === undefined) return recorded;
     const ours = (this.revisions.get(below) ?? 0) + recorded - below;
@@ -121,7 +131,7 @@ export class Translation {
     const entries = Object.entries(recorded).map(
       ([key, inner]) => [key, this.value(inner ?? null, key)] as const,
     );
-    const creationTimestamp = this.created.get(String(recorded['uid']));
+    const creationTimestamp = this.created.get(text(recorded['uid']));
     return Object.fromEntries(
       creationTimestamp === undefined || recorded['creationTimestamp'] === undefined
         ? entries
@@ -133,7 +143,7 @@ export class Translation {
     return Object.fromEntries(
       Object.entries(recorded).map(([key, value]) => {
         if (key === 'continue') return [key, this.token(value)];
-        return [key, String(this.value(value, key))];
+        return [key, text(this.value(value, key))];
       }),
     );
   }
@@ -158,6 +168,11 @@ export class Translation {
     const translated = { ...token, rv: this.revision(Number(token['rv'])) };
     return Buffer.from(JSON.stringify(translated)).toString('base64url');
   }
+}
+
+/** A text or number as text; empty for anything else. */
+export function text(value: JsonValue | undefined): string {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
 }
 
 export function isObject(value: unknown): value is JsonObject {

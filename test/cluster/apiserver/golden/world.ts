@@ -4,26 +4,29 @@
  */
 import type { EtcdClient } from '../../../../src/client/client.js';
 import type { Kind } from '../../../../src/cluster/api/kinds/kind.js';
-import { findResource, KINDS } from '../../../../src/cluster/api/kinds/registry.js';
-import {
-  apiVersionOf,
-  type JsonObject,
-  type JsonValue,
-} from '../../../../src/cluster/api/object.js';
+import { KINDS } from '../../../../src/cluster/api/kinds/registry.js';
+import { apiVersionOf, type JsonObject } from '../../../../src/cluster/api/object.js';
 import { applyMergePatch } from '../../../../src/cluster/api/patch/merge.js';
 import { resetFieldsOf, trackUpdate } from '../../../../src/cluster/api/patch/managed-fields.js';
 import { served } from '../../../../src/cluster/apiserver/core.js';
 import type { RequestInfo } from '../../../../src/cluster/apiserver/pipeline/exchange.js';
-import { requestInfo } from '../../../../src/cluster/apiserver/pipeline/request-info.js';
+import { claimsOfService } from '../../../../src/cluster/apiserver/registry/service-allocator.js';
+import type { Service } from '../../../../src/gen/kube-core-v1.js';
 import { recorded, type RecordedStep } from '../recording.js';
+import {
+  infoOf,
+  isChange,
+  isSame,
+  kindOf,
+  metadataOf,
+  metadataText,
+  pathOf,
+  revisionOf,
+  shownBy,
+  versionsIn,
+  type Shown,
+} from './shown.js';
 import { isObject, type Translation } from './translation.js';
-
-/** One state of one object that an answer shows, whole or in part. */
-interface Shown {
-  readonly kind: Kind;
-  readonly object: JsonObject;
-  readonly isGone: boolean;
-}
 
 /** How an object was before the first request that is about it. */
 export interface BaseState {
@@ -36,6 +39,7 @@ export interface BaseState {
 }
 
 const encoder = new TextEncoder();
+const CLAIM = encoder.encode('recorded');
 
 export class World {
   private readonly store: EtcdClient;
@@ -43,7 +47,7 @@ export class World {
   private readonly steps: readonly RecordedStep[];
   private readonly states: Readonly<Record<string, BaseState>>;
   /** Whole objects by name, in the order in which the recording shows them. */
-  private readonly versions: readonly JsonObject[];
+  private readonly versions: readonly Shown[];
 
   constructor(
     store: EtcdClient,
@@ -87,7 +91,7 @@ export class World {
       if (kind === undefined) throw new Error(path);
       const [namespace, name] = names;
       const metadata = kind.isNamespaced ? { name, namespace } : { name: namespace };
-      const base = this.baseOf({ ...metadata }, state, undefined) ?? { metadata };
+      const base = this.baseOf(kind, { ...metadata }, state, undefined) ?? { metadata };
       this.learn(base, await this.putNew(kind, base));
     }
     await this.showPast();
@@ -125,14 +129,13 @@ export class World {
 
   /** An object that leaves a watch by its labels is there at the same revision. */
   private async showAll(shown: readonly Shown[]): Promise<void> {
-    const inOrder = [...shown].sort(
-      (a, b) => revisionOf(a.object) - revisionOf(b.object) || Number(a.isGone) - Number(b.isGone),
-    );
+    const thereFirst = [...shown].sort((a, b) => Number(a.isGone) - Number(b.isGone));
+    const inOrder = thereFirst.sort((a, b) => revisionOf(a.object) - revisionOf(b.object));
     for (const one of inOrder) await this.show(one);
   }
 
   private async show({ kind, object, isGone }: Shown): Promise<void> {
-    const revision = String(metadataOf(object)['resourceVersion'] ?? '');
+    const revision = metadataText(object, 'resourceVersion');
     if (revision === '' || this.translation.knowsWrite(revision)) return;
     if (isGone) {
       const reply = await this.store.kv.deleteRange({ key: keyOf(kind, metadataOf(object)) });
@@ -140,8 +143,11 @@ export class World {
       return;
     }
     const version = this.versions.find(
-      (one) => isSame(one, object) && metadataOf(one)['resourceVersion'] === revision,
-    );
+      (one) =>
+        one.kind === kind &&
+        isSame(one.object, object) &&
+        metadataOf(one.object)['resourceVersion'] === revision,
+    )?.object;
     const state = this.states[pathOf(kind, metadataOf(object))]?.patch;
     const whole = version ?? (state === undefined ? undefined : applyMergePatch(object, state));
     if (whole === undefined) return;
@@ -155,11 +161,11 @@ export class World {
       ...(kind.isNamespaced ? { namespace } : {}),
     };
     const { count } = await this.store.kv.range({ key: keyOf(kind, metadata), countOnly: true });
-    if (count > 0) return;
+    if (count !== 0) return;
     const state = this.states[pathOf(kind, metadata)];
     const { body } = step.request;
     const isApplied = step.response.status === 201 && step.request.method !== 'POST';
-    const base = this.baseOf(metadata, state, body);
+    const base = this.baseOf(kind, metadata, state, body);
     if (base === undefined || isApplied) return;
     const revision = await this.put(kind, base);
     const sent = isObject(body) ? metadataOf(body)['resourceVersion'] : undefined;
@@ -169,24 +175,30 @@ export class World {
   }
 
   private learn(object: JsonObject, revision: number): void {
-    this.translation.learnWrite(String(metadataOf(object)['resourceVersion'] ?? ''), revision);
+    this.translation.learnWrite(metadataText(object, 'resourceVersion'), revision);
   }
 
   private baseOf(
+    kind: Kind,
     metadata: JsonObject,
     state: BaseState | undefined,
     sent: unknown,
   ): JsonObject | undefined {
     const versions =
       state?.of === undefined ? this.versions : versionsIn(recorded(state.of)).reverse();
-    const isSent = isObject(sent) && metadataOf(sent)['uid'] !== undefined;
-    const first = versions.find((one) => isSame(one, { metadata })) ?? (isSent ? sent : undefined);
-    if (first === undefined && state?.patch !== undefined)
-      return applyMergePatch({ metadata }, state.patch);
-    if (first === undefined) return undefined;
+    const sentObject = isObject(sent) && metadataOf(sent)['uid'] !== undefined ? sent : undefined;
+    const shown = versions.find((one) => one.kind === kind && isSame(one.object, { metadata }));
+    const first = shown?.object ?? sentObject;
+    if (first === undefined) {
+      return state?.patch === undefined ? undefined : applyMergePatch({ metadata }, state.patch);
+    }
     const base = structuredClone(first);
-    delete metadataOf(base)['deletionTimestamp'];
-    delete metadataOf(base)['deletionGracePeriodSeconds'];
+    const baseMetadata = metadataOf(base);
+    delete baseMetadata['deletionTimestamp'];
+    delete baseMetadata['deletionGracePeriodSeconds'];
+    // A client sends back the owners that it saw.
+    if (sentObject !== undefined)
+      baseMetadata['managedFields'] = metadataOf(sentObject)['managedFields'];
     return applyMergePatch(base, state?.patch ?? {});
   }
 
@@ -204,6 +216,9 @@ export class World {
       metadata: { ...metadata, ...ownership(kind, object) },
       ...rest,
     };
+    const claims = kind.kind === 'Service' ? claimsOfService(object as unknown as Service) : [];
+    for (const claim of claims)
+      await this.store.kv.put({ key: encoder.encode(`/registry/claims/${claim}`), value: CLAIM });
     const reply = await this.store.kv.put({
       key: keyOf(kind, metadata),
       value: encoder.encode(JSON.stringify(stored)),
@@ -238,85 +253,7 @@ function ownership(kind: Kind, object: JsonObject): JsonObject {
   return { managedFields: entries };
 }
 
-export function infoOf({ request }: RecordedStep): RequestInfo {
-  return requestInfo(request.method, request.path, new URLSearchParams({ ...request.query }));
-}
-
-function kindOf(step: RecordedStep): Kind | undefined {
-  const { group, version, resource } = infoOf(step);
-  return findResource(group, version, resource);
-}
-
-/** As `pods/default/web`. */
-function pathOf(kind: Kind, { namespace, name }: JsonObject): string {
-  return [kind.resource, ...(kind.isNamespaced ? [namespace] : []), name].join('/');
-}
-
-/** Shows objects as they never were. */
-function isDryRun({ request }: RecordedStep): boolean {
-  return request.method !== 'DELETE' && request.query?.['dryRun'] !== undefined;
-}
-
-function isChange(step: RecordedStep): boolean {
-  return step.request.method !== 'GET' && step.response.status < 300 && !isDryRun(step);
-}
-
-function versionsIn(steps: readonly RecordedStep[]): JsonObject[] {
-  return steps
-    .filter((step) => !isDryRun(step))
-    .flatMap(shownBy)
-    .filter(({ kind, object, isGone }) => !isGone && isWhole(object, kind))
-    .map(({ object }) => object);
-}
-
-function isWhole(object: JsonObject, kind: Kind): boolean {
-  return object['kind'] === undefined || object['kind'] === kind.kind;
-}
-
-/** Objects of the step's own kind in the recorded answer. */
-function shownBy(step: RecordedStep): Shown[] {
-  const { response } = step;
-  const kind = kindOf(step);
-  if (kind === undefined || response.status >= 300) return [];
-  const events = (response.stream ?? []).map(({ event }) => event);
-  return [response.body, ...events].flatMap((value) => shownIn((value ?? null) as JsonValue, kind));
-}
-
-function shownIn(value: JsonValue, kind: Kind, isGone = false): Shown[] {
-  if (!isObject(value)) return [];
-  const { type, object, items, rows } = value;
-  if (typeof type === 'string' && isObject(object)) {
-    if (type !== 'ADDED' && type !== 'MODIFIED' && type !== 'DELETED') return [];
-    return shownIn(object, kind, type === 'DELETED');
-  }
-  if (Array.isArray(items)) {
-    return items.flatMap((item) => shownIn(item, kind));
-  }
-  if (Array.isArray(rows)) {
-    const objects = rows.map((row) => (isObject(row) ? (row['object'] ?? null) : null));
-    return objects.flatMap((one) => shownIn(one, kind, isGone));
-  }
-  const kinds: (JsonValue | undefined)[] = [undefined, kind.kind, 'PartialObjectMetadata'];
-  const isObjectOf = kinds.includes(value['kind']) && metadataOf(value)['uid'] !== undefined;
-  return isObjectOf ? [{ kind, object: value, isGone }] : [];
-}
-
-function metadataOf(object: JsonObject): JsonObject {
-  const { metadata } = object;
-  return isObject(metadata) ? metadata : {};
-}
-
-function revisionOf(object: JsonObject): number {
-  return Number(metadataOf(object)['resourceVersion'] ?? 0);
-}
-
-function isSame(a: JsonObject, b: JsonObject): boolean {
-  const one = metadataOf(a);
-  const other = metadataOf(b);
-  return one['name'] === other['name'] && one['namespace'] === other['namespace'];
-}
-
-function keyOf(kind: Kind, { name, namespace }: JsonObject): Uint8Array {
-  const below = kind.isNamespaced ? `${String(namespace)}/${String(name)}` : String(name);
+function keyOf(kind: Kind, metadata: JsonObject): Uint8Array {
+  const below = pathOf(kind, metadata).slice(kind.resource.length + 1);
   return encoder.encode(`/registry/${kind.storagePrefix}${below}`);
 }
