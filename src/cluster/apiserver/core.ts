@@ -11,7 +11,12 @@ import { invariant } from '../../base/invariant.js';
 import type { ClusterEnv } from '../env.js';
 import { Admission } from './admission/admission.js';
 import { namespaceLifecycle } from './admission/namespace-lifecycle.js';
-import { defaultTolerationSeconds, priority, taintNewNodes } from './admission/pod-defaults.js';
+import {
+  defaultTolerationSeconds,
+  priority,
+  runtimeClass,
+  taintNewNodes,
+} from './admission/pod-defaults.js';
 import { serviceAccountAdmission } from './admission/service-account.js';
 import { WatchCache } from './cache/watch-cache.js';
 import type { Step } from './pipeline/exchange.js';
@@ -149,6 +154,7 @@ export class Core {
       ),
       taintNewNodes(served('', 'Node')),
       priority(pods),
+      runtimeClass(pods),
       defaultTolerationSeconds(pods),
     ]);
   }

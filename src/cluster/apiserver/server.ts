@@ -178,14 +178,13 @@ export class ApiServer {
     }
   }
 
-  private async handle(
-    request: ApiRequest,
-    info: RequestInfo,
-  ): Promise<RenderedAnswer | undefined> {
+  /** An answer as it goes to a socket; undefined when the connection became another protocol. */
+  async handle(request: ApiRequest, info?: RequestInfo): Promise<RenderedAnswer | undefined> {
     const exchange = this.begin(request, info);
     if (exchange instanceof ApiError) return renderError(exchange, request);
     const answer = await this.pipeline.run(exchange);
-    if (answer instanceof ApiError) return renderError(answer, request);
+    if (answer instanceof ApiError)
+      return withWarnings(renderError(answer, request), exchange.warnings);
     if (answer.type === 'upgraded') return undefined;
     try {
       return withWarnings(render(answer, request, this.options.env), exchange.warnings);

@@ -12,8 +12,13 @@ export interface RecordedStep {
   };
   readonly response: {
     readonly status: number;
-    readonly headers: Readonly<Record<string, string>>;
+    /** Absent when the recorder gave up. */
+    readonly headers?: Readonly<Record<string, string>>;
     readonly body: unknown;
+    /** Of a watch: its events in order, or one object where the path names one without an event. */
+    readonly stream?: readonly { readonly event: unknown }[];
+    /** Of a watch. */
+    readonly ended?: 'by server' | 'by recorder';
   };
 }
 

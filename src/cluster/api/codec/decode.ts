@@ -26,6 +26,8 @@ export interface ExpectedKind {
   readonly kind: string;
   /** Full name of its message in the schema table. */
   readonly message: string;
+  /** Options of a request, not its object: errors do not say for which kind the body was taken. */
+  readonly isOptions?: boolean;
 }
 
 export interface Decoded<T extends KubeObject = KubeObject> {
@@ -82,6 +84,7 @@ function open(
     return { body, given: kindOf(body, expected) };
   } catch (error) {
     if (!(error instanceof BodyError)) throw error;
+    if (expected.isOptions === true) throw badRequest(error.message);
     const what = `the object provided is unrecognized (must be of type ${expected.kind})`;
     throw badRequest(`${what}: ${error.message} (${summary(bytes)})`);
   }
@@ -100,7 +103,8 @@ function convert(body: Body, given: GivenKind, expected: ExpectedKind): Normaliz
   const apiVersion = apiVersionOf(given.group, given.version);
   if (message === undefined) {
     const what = `no kind ${quote(given.kind)} is registered for version ${quote(apiVersion)}`;
-    throw cannotHandle(given, expected, `${what} in scheme "pkg/runtime/scheme.go:111"`);
+    const why = `${what} in scheme "pkg/runtime/scheme.go:111"`;
+    throw expected.isOptions === true ? badRequest(why) : cannotHandle(given, expected, why);
   }
   let normalized: Normalized;
   try {

@@ -255,11 +255,17 @@ const ESCAPES: Readonly<Record<string, string>> = {
   "'": "\\'",
 };
 
-/** The first byte of a character in UTF-8, quoted as Go quotes a rune of that number. */
+/** The first byte of a character in UTF-8. */
 function quoted(code: number): string {
-  const byte = Buffer.from(String.fromCodePoint(code))[0] ?? 0;
+  return quotedByte(Buffer.from(String.fromCodePoint(code))[0] ?? 0);
+}
+
+/** As Go quotes a rune of that number. */
+export function quotedByte(byte: number): string {
   const char = String.fromCharCode(byte);
-  const isControl = byte < SPACE || byte === 0x7f;
-  const hex = `\\x${byte.toString(16).padStart(2, '0')}`;
-  return `'${ESCAPES[char] ?? (isControl ? hex : char)}'`;
+  const hex = byte.toString(16).padStart(2, '0');
+  if (ESCAPES[char] !== undefined) return `'${ESCAPES[char]}'`;
+  if (byte < SPACE || byte === 0x7f) return `'\\x${hex}'`;
+  const isUnprintable = (byte > 0x7f && byte <= 0xa0) || byte === 0xad;
+  return isUnprintable ? `'\\u00${hex}'` : `'${char}'`;
 }

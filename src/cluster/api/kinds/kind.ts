@@ -64,6 +64,8 @@ export interface Kind<T extends KubeObject = KubeObject> extends ResourceType<T>
   /** Of a changed object, besides `validate`: immutable fields and the like. */
   readonly validateUpdate: (next: T, old: T) => FieldError[];
 
+  /** Warning that every request about the kind is answered with. */
+  readonly deprecation?: string;
   readonly status?: StatusSubresource<T>;
   readonly scale?: ScalePaths;
   /** Other subresources, implemented by the API server under these names. */

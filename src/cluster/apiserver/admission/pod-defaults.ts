@@ -1,6 +1,7 @@
 /**
- * Small admissions: how long pods tolerate a node that went away, their priority, and the taint
- * with which a node begins (DefaultTolerationSeconds, Priority, TaintNodesByCondition).
+ * Small admissions: how long pods tolerate a node that went away, their priority and runtime class,
+ * and the taint with which a node begins (DefaultTolerationSeconds, Priority, RuntimeClass,
+ * TaintNodesByCondition).
  */
 import type { Node, Pod, Toleration } from '../../../gen/kube-core-v1.js';
 import type { Kind } from '../../api/kinds/kind.js';
@@ -35,6 +36,20 @@ export function defaultTolerationSeconds(pods: Kind): AdmissionPlugin {
 
 function covers({ key = '', effect = '' }: Toleration, taint: string): boolean {
   return (key === taint || key === '') && (effect === 'NoExecute' || effect === '');
+}
+
+/** No RuntimeClass is there to be named. */
+export function runtimeClass(pods: Kind): AdmissionPlugin {
+  return {
+    name: 'RuntimeClass',
+    mutate({ operation, kind, subresource, name, object }) {
+      if (operation !== 'CREATE' || kind !== pods || subresource !== '') return;
+      const { runtimeClassName } = (object as Pod).spec;
+      if (runtimeClassName === undefined) return;
+      const why = `pod rejected: RuntimeClass ${JSON.stringify(runtimeClassName)} not found`;
+      throw forbidden(pods, name, why);
+    },
+  };
 }
 
 /** Classes that exist in every cluster; others come with the kind PriorityClass. */

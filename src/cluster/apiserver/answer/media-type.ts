@@ -52,6 +52,13 @@ export function negotiate(accept: string | undefined): MediaType {
   );
 }
 
+/** For documents of which there are no views. Throws: ApiError 406 when a client takes only those. */
+export function refuseViews(accept: string | undefined): void {
+  if (negotiate(accept).as === '') return;
+  const plain = clausesOf(accept ?? '').filter(({ params }) => !params.has('as'));
+  if (!plain.some(({ type }) => SERVED[type] !== undefined)) throw notAcceptable(NAMES);
+}
+
 export interface Clause {
   readonly type: string;
   readonly params: ReadonlyMap<string, string>;

@@ -1,7 +1,7 @@
 /** GET of /api, /apis and what is below them, without resources. */
 import { createHash } from 'node:crypto';
 import { methodNotSupported, unknownPath } from '../../api/status.js';
-import { clausesOf } from '../answer/media-type.js';
+import { clausesOf, refuseViews } from '../answer/media-type.js';
 import type { Answer, ApiRequest, Exchange, Step } from '../pipeline/exchange.js';
 import { ServedGroups } from './documents.js';
 import type { DiscoveredKind } from './discovered-kind.js';
@@ -29,11 +29,15 @@ export function discoveryStep(kinds: readonly DiscoveredKind[], advertised: stri
     if ((root !== 'api' && root !== 'apis') || rest.length > 0) return undefined;
     if (root === 'apis' && group === '') {
       // Of all documents this one alone asks for no method.
-      return wantsAggregated(request) ? others.answer(request) : value(groups.groupList());
+      return wantsAggregated(request)
+        ? others.answer(request)
+        : legacy(request, groups.groupList());
     }
     if (root === 'api' && group === '') {
       requireGet(exchange);
-      return wantsAggregated(request) ? core.answer(request) : value(coreVersions(advertised));
+      return wantsAggregated(request)
+        ? core.answer(request)
+        : legacy(request, coreVersions(advertised));
     }
     return root === 'api'
       ? resourceList(groups, exchange, '', group)
@@ -68,7 +72,8 @@ function ofGroup(
   if (group === '' || !groups.versions.has(group)) return undefined;
   if (version !== '') return resourceList(groups, exchange, group, version);
   requireGet(exchange);
-  return value({ kind: 'APIGroup', apiVersion: 'v1', ...groups.group(group) });
+  const document = { kind: 'APIGroup', apiVersion: 'v1', ...groups.group(group) };
+  return legacy(exchange.request, document);
 }
 
 function resourceList(
@@ -79,7 +84,7 @@ function resourceList(
 ): Answer | undefined {
   if (!groups.hasVersion(group, version)) return undefined;
   requireGet(exchange);
-  return value(groups.resourceList(group, version));
+  return legacy(exchange.request, groups.resourceList(group, version));
 }
 
 function coreVersions(advertised: string): object {
@@ -87,8 +92,9 @@ function coreVersions(advertised: string): object {
   return { kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs };
 }
 
-function value(of: object): Answer {
-  return { type: 'value', status: 200, value: of };
+function legacy(request: ApiRequest, value: object): Answer {
+  refuseViews(request.header('accept'));
+  return { type: 'value', status: 200, value };
 }
 
 function requireGet({ request }: Exchange): void {

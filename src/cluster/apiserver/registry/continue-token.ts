@@ -3,6 +3,7 @@
  * the real server makes them (k8s.io/apiserver/pkg/storage/continue.go). A revision of -1 means "at
  * the newest one", which makes the list inconsistent.
  */
+import { JsonSyntaxError, quotedByte, readJson } from '../../api/codec/json-reader.js';
 import { badRequest } from '../../api/status.js';
 
 const VERSION = 'meta.k8s.io/v1';
@@ -20,12 +21,12 @@ export function encodeContinue({ revision, start }: ContinueToken): string {
 
 /** Throws: ApiError 400. */
 export function decodeContinue(token: string): ContinueToken {
-  const text = Buffer.from(token, 'base64url').toString();
+  const bytes = Buffer.from(token, 'base64url');
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(bytes.toString());
   } catch {
-    throw notValid(`invalid character ${characterText(text)} looking for beginning of value`);
+    throw notValid(syntaxProblem(bytes));
   }
   const { v, rv, start } = (typeof value === 'object' && value !== null ? value : {}) as {
     readonly v?: unknown;
@@ -47,10 +48,15 @@ function notValid(why: string): Error {
   return badRequest(`invalid continue token: continue key is not valid: ${why}`);
 }
 
-/** As Go's %q shows a byte that does not begin a JSON value. */
-function characterText(text: string): string {
-  const [first = ''] = text;
-  const code = first.codePointAt(0) ?? 0;
-  if (code >= 0x20 && code < 0x7f) return `'${first}'`;
-  return `'\\u${code.toString(16).padStart(4, '0')}'`;
+/** Go reads JSON byte by byte, and says so. */
+function syntaxProblem(bytes: Buffer): string {
+  const [first = 0] = bytes;
+  if (first > 0x7f) return `invalid character ${quotedByte(first)} looking for beginning of value`;
+  try {
+    readJson(bytes.toString());
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) return error.message;
+    throw error;
+  }
+  return 'invalid UTF-8';
 }

@@ -77,7 +77,6 @@ export function beginMetadata(kind: Kind, object: KubeObject, env: ClusterEnv): 
   delete metadata.deletionGracePeriodSeconds;
   delete metadata.selfLink;
   if (kind.strategy.hasGeneration) metadata.generation = 1;
-  else delete metadata.generation;
 }
 
 /** Fields that a client may leave out and that never change. */

@@ -4,38 +4,76 @@ import { fieldProblems } from '../../api/codec/field-validation.js';
 import { JsonSyntaxError, readJson } from '../../api/codec/json-reader.js';
 import { normalize, SchemaError } from '../../api/codec/normalize.js';
 import type { Kind } from '../../api/kinds/kind.js';
-import type { JsonObject, JsonValue, KubeObject } from '../../api/object.js';
+import type { JsonObject, JsonValue } from '../../api/object.js';
+import { goText } from '../../api/patch/go-text.js';
 import { applyJsonPatch } from '../../api/patch/json.js';
 import { applyMergePatch } from '../../api/patch/merge.js';
 import { applyStrategicPatch } from '../../api/patch/strategic.js';
 import { schemaOf } from '../../api/schema/table.js';
 import { badRequest, invalid, unsupportedMediaType } from '../../api/status.js';
+import { fieldInvalid } from '../../api/validation/field-error.js';
 
-export type PatchFunction = (current: JsonObject, message: string) => JsonObject;
+export interface Patch {
+  readonly apply: (current: JsonObject, message: string) => JsonObject;
+  /** What an error shows of a patched object that does not fit its kind, and why it does not. */
+  readonly misfit: (
+    patched: JsonObject,
+    error: SchemaError,
+  ) => readonly [shown: string, why: string];
+}
 
-const PATCHES: ReadonlyMap<string, (patch: JsonValue) => PatchFunction> = new Map([
+const PATCHES: ReadonlyMap<string, (patch: JsonValue) => Patch> = new Map([
   [
     'application/json-patch+json',
-    (patch: JsonValue): PatchFunction =>
-      (current) =>
-        applyJsonPatch(current, patch) as JsonObject,
+    (patch: JsonValue): Patch => ({
+      apply: (current) => applyJsonPatch(current, patch) as JsonObject,
+      misfit: (wanted, error) => [documentText(wanted), error.message],
+    }),
   ],
   [
     'application/merge-patch+json',
-    (patch: JsonValue): PatchFunction =>
-      (current) =>
-        applyMergePatch(current, patch),
+    (patch: JsonValue): Patch => ({
+      apply: (current) => applyMergePatch(current, patch),
+      misfit: (wanted, error) => [documentText(wanted), error.message],
+    }),
   ],
   [
     'application/strategic-merge-patch+json',
-    (patch: JsonValue): PatchFunction =>
-      (current, message) =>
-        applyStrategicPatch(current, patch, schemaOf(message)),
+    (patch: JsonValue): Patch => ({
+      apply: (current, message) => applyStrategicPatch(current, patch, schemaOf(message)),
+      misfit: (_, error) => [goText(patch), restoreProblem(error)],
+    }),
   ],
 ]);
 
+/** The patched document as the real server has it then: names in order, metadata as it was. */
+function documentText(wanted: JsonObject): string {
+  const names = Object.keys(wanted).sort();
+  const { metadata = null } = wanted;
+  const inOrder = Object.fromEntries(names.map((name) => [name, wanted[name]]));
+  try {
+    return JSON.stringify({
+      ...inOrder,
+      metadata: normalize(schemaOf('meta.v1.ObjectMeta'), metadata).object,
+    });
+  } catch (error) {
+    if (error instanceof SchemaError) return JSON.stringify(inOrder);
+    throw error;
+  }
+}
+
+/** A misfit in the words of k8s.io/apimachinery/pkg/runtime/converter.go. */
+function restoreProblem({ message }: SchemaError): string {
+  const { found, type } =
+    /cannot unmarshal (?<found>\S+) .*of type (?<type>\S+)$/.exec(message)?.groups ?? {};
+  if (found === undefined || type === undefined) return message;
+  if (type.startsWith('[]')) return `cannot restore slice from ${found}`;
+  if (type.startsWith('map[')) return `cannot restore map from ${found}`;
+  return `cannot restore struct from: ${found}`;
+}
+
 /** `contentType` may have parameters. Server-side apply is not served. Throws: ApiError 400, 415. */
-export function readPatch(contentType: string, body: Uint8Array): PatchFunction {
+export function readPatch(contentType: string, body: Uint8Array): Patch {
   const [mediaType = ''] = contentType.split(';');
   const make = PATCHES.get(mediaType.trim().toLowerCase());
   if (make === undefined) throw unsupportedMediaType([...PATCHES.keys()]);
@@ -48,27 +86,21 @@ export function readPatch(contentType: string, body: Uint8Array): PatchFunction 
 }
 
 /** Brings a patched object into its canonical form, with defaults. Throws: ApiError 400, 422. */
-export function settlePatched(
-  kind: Kind,
-  patched: JsonObject,
+export function patched(
+  patch: Patch,
+  current: JsonObject,
+  kind: Pick<Kind, 'message'>,
   validation: FieldValidation,
   warnings: string[],
-): KubeObject {
+): JsonObject {
+  const wanted = patch.apply(current, kind.message);
   try {
-    const normalized = normalize(schemaOf(kind.message), patched);
+    const normalized = normalize(schemaOf(kind.message), wanted);
     warnings.push(...fieldProblems(normalized.unknownFields, validation));
-    const object = normalized.object as unknown as KubeObject;
-    kind.setDefaults(object);
-    return object;
+    return normalized.object;
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
-    const value = JSON.stringify(JSON.stringify(patched));
-    throw invalid({ group: '', resource: '' }, '', [
-      {
-        reason: 'FieldValueInvalid',
-        field: 'patch',
-        message: `Invalid value: ${value}: ${error.message}`,
-      },
-    ]);
+    const [shown, why] = patch.misfit(wanted, error);
+    throw invalid({ group: '', resource: '' }, '', [fieldInvalid('patch', shown, why)]);
   }
 }

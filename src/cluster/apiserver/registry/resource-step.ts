@@ -6,17 +6,15 @@ import type { Scale } from '../../../gen/kube-autoscaling-v1.js';
 import type { DeleteOptions } from '../../../gen/kube-meta-v1.js';
 import { decodeObject } from '../../api/codec/decode.js';
 import { bodyFieldProblems } from '../../api/codec/field-validation.js';
-import { normalize } from '../../api/codec/normalize.js';
 import type { Kind, Verb } from '../../api/kinds/kind.js';
 import type { JsonObject, KubeObject } from '../../api/object.js';
-import { schemaOf } from '../../api/schema/table.js';
 import { badRequest, conflict, methodNotSupported, unknownPath } from '../../api/status.js';
-import type { Answer, Exchange, Step } from '../pipeline/exchange.js';
+import type { Answer, Exchange, RequestInfo, Step } from '../pipeline/exchange.js';
 import { scaled, scaleOf } from '../subresources/scale.js';
 import { checkDeleteOptions, deleteOptionsOf } from './delete-options.js';
 import { deletedStatus } from './deletion.js';
 import { parseListQuery } from './list-options.js';
-import { readPatch, settlePatched } from './patch.js';
+import { patched, readPatch, type Patch } from './patch.js';
 import type { Reader } from './reader.js';
 import { parseWriteQuery, type WriteQuery } from './write-options.js';
 import { keyOf, type WriteContext, type Writer } from './writer.js';
@@ -42,6 +40,7 @@ const DELETE_OPTIONS = {
   version: 'v1',
   kind: 'DeleteOptions',
   message: 'meta.v1.DeleteOptions',
+  isOptions: true,
 };
 /** Deletes of a collection that run at a time. */
 const DELETES_AT_ONCE = 10;
@@ -49,8 +48,12 @@ const DELETES_AT_ONCE = 10;
 export function resourceStep(setup: ResourceStepSetup): Step {
   const verbs = new Verbs(setup);
   return (exchange) => {
-    const { kind, info } = exchange;
+    const { kind, info, request } = exchange;
     if (kind === undefined) return undefined;
+    // A namespace is in no namespace but itself.
+    const isMisplaced = !kind.isNamespaced && info.namespace !== '' && info.namespace !== info.name;
+    if (isMisplaced) throw unknownPath();
+    if (request.method === 'HEAD') throw methodNotSupported();
     if (info.subresource === '') return verbs.ofResource(exchange, kind);
     if (info.subresource === 'status' && kind.status !== undefined) {
       return verbs.ofStatus(exchange, kind);
@@ -76,8 +79,9 @@ class Verbs {
   }
 
   ofResource(exchange: Exchange, kind: Kind): Promise<Answer> {
-    const { verb, name } = exchange.info;
-    if (!isServed(kind, verb)) throw methodNotSupported();
+    const { verb } = exchange.info;
+    if (kind.deprecation !== undefined) exchange.warnings.push(kind.deprecation);
+    if (!isServed(kind, verb) || !isOfPath(kind, exchange.info)) throw methodNotSupported();
     switch (verb as Verb) {
       case 'get':
         return this.get(exchange, kind);
@@ -85,7 +89,6 @@ class Verbs {
       case 'watch':
         return this.listOrWatch(exchange, kind);
       case 'create':
-        if (name !== '') throw methodNotSupported();
         return this.create(exchange, kind);
       case 'update':
         return this.update(exchange, kind, '');
@@ -166,9 +169,11 @@ class Verbs {
     const context = contextOf(exchange, query, subresource);
     const found: string[] = [];
     const stored = await this.writer.update(kind, namespace, name, context, (current) => {
-      const patched = patch(current as unknown as JsonObject, kind.message);
       found.length = 0;
-      return settlePatched(kind, patched, query.fieldValidation, found);
+      const json = current as unknown as JsonObject;
+      const next = patched(patch, json, kind, query.fieldValidation, found);
+      kind.setDefaults(next as unknown as KubeObject);
+      return next as unknown as KubeObject;
     });
     warnings.push(...found);
     return { type: 'object', status: 200, kind, stored };
@@ -229,10 +234,10 @@ class Verbs {
   }
 }
 
-function patchedScale(patch: ReturnType<typeof readPatch>): (current: Scale) => Scale {
+function patchedScale(patch: Patch): (current: Scale) => Scale {
   return (current) => {
-    const patched = patch(current as unknown as JsonObject, SCALE.message);
-    return normalize(schemaOf(SCALE.message), patched).object as unknown as Scale;
+    const json = current as unknown as JsonObject;
+    return patched(patch, json, SCALE, 'Ignore', []) as unknown as Scale;
   };
 }
 
@@ -243,6 +248,23 @@ function givenScale(scale: Scale, name: string): () => Scale {
 
 function isServed(kind: Kind, verb: string): boolean {
   return kind.verbs.some((served) => served === verb);
+}
+
+/** Collections are read and created in; across all namespaces they are only read. */
+function isOfPath(kind: Kind, { verb, name, namespace }: RequestInfo): boolean {
+  const isInScope = !kind.isNamespaced || namespace !== '';
+  switch (verb) {
+    case 'create':
+      return name === '' && isInScope;
+    case 'update':
+    case 'patch':
+    case 'delete':
+      return name !== '' && isInScope;
+    case 'deletecollection':
+      return isInScope;
+    default:
+      return true;
+  }
 }
 
 function writeQuery({ request }: Exchange, options: string): WriteQuery {

@@ -38,11 +38,17 @@ export class ServiceAllocator implements Allocator {
     this.claimed = claimed;
   }
 
-  allocate(object: KubeObject, before: KubeObject | undefined, refused: ReadonlySet<string>): void {
+  allocate(
+    object: KubeObject,
+    before: KubeObject | undefined,
+    refused: ReadonlySet<string>,
+    isDryRun: boolean,
+  ): void {
     const service = object as Service;
     const old = before as Service | undefined;
     const held = new Set(old === undefined ? [] : this.claimsOf(old));
-    this.checkGiven(service, held, refused);
+    this.checkAddresses(service, held, refused);
+    if (!isDryRun) checkPorts(service, held, refused);
     const isTaken = this.takenTest(refused);
     if (needsClusterIp(service)) this.giveAddress(service, isTaken);
     const taken = new Set(allocationsOf(service).nodePorts);
@@ -59,14 +65,14 @@ export class ServiceAllocator implements Allocator {
     return claimsOfService(object as Service);
   }
 
-  /** Values that the client chose: in range, and nobody else's. */
-  private checkGiven(
+  /** Addresses that the client chose: in range, and nobody else's. */
+  private checkAddresses(
     service: Service,
     held: ReadonlySet<string>,
     refused: ReadonlySet<string>,
   ): void {
     const errors: FieldError[] = [];
-    const { clusterIPs = [], ports = [] } = service.spec;
+    const { clusterIPs = [] } = service.spec;
     for (const address of hasClusterIp(service) ? clusterIPs : []) {
       if (address === HEADLESS || held.has(addressClaim(address))) continue;
       const isTaken = refused.has(addressClaim(address));
@@ -75,9 +81,6 @@ export class ServiceAllocator implements Allocator {
       if (why === '') continue;
       const detail = `failed to allocate IP ${address}: ${why}`;
       errors.push(fieldInvalid('spec.clusterIPs', [address], detail));
-    }
-    for (const [i, port] of ports.entries()) {
-      errors.push(...portErrors(port, `spec.ports[${i}].nodePort`, held, refused));
     }
     if (errors.length > 0) throw invalid(OF, service.metadata.name ?? '', errors);
   }
@@ -135,6 +138,17 @@ export class ServiceAllocator implements Allocator {
 export function claimsOfService(service: Service): string[] {
   const { clusterIps, nodePorts } = allocationsOf(service);
   return [...clusterIps.map(addressClaim), ...nodePorts.map(portClaim)];
+}
+
+function checkPorts(
+  { metadata, spec }: Service,
+  held: ReadonlySet<string>,
+  refused: ReadonlySet<string>,
+): void {
+  const errors = (spec.ports ?? []).flatMap((port, i) =>
+    portErrors(port, `spec.ports[${i}].nodePort`, held, refused),
+  );
+  if (errors.length > 0) throw invalid(OF, metadata.name ?? '', errors);
 }
 
 function portErrors(

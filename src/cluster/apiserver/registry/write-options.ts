@@ -12,7 +12,7 @@ export interface WriteQuery {
   readonly fieldValidation: FieldValidation;
 }
 
-const MODES: readonly string[] = ['Ignore', 'Warn', 'Strict'];
+const MODES: readonly string[] = ['Ignore', 'Strict', 'Warn'];
 
 /** `options` names the message in errors: CreateOptions, UpdateOptions, PatchOptions. Throws: ApiError 422. */
 export function parseWriteQuery(

@@ -84,7 +84,12 @@ export interface Deleted {
 /** What is to be done with an object. */
 type Decision =
   | { readonly action: 'write'; readonly object: KubeObject }
-  | { readonly action: 'remove'; readonly object: KubeObject }
+  | {
+      readonly action: 'remove';
+      readonly object: KubeObject;
+      /** The answer shows the revision of the removal; else that of the last write. */
+      readonly isByDelete: boolean;
+    }
   | { readonly action: 'nothing' };
 
 export class Writer {
@@ -114,7 +119,7 @@ export class Writer {
     const { metadata } = object;
     const isGenerated = (metadata.name ?? '') === '' && (metadata.generateName ?? '') !== '';
     await this.admission.mutate(this.admissionOf('CREATE', kind, namespace, object, context));
-    if ((metadata.resourceVersion ?? '') !== '') {
+    if ((metadata.resourceVersion ?? '') !== '' && !context.isDryRun) {
       throw apiError(500, '', 'resourceVersion should not be set on objects to be created');
     }
     beginMetadata(kind, object, this.env);
@@ -152,10 +157,11 @@ export class Writer {
     for (let tries = 0; tries < TRIES_MAX; tries++) {
       // What was given out in vain must not look like the client's own choice in the next try.
       const whole = allocator === undefined ? object : structuredClone(object);
-      allocator?.allocate(whole, undefined, refused);
+      allocator?.allocate(whole, undefined, refused, context.isDryRun);
       if (context.isDryRun) {
         if ((await this.store.get(kind, key)) !== undefined) return undefined;
-        return StoredObject.fromObject(kind, key, 0, whole);
+        const given = Number(object.metadata.resourceVersion ?? 0);
+        return StoredObject.fromObject(kind, key, given, whole);
       }
       const claims = { take: allocator?.claimsOf(whole) ?? [], giveBack: [] };
       const outcome = await this.store.write(kind, key, 0, whole, claims);
@@ -229,7 +235,7 @@ export class Writer {
     return this.decideAndWrite(kind, keyOf(kind, namespace, name), context, async (current) => {
       const plan = planDeletion(kind, current.object, options, this.env.wallMs());
       await this.admission.validate(request);
-      if (plan.isFinal) return { action: 'remove', object: plan.object };
+      if (plan.isFinal) return { action: 'remove', object: plan.object, isByDelete: true };
       return plan.isChanged ? { action: 'write', object: plan.object } : { action: 'nothing' };
     });
   }
@@ -257,7 +263,7 @@ export class Writer {
     ]);
     context.warnings.push(...(kind.strategy.warnings?.(next, old) ?? []));
     await this.admission.validate(this.admissionOf('UPDATE', kind, namespace, next, context));
-    if (isReleased(kind, next)) return { action: 'remove', object: next };
+    if (isReleased(kind, next)) return { action: 'remove', object: next, isByDelete: false };
     if (jsonEqual(json(next), json(old))) return { action: 'nothing' };
     return { action: 'write', object: next };
   }
@@ -286,7 +292,8 @@ export class Writer {
       try {
         decision = await decide(current);
         if (decision.action === 'write') {
-          this.allocators.get(kind)?.allocate(decision.object, current.object, refused);
+          const allocator = this.allocators.get(kind);
+          allocator?.allocate(decision.object, current.object, refused, context.isDryRun);
         }
       } catch (error) {
         if (isFresh) throw error;
@@ -311,16 +318,18 @@ export class Writer {
   private async carryOut(
     kind: Kind,
     current: StoredObject,
-    { action, object }: Exclude<Decision, { action: 'nothing' }>,
+    decision: Exclude<Decision, { action: 'nothing' }>,
     context: WriteContext,
   ): Promise<WriteOutcome> {
     const { key, revision } = current;
+    const { action, object } = decision;
     if (context.isDryRun) return { done: StoredObject.fromObject(kind, key, revision, object) };
     const claims = this.claimsOf(kind, current.object, action === 'remove' ? undefined : object);
-    if (action === 'write') return this.store.write(kind, key, revision, object, claims);
+    if (decision.action === 'write') return this.store.write(kind, key, revision, object, claims);
     const outcome = await this.store.delete(kind, current, claims);
     if (outcome.done === undefined) return outcome;
-    return { done: StoredObject.fromObject(kind, key, outcome.done.revision, object) };
+    const shown = decision.isByDelete ? outcome.done.revision : revision;
+    return { done: StoredObject.fromObject(kind, key, shown, object) };
   }
 
   private claimsOf(kind: Kind, old: KubeObject, next: KubeObject | undefined): ClaimChange {

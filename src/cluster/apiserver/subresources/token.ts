@@ -2,7 +2,9 @@
 import type { BoundObjectReference, TokenRequest } from '../../../gen/kube-authentication-v1.js';
 import type { Pod } from '../../../gen/kube-core-v1.js';
 import { decodeObject } from '../../api/codec/decode.js';
-import { splitApiVersion, type KubeObject } from '../../api/object.js';
+import { splitApiVersion, type JsonObject, type KubeObject } from '../../api/object.js';
+import { EMPTY_SET } from '../../api/patch/field-set.js';
+import { trackUpdate } from '../../api/patch/managed-fields.js';
 import { badRequest, conflict, invalid, notFound, type FieldError } from '../../api/status.js';
 import type { ClusterEnv } from '../../env.js';
 import type {
@@ -13,6 +15,7 @@ import type {
 import type { Exchange } from '../pipeline/exchange.js';
 import type { SubresourceHandler } from '../registry/resource-step.js';
 import { timeText } from '../registry/metadata.js';
+import { parseWriteQuery } from '../registry/write-options.js';
 
 const TOKEN_REQUEST = {
   group: 'authentication.k8s.io',
@@ -62,11 +65,24 @@ async function issueToken(
   const subject: TokenSubject = { namespace, serviceAccount: { name, uid }, ...bound };
   const audiences = asked.length === 0 ? [tokens.issuer] : asked;
   const { token, expiresAtMs } = tokens.issue(subject, audiences, seconds);
+  const nowText = timeText(env);
+  const metadata = { name, namespace, uid, creationTimestamp: nowText };
+  const spec = { audiences, expirationSeconds: seconds, boundObjectRef: boundObjectRef ?? null };
+  const type = { kind: 'TokenRequest', apiVersion: 'authentication.k8s.io/v1' };
+  const managedFields = trackUpdate({
+    message: TOKEN_REQUEST.message,
+    live: undefined,
+    next: { ...type, metadata, spec } as unknown as JsonObject,
+    resetFields: EMPTY_SET,
+    manager: parseWriteQuery(request.query, request.header('user-agent'), 'CreateOptions').manager,
+    apiVersion: type.apiVersion,
+    subresource: 'token',
+    nowText,
+  });
   return {
-    kind: 'TokenRequest',
-    apiVersion: 'authentication.k8s.io/v1',
-    metadata: { name, namespace, uid, creationTimestamp: timeText(env) },
-    spec: { audiences, expirationSeconds: seconds, boundObjectRef: boundObjectRef ?? null },
+    ...type,
+    metadata: { ...metadata, managedFields },
+    spec,
     status: {
       token,
       expirationTimestamp: `${new Date(expiresAtMs).toISOString().slice(0, 19)}Z`,

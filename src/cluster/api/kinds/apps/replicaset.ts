@@ -22,7 +22,7 @@ export const replicaSet: Kind<ReplicaSet> = {
   verbs: ALL_VERBS,
   message: 'apps.v1.ReplicaSet',
   storagePrefix: 'replicasets/',
-  selectableFields: { 'status.replicas': ({ status }) => String(status?.replicas ?? 0) },
+  selectableFields: {},
   setDefaults: (object) => {
     object.spec = (object as Partial<ReplicaSet>).spec ?? ({} as ReplicaSet['spec']);
     object.spec.template = withTemplateDefaults(object.spec.template);

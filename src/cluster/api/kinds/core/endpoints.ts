@@ -30,6 +30,7 @@ export const endpoints: Kind<Endpoints> = {
   isNamespaced: true,
   verbs: ALL_VERBS,
   message: 'core.v1.Endpoints',
+  deprecation: 'v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice',
   storagePrefix: 'services/endpoints/',
   selectableFields: {},
   setDefaults: ({ subsets = [] }) => {
