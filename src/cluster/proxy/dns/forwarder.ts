@@ -36,10 +36,10 @@ export type Forwarded =
 
 export class Forwarder {
   private readonly setup: ForwarderSetup;
-  private servers: readonly string[] = [];
+  private reading: Promise<readonly string[]> = Promise.resolve([]);
   private readMs = -Infinity;
   private waiting = 0;
-  private lastWarning = '';
+  private readonly warned = new Set<string>();
 
   constructor(setup: ForwarderSetup) {
     this.setup = setup;
@@ -87,29 +87,36 @@ export class Forwarder {
   }
 
   private async currentServers(): Promise<readonly string[]> {
-    const { env, resolverFile, isOwnAddress } = this.setup;
-    const nowMs = env.monoMs();
-    if (nowMs - this.readMs < REREAD_MS) return this.servers;
-    this.readMs = nowMs;
-    const text = await readFile(resolverFile, 'utf8').catch((error: unknown) => {
-      this.warn('names outside of the cluster are refused: no resolver file', { error });
-      return undefined;
-    });
-    if (text === undefined) return (this.servers = []);
-    const named = nameserversOf(text);
-    this.servers = named.filter((server) => !isOwnAddress(server));
-    const left = named.filter(isOwnAddress);
-    if (left.length > 0) this.warn('a name server of the resolver file is this one', { left });
-    if (this.servers.length === 0) {
-      this.warn('names outside of the cluster are refused: no name server', { resolverFile });
+    const nowMs = this.setup.env.monoMs();
+    if (nowMs - this.readMs >= REREAD_MS) {
+      this.readMs = nowMs;
+      this.reading = this.readServers();
     }
-    return this.servers;
+    return this.reading;
   }
 
-  /** Once until something else is wrong. */
+  private async readServers(): Promise<readonly string[]> {
+    const { resolverFile, isOwnAddress } = this.setup;
+    let named: readonly string[];
+    try {
+      named = nameserversOf(await readFile(resolverFile, 'utf8'));
+    } catch (error) {
+      this.warn('names outside of the cluster are refused: no resolver file', { error });
+      return [];
+    }
+    const own = named.filter(isOwnAddress);
+    if (own.length > 0) this.warn('a name server of the resolver file is this one', { own });
+    const servers = named.filter((server) => !isOwnAddress(server));
+    if (servers.length === 0) {
+      this.warn('names outside of the cluster are refused: no name server', { resolverFile });
+    }
+    return servers;
+  }
+
+  /** The file is read often; each warning is given once. */
   private warn(message: string, fields: Readonly<Record<string, unknown>>): void {
-    if (this.lastWarning === message) return;
-    this.lastWarning = message;
+    if (this.warned.has(message)) return;
+    this.warned.add(message);
     this.setup.log.warn(message, fields);
   }
 }

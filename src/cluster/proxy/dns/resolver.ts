@@ -2,7 +2,7 @@
 import * as dns from 'dns-packet';
 import type { Answer } from 'dns-packet';
 import type { ClusterEnv } from '../../env.js';
-import type { Forwarder } from './forwarder.js';
+import type { Forwarded, Forwarder } from './forwarder.js';
 import { encodeReply, parseQuery, RCODE, type Query, type Reply } from './message.js';
 import type { ClusterZone } from './zone.js';
 
@@ -81,7 +81,8 @@ export class Resolver {
       flags: dns.RECURSION_DESIRED,
       questions: [{ type, name: target }],
     });
-    const forwarded = await this.forwarder.ask(asked, true);
+    const first = await this.forwarder.ask(asked, false);
+    const forwarded = isCut(first) ? await this.forwarder.ask(asked, true) : first;
     if (!('answer' in forwarded)) return { rcode: codeOf(forwarded.failure), answers: [] };
     try {
       const { answers = [], flags = 0 } = dns.decode(forwarded.answer);
@@ -102,6 +103,10 @@ export class Resolver {
 function wanted(records: readonly Answer[], { question }: Query): readonly Answer[] {
   const type: string = question.type;
   return records.filter((one) => one.type === type || one.type === 'CNAME' || type === 'ANY');
+}
+
+function isCut(forwarded: Forwarded): boolean {
+  return 'answer' in forwarded && (forwarded.answer.readUInt16BE(2) & dns.TRUNCATED_RESPONSE) !== 0;
 }
 
 function refuse(query: Query, rcode: number, isTcp: boolean): Buffer {
