@@ -13,7 +13,7 @@ import { hasClusterIp } from '../service-table.js';
 import { serviceKeyOf } from '../slices.js';
 
 /** Seconds for which answers may be kept, also those that say no. */
-export const TTL = 5;
+const TTL = 5;
 const SCHEMA_VERSION = '1.1.0';
 const REVERSE = '.in-addr.arpa';
 const SRV_WEIGHT = 100;
