@@ -87,10 +87,10 @@ describe('cluster/proxy/dns/publish', () => {
     api.put(NODES, NODE);
     await time.advance(1_000);
     await time.run(publisher.stop());
-    const version = slice()?.metadata.resourceVersion;
+    const before = api.calls.length;
     publisher = publish();
     await time.advance(1_000);
-    expect(slice()?.metadata.resourceVersion).to.equal(version);
+    expect(api.calls.slice(before)).to.deep.equal(['GET /api/v1/nodes/node-a']);
     await time.run(publisher.stop());
     publisher = publish('10.99.0.12');
     await time.advance(1_000);
