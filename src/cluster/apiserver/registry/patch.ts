@@ -4,7 +4,12 @@ import { fieldProblems } from '../../api/codec/field-validation.js';
 import { JsonSyntaxError, readJson } from '../../api/codec/json-reader.js';
 import { normalize, SchemaError } from '../../api/codec/normalize.js';
 import type { Kind } from '../../api/kinds/kind.js';
-import type { JsonObject, JsonValue, KubeObject } from '../../api/object.js';
+import {
+  apiVersionOf,
+  type JsonObject,
+  type JsonValue,
+  type KubeObject,
+} from '../../api/object.js';
 import { applyJsonPatch } from '../../api/patch/json.js';
 import { applyMergePatch } from '../../api/patch/merge.js';
 import { applyStrategicPatch } from '../../api/patch/strategic.js';
@@ -29,8 +34,11 @@ const PATCHES: ReadonlyMap<string, (patch: JsonValue) => PatchFunction> = new Ma
   [
     'application/strategic-merge-patch+json',
     (patch: JsonValue): PatchFunction =>
-      (current, message) =>
-        applyStrategicPatch(current, patch, schemaOf(message)),
+      (current, message) => {
+        const { kind, apiVersion } = current;
+        const patched = applyStrategicPatch(current, patch, schemaOf(message));
+        return { ...patched, kind, apiVersion } as JsonObject;
+      },
   ],
 ]);
 
@@ -54,21 +62,35 @@ export function settlePatched(
   validation: FieldValidation,
   warnings: string[],
 ): KubeObject {
+  const version = apiVersionOf(kind.group, kind.version);
+  const { kind: given = kind.kind, apiVersion = version } = patched;
+  if (given !== kind.kind || apiVersion !== version) {
+    const what = `no kind ${JSON.stringify(given)} is registered for version ${JSON.stringify(apiVersion)}`;
+    throw invalidPatch(patched, `${what} in scheme "pkg/runtime/scheme.go:111"`);
+  }
   try {
     const normalized = normalize(schemaOf(kind.message), patched);
     warnings.push(...fieldProblems(normalized.unknownFields, validation));
-    const object = normalized.object as unknown as KubeObject;
+    const object = {
+      kind: kind.kind,
+      apiVersion: version,
+      ...normalized.object,
+    } as unknown as KubeObject;
     kind.setDefaults(object);
     return object;
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
-    const value = JSON.stringify(JSON.stringify(patched));
-    throw invalid({ group: '', resource: '' }, '', [
-      {
-        reason: 'FieldValueInvalid',
-        field: 'patch',
-        message: `Invalid value: ${value}: ${error.message}`,
-      },
-    ]);
+    throw invalidPatch(patched, error.message);
   }
+}
+
+function invalidPatch(patched: JsonObject, why: string): Error {
+  const value = JSON.stringify(JSON.stringify(patched));
+  return invalid({ group: '', resource: '' }, '', [
+    {
+      reason: 'FieldValueInvalid',
+      field: 'patch',
+      message: `Invalid value: ${value}: ${why}`,
+    },
+  ]);
 }
