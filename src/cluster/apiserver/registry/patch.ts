@@ -37,7 +37,7 @@ const PATCHES: ReadonlyMap<string, (patch: JsonValue) => PatchFunction> = new Ma
       (current, message) => {
         const { kind, apiVersion } = current;
         const patched = applyStrategicPatch(current, patch, schemaOf(message));
-        return { ...patched, kind, apiVersion } as JsonObject;
+        return { ...patched, kind, apiVersion };
       },
   ],
 ]);

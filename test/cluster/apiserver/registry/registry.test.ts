@@ -24,7 +24,7 @@ function deployment(name: string): Deployment {
       selector: { matchLabels: labels },
       template: { metadata: { labels }, spec: { containers: [{ name: 'c', image: 'i' }] } },
     },
-  } as Deployment;
+  };
 }
 
 describe('registry', () => {
