@@ -87,6 +87,11 @@ export class Core {
     return this.cacheOf(kind).index.get(key) ?? (await this.store.get(kind, key));
   }
 
+  /** From the store. */
+  read(kind: Kind, key: string): Promise<StoredObject | undefined> {
+    return this.store.get(kind, key);
+  }
+
   /** As the cache has it now. */
   cached(kind: Kind, key: string): StoredObject | undefined {
     return this.cacheOf(kind).index.get(key);
@@ -148,7 +153,7 @@ export class Core {
   private createAdmission(): Admission {
     const pods = served('', 'Pod');
     return new Admission([
-      namespaceLifecycle(served('', 'Namespace'), this),
+      namespaceLifecycle(served('', 'Namespace'), this, this.env),
       serviceAccountAdmission({ pods, serviceAccounts: served('', 'ServiceAccount') }, this, () =>
         randomSuffix(this.env),
       ),

@@ -28,6 +28,8 @@ export interface AdmissionPlugin {
 export interface ObjectLookup {
   /** From the cache, and from the store if the cache lacks it. */
   find(kind: Kind, key: string): Promise<StoredObject | undefined>;
+  /** From the store. */
+  read(kind: Kind, key: string): Promise<StoredObject | undefined>;
 }
 
 export class Admission {

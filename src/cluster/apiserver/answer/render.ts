@@ -2,7 +2,7 @@
 import type { ListMeta } from '../../../gen/kube-meta-v1.js';
 import type { ApiError } from '../../api/status.js';
 import { apiVersionOf } from '../../api/object.js';
-import { apiError } from '../../api/status.js';
+import { apiError, notAcceptable } from '../../api/status.js';
 import type { ClusterEnv } from '../../env.js';
 import type { RenderedAnswer } from '../http/rendered.js';
 import type { Answer, ApiRequest, ListPage } from '../pipeline/exchange.js';
@@ -77,6 +77,7 @@ function renderObjects(
     hasColumns: true,
   };
   if (answer.type === 'watch') {
+    if (media.serializer !== 'json') throw notAcceptable(['application/json;stream=watch']);
     const frames = new WatchFrames(answer.subscription, kind, media, table, env);
     return { status: 200, headers: headersOf(media), body: frames };
   }

@@ -4,7 +4,7 @@ import { fieldProblems } from '../../api/codec/field-validation.js';
 import { JsonSyntaxError, readJson } from '../../api/codec/json-reader.js';
 import { normalize, SchemaError } from '../../api/codec/normalize.js';
 import type { Kind } from '../../api/kinds/kind.js';
-import type { JsonObject, JsonValue } from '../../api/object.js';
+import { apiVersionOf, type JsonObject, type JsonValue } from '../../api/object.js';
 import { goText } from '../../api/patch/go-text.js';
 import { applyJsonPatch } from '../../api/patch/json.js';
 import { applyMergePatch } from '../../api/patch/merge.js';
@@ -40,7 +40,10 @@ const PATCHES: ReadonlyMap<string, (patch: JsonValue) => Patch> = new Map([
   [
     'application/strategic-merge-patch+json',
     (patch: JsonValue): Patch => ({
-      apply: (current, message) => applyStrategicPatch(current, patch, schemaOf(message)),
+      apply: (current, message) => {
+        const { kind, apiVersion } = current;
+        return { ...applyStrategicPatch(current, patch, schemaOf(message)), kind, apiVersion };
+      },
       misfit: (_, error) => [goText(patch), restoreProblem(error)],
     }),
   ],
@@ -89,18 +92,27 @@ export function readPatch(contentType: string, body: Uint8Array): Patch {
 export function patched(
   patch: Patch,
   current: JsonObject,
-  kind: Pick<Kind, 'message'>,
+  kind: Pick<Kind, 'group' | 'version' | 'kind' | 'message'>,
   validation: FieldValidation,
   warnings: string[],
 ): JsonObject {
   const wanted = patch.apply(current, kind.message);
+  const version = apiVersionOf(kind.group, kind.version);
+  const { kind: given = kind.kind, apiVersion = version } = wanted;
+  if (given !== kind.kind || apiVersion !== version) {
+    const what = `no kind ${JSON.stringify(given)} is registered for version ${JSON.stringify(apiVersion)}`;
+    throw misfit(documentText(wanted), `${what} in scheme "pkg/runtime/scheme.go:111"`);
+  }
   try {
     const normalized = normalize(schemaOf(kind.message), wanted);
     warnings.push(...fieldProblems(normalized.unknownFields, validation));
-    return normalized.object;
+    return { kind: kind.kind, apiVersion: version, ...normalized.object };
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
-    const [shown, why] = patch.misfit(wanted, error);
-    throw invalid({ group: '', resource: '' }, '', [fieldInvalid('patch', shown, why)]);
+    throw misfit(...patch.misfit(wanted, error));
   }
+}
+
+function misfit(shown: string, why: string): Error {
+  return invalid({ group: '', resource: '' }, '', [fieldInvalid('patch', shown, why)]);
 }

@@ -307,7 +307,7 @@ async function watched(
     expect(type).to.be.oneOf(['ADDED', 'MODIFIED', 'DELETED']);
     if (revision > until) throw new Error(`a write at ${revision} after the end at ${until}`);
     last = revision;
-    return { type, revision, object: object as ConfigMap };
+    return { type, revision, object: object };
   });
 }
 
