@@ -58,6 +58,11 @@ export class OwnWrites<T extends KubeObject> {
     return undefined;
   }
 
+  hasDeleted(key: string, { metadata }: T): boolean {
+    const write = this.writes.get(key)?.get(metadata.uid ?? '');
+    return write !== undefined && write.revision === undefined;
+  }
+
   forget(key: string): void {
     this.writes.delete(key);
   }

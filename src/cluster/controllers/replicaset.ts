@@ -90,22 +90,24 @@ class ReplicaSetController {
   private async reconcile(key: string): Promise<void> {
     const set = this.sets.getByKey(key);
     if (set === undefined) return;
-    // Asked before the pods are read, so that what is seen in between counts.
     const waitMs = this.writes.waitMs(key);
-    if (waitMs !== undefined) this.queue.addAfter(key, waitMs);
+    if (waitMs !== undefined) {
+      this.queue.addAfter(key, waitMs);
+      return;
+    }
     const all = await this.claim(set);
-    const pods = all.filter(isActive);
-    const isStale = waitMs !== undefined || isGoing(set);
-    const outcome = isStale ? undefined : await this.manage(set, pods);
+    const active = all.filter(isActive);
+    const outcome = isGoing(set) ? undefined : await this.manage(set, active);
+    const left = active.filter((pod) => !this.writes.hasDeleted(key, pod));
     const { env, client } = this.context;
     const nowMs = env.wallMs();
-    const status = statusOf(set, pods, all, outcome, nowMs);
+    const status = statusOf(set, left, all, outcome, nowMs);
     if (!isSameStatus(set.status, status)) {
       const { namespace = '' } = set.metadata;
       await client.resource(REPLICA_SETS, namespace).updateStatus({ ...set, status });
     }
     if (outcome !== undefined) throw outcome.error;
-    this.returnForAvailability(key, set, pods, nowMs);
+    this.returnForAvailability(key, set, left, nowMs);
   }
 
   /** Nobody tells when a ready pod has been so for long enough. */
