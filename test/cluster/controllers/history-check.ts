@@ -70,7 +70,9 @@ export class HistoryCheck {
     else this.checkLimits(ready.length);
     this.checkSets(active, object);
     for (const { metadata } of this.pods.values()) {
-      const controllers = (metadata.ownerReferences ?? []).filter(({ controller }) => controller);
+      const controllers = (metadata.ownerReferences ?? []).filter(
+        ({ controller }) => controller === true,
+      );
       expect(controllers.length, 'controllers of one pod').to.be.at.most(1);
     }
   }

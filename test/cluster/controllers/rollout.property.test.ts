@@ -92,7 +92,7 @@ class Run {
   readonly world: World;
   private readonly plan: Plan;
   private transport: RemoteTransport | undefined;
-  private expected = { image: 'nginx:0', note: '' };
+  private readonly expected = { image: 'nginx:0', note: '' };
 
   constructor(plan: Plan) {
     this.plan = plan;
