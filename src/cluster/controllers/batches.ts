@@ -2,21 +2,20 @@ import { messageOf } from './errors.js';
 
 /**
  * Calls `work` `count` times, in batches that double while all goes well: when every call fails,
- * as with a quota that is used up, only the first one is tried. Returns how many calls were begun
- * and the first error.
+ * as with a quota that is used up, only the first one is tried. Returns the first error.
  */
 export async function slowStart(
   count: number,
   work: () => Promise<void>,
-): Promise<{ readonly begun: number; readonly error: Error | undefined }> {
+): Promise<Error | undefined> {
   let begun = 0;
   for (let size = 1; begun < count; size *= 2) {
     const batch = Math.min(size, count - begun);
     begun += batch;
     const error = await together(Array.from({ length: batch }, () => work()));
-    if (error !== undefined) return { begun, error };
+    if (error !== undefined) return error;
   }
-  return { begun, error: undefined };
+  return undefined;
 }
 
 /** Waits for all; the first error of them. */

@@ -8,6 +8,7 @@ import type { WorkQueue } from '../client/work-queue.js';
 import { claim } from './claims.js';
 import type { ControllerContext } from './controller.js';
 import { Rollout } from './deployment/rollout.js';
+import { OwnWrites } from './own-writes.js';
 import { byController, controllerOf, isGoing, orphansOf } from './references.js';
 
 export function deployments(context: ControllerContext): void {
@@ -21,6 +22,7 @@ class DeploymentController {
   private readonly sets: Informer<ReplicaSet>;
   private readonly setsBy: (controller: string) => readonly ReplicaSet[];
   private readonly podsBy: (controller: string) => readonly Pod[];
+  private readonly writes: OwnWrites<ReplicaSet>;
   private readonly rollout: Rollout;
   private readonly queue: WorkQueue;
 
@@ -31,10 +33,12 @@ class DeploymentController {
     this.setsBy = this.sets.index(byController);
     this.podsBy = context.informers.of(PODS).index(byController);
     const events = context.recorder('deployment-controller');
+    this.writes = new OwnWrites(context.env, this.sets);
     this.rollout = new Rollout({
       client: context.client,
       env: context.env,
       events,
+      writes: this.writes,
       podsOf: (set) => this.podsBy(set.metadata.uid ?? ''),
       returnAfter: (key, delayMs) => this.queue.addAfter(key, delayMs),
     });
@@ -82,7 +86,15 @@ class DeploymentController {
 
   private async reconcile(key: string): Promise<void> {
     const deployment = this.deployments.getByKey(key);
-    if (deployment === undefined) return;
+    if (deployment === undefined) {
+      this.writes.forget(key);
+      return;
+    }
+    const waitMs = this.writes.waitMs(key);
+    if (waitMs !== undefined) {
+      this.queue.addAfter(key, waitMs);
+      return;
+    }
     const { namespace = '', uid = '' } = deployment.metadata;
     const sets = await claim({
       owner: deployment,

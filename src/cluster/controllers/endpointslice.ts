@@ -17,7 +17,7 @@ import { hasEndpoints, isHeadless, ServicePods } from './endpoints/service-pods.
 import { changesTo, portsOf, type Content, type Group } from './endpoints/slices.js';
 import { TRIGGER_TIME, TriggerTimes } from './endpoints/trigger-times.js';
 import { isNamespaceGoing } from './errors.js';
-import { Expectations } from './expectations.js';
+import { OwnWrites } from './own-writes.js';
 import { isReady } from './pods.js';
 import { controllerReferenceTo, isGoing } from './references.js';
 
@@ -39,7 +39,7 @@ class EndpointSliceController {
   private readonly servicePods: ServicePods;
   private readonly slices: Informer<EndpointSlice>;
   private readonly slicesBy: (service: string) => readonly EndpointSlice[];
-  private readonly expectations: Expectations;
+  private readonly writes: OwnWrites<EndpointSlice>;
   private readonly times = new TriggerTimes();
   private readonly queue: WorkQueue;
 
@@ -48,7 +48,7 @@ class EndpointSliceController {
     this.servicePods = new ServicePods(context);
     this.slices = context.informers.of(ENDPOINT_SLICES);
     this.slicesBy = this.slices.index(byService);
-    this.expectations = new Expectations(context.env);
+    this.writes = new OwnWrites(context.env, this.slices);
     const reconcile = (key: string): Promise<void> => this.reconcile(key);
     this.queue = context.loop({ name: 'endpointslice', workers: 5, reconcile });
   }
@@ -59,10 +59,7 @@ class EndpointSliceController {
       for (const key of byService(slice)) this.queue.add(key);
     };
     this.slices.addHandler({
-      onAdd: (slice) => {
-        for (const key of byService(slice)) this.expectations.sawCreation(key);
-        enqueue(slice);
-      },
+      onAdd: enqueue,
       onUpdate: (slice, old) => {
         enqueue(old);
         enqueue(slice);
@@ -75,11 +72,16 @@ class EndpointSliceController {
     const service = this.servicePods.services.getByKey(key);
     if (service === undefined) {
       // The slices go with their owner.
-      this.expectations.forget(key);
+      this.writes.forget(key);
       this.times.forget(key);
       return;
     }
-    if (!hasEndpoints(service) || isGoing(service) || !this.expectations.areMet(key)) return;
+    if (!hasEndpoints(service) || isGoing(service)) return;
+    const waitMs = this.writes.waitMs(key);
+    if (waitMs !== undefined) {
+      this.queue.addAfter(key, waitMs);
+      return;
+    }
     const pods = this.servicePods.podsOf(service);
     const trigger = this.times.next(key, service, pods);
     const existing = this.slicesBy(key).filter((slice) => !isGoing(slice));
@@ -169,16 +171,13 @@ class EndpointSliceController {
       })),
     };
     const slices = this.context.client.resource(ENDPOINT_SLICES, namespace);
-    if (content.slice !== undefined) await slices.update(slice);
-    else await this.create(keyOf(service), () => slices.create(slice));
-  }
-
-  private async create(key: string, create: () => Promise<EndpointSlice>): Promise<void> {
-    this.expectations.expectMore(key, 1);
+    const isNew = content.slice === undefined;
     try {
-      await create();
+      this.writes.wrote(
+        keyOf(service),
+        await (isNew ? slices.create(slice) : slices.update(slice)),
+      );
     } catch (error) {
-      this.expectations.sawCreation(key);
       if (!isNamespaceGoing(error)) throw error;
     }
   }

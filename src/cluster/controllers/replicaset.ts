@@ -11,7 +11,7 @@ import { slowStart, together } from './batches.js';
 import { claim } from './claims.js';
 import type { ControllerContext } from './controller.js';
 import { isNamespaceGoing, messageOf } from './errors.js';
-import { Expectations } from './expectations.js';
+import { OwnWrites } from './own-writes.js';
 import { isActive, msToAvailable, podOf } from './pods.js';
 import { byController, controllerOf, isGoing, orphansOf, referenceTo } from './references.js';
 import { sortForDeletion } from './replicaset/deletion-order.js';
@@ -31,7 +31,7 @@ class ReplicaSetController {
   private readonly pods: Informer<Pod>;
   private readonly podsBy: (controller: string) => readonly Pod[];
   private readonly setsBy: (controller: string) => readonly ReplicaSet[];
-  private readonly expectations: Expectations;
+  private readonly writes: OwnWrites<Pod>;
   private readonly events: EventRecorder;
   private readonly queue: WorkQueue;
 
@@ -41,7 +41,7 @@ class ReplicaSetController {
     this.pods = context.informers.of(PODS);
     this.podsBy = this.pods.index(byController);
     this.setsBy = this.sets.index(byController);
-    this.expectations = new Expectations(context.env);
+    this.writes = new OwnWrites(context.env, this.pods);
     this.events = context.recorder('replicaset-controller');
     const reconcile = (key: string): Promise<void> => this.reconcile(key);
     this.queue = context.loop({ name: 'replicaset', workers: 5, reconcile });
@@ -53,35 +53,18 @@ class ReplicaSetController {
       onAdd: enqueue,
       onUpdate: enqueue,
       onDelete: (set) => {
-        this.expectations.forget(keyOf(set));
+        this.writes.forget(keyOf(set));
         enqueue(set);
       },
     });
     this.pods.addHandler({
-      onAdd: (pod) => this.podAdded(pod),
-      onUpdate: (pod, old) => this.podChanged(pod, old),
-      onDelete: (pod) => this.podGoes(pod),
+      onAdd: (pod) => this.enqueueFor(pod),
+      onUpdate: (pod, old) => {
+        if (controllerOf(old)?.uid !== controllerOf(pod)?.uid) this.enqueueFor(old);
+        this.enqueueFor(pod);
+      },
+      onDelete: (pod) => this.enqueueFor(pod),
     });
-  }
-
-  private podAdded(pod: Pod): void {
-    const set = this.setOf(pod);
-    if (set !== undefined) this.expectations.sawCreation(keyOf(set));
-    if (isGoing(pod)) this.podGoes(pod);
-    else this.enqueueFor(pod);
-  }
-
-  private podChanged(pod: Pod, old: Pod): void {
-    if (isGoing(pod)) this.podGoes(pod);
-    if (controllerOf(old)?.uid !== controllerOf(pod)?.uid) this.enqueueFor(old);
-    this.enqueueFor(pod);
-  }
-
-  private podGoes(pod: Pod): void {
-    const set = this.setOf(pod);
-    if (set === undefined) return;
-    this.expectations.sawDeletion(keyOf(set), pod.metadata.uid ?? '');
-    this.queue.add(keyOf(set));
   }
 
   /** Of an orphan, each set that could adopt it. */
@@ -107,20 +90,24 @@ class ReplicaSetController {
   private async reconcile(key: string): Promise<void> {
     const set = this.sets.getByKey(key);
     if (set === undefined) return;
-    // Asked before the pods are read, so that what is seen in between counts.
-    const isCurrent = this.expectations.areMet(key);
+    const waitMs = this.writes.waitMs(key);
+    if (waitMs !== undefined) {
+      this.queue.addAfter(key, waitMs);
+      return;
+    }
     const all = await this.claim(set);
-    const pods = all.filter(isActive);
-    const outcome = isCurrent && !isGoing(set) ? await this.manage(set, pods) : undefined;
+    const active = all.filter(isActive);
+    const outcome = isGoing(set) ? undefined : await this.manage(set, active);
+    const left = active.filter((pod) => !this.writes.hasDeleted(key, pod));
     const { env, client } = this.context;
     const nowMs = env.wallMs();
-    const status = statusOf(set, pods, all, outcome, nowMs);
+    const status = statusOf(set, left, all, outcome, nowMs);
     if (!isSameStatus(set.status, status)) {
       const { namespace = '' } = set.metadata;
       await client.resource(REPLICA_SETS, namespace).updateStatus({ ...set, status });
     }
     if (outcome !== undefined) throw outcome.error;
-    this.returnForAvailability(key, set, pods, nowMs);
+    this.returnForAvailability(key, set, left, nowMs);
   }
 
   /** Nobody tells when a ready pod has been so for long enough. */
@@ -160,12 +147,8 @@ class ReplicaSetController {
     return error === undefined ? undefined : { error, missing };
   }
 
-  private async create(set: ReplicaSet, count: number): Promise<Error | undefined> {
-    const key = keyOf(set);
-    this.expectations.expect(key, count);
-    const { begun, error } = await slowStart(count, () => this.createPod(set));
-    for (let skipped = begun; skipped < count; skipped += 1) this.expectations.sawCreation(key);
-    return error;
+  private create(set: ReplicaSet, count: number): Promise<Error | undefined> {
+    return slowStart(count, () => this.createPod(set));
   }
 
   private async createPod(set: ReplicaSet): Promise<void> {
@@ -173,11 +156,11 @@ class ReplicaSetController {
     const { template = {} } = set.spec;
     try {
       const pod = podOf(template, set);
-      const { metadata } = await this.context.client.resource(PODS, namespace).create(pod);
-      const message = `Created pod: ${metadata.name ?? ''}`;
+      const created = await this.context.client.resource(PODS, namespace).create(pod);
+      this.writes.wrote(keyOf(set), created);
+      const message = `Created pod: ${created.metadata.name ?? ''}`;
       this.events.event(referenceTo(set), 'Normal', 'SuccessfulCreate', message);
     } catch (error) {
-      this.expectations.sawCreation(keyOf(set));
       if (isNamespaceGoing(error)) return;
       const message = `Error creating: ${messageOf(error)}`;
       this.events.event(referenceTo(set), 'Warning', 'FailedCreate', message);
@@ -199,20 +182,18 @@ class ReplicaSetController {
     return sortForDeletion(pods, crowd, this.context.env.wallMs()).slice(0, count);
   }
 
-  private async delete(set: ReplicaSet, pods: readonly Pod[]): Promise<Error | undefined> {
-    const uids = pods.map(({ metadata }) => metadata.uid ?? '');
-    this.expectations.expect(keyOf(set), 0, uids);
+  private delete(set: ReplicaSet, pods: readonly Pod[]): Promise<Error | undefined> {
     return together(pods.map((pod) => this.deletePod(set, pod)));
   }
 
-  private async deletePod(set: ReplicaSet, { metadata }: Pod): Promise<void> {
-    const { namespace = '', name = '', uid = '' } = metadata;
+  private async deletePod(set: ReplicaSet, pod: Pod): Promise<void> {
+    const { namespace = '', name = '', uid = '' } = pod.metadata;
     const pods = this.context.client.resource(PODS, namespace);
     try {
       await pods.delete(name, { preconditions: { uid } });
+      this.writes.deleted(keyOf(set), pod);
       this.events.event(referenceTo(set), 'Normal', 'SuccessfulDelete', `Deleted pod: ${name}`);
     } catch (error) {
-      this.expectations.sawDeletion(keyOf(set), uid);
       if (isApiError(error, 'NotFound')) return;
       const message = `Error deleting: ${messageOf(error)}`;
       this.events.event(referenceTo(set), 'Warning', 'FailedDelete', message);

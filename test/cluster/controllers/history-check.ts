@@ -21,7 +21,7 @@ export class HistoryCheck {
   private readonly pods = new Map<string, Pod>();
   private deployment: Deployment | undefined;
   private range: Range = { min: 0, max: 0 };
-  /** Largest size of each set since it had as many pods. */
+  /** Largest size of each set since its controller saw that it had as many pods. */
   private readonly sizes = new Map<string, number>();
   private hasLost = false;
 
@@ -70,7 +70,9 @@ export class HistoryCheck {
     else this.checkLimits(ready.length);
     this.checkSets(active, object);
     for (const { metadata } of this.pods.values()) {
-      const controllers = (metadata.ownerReferences ?? []).filter(({ controller }) => controller);
+      const controllers = (metadata.ownerReferences ?? []).filter(
+        ({ controller }) => controller === true,
+      );
       expect(controllers.length, 'controllers of one pod').to.be.at.most(1);
     }
   }
@@ -98,10 +100,12 @@ export class HistoryCheck {
   }
 
   private checkSets(active: readonly Pod[], changed: KubeObject): void {
-    for (const [uid, { spec }] of this.sets) {
+    for (const [uid, { metadata: of, spec, status }] of this.sets) {
       const own = active.filter(({ metadata }) => metadata.ownerReferences?.[0]?.uid === uid);
       const size = spec.replicas ?? 0;
-      const largest = own.length === size ? size : Math.max(size, this.sizes.get(uid) ?? 0);
+      const isSeen = status?.observedGeneration === of.generation && status?.replicas === size;
+      const largest =
+        isSeen && own.length === size ? size : Math.max(size, this.sizes.get(uid) ?? 0);
       this.sizes.set(uid, largest);
       const what = `pods of a set at ${changed.kind} ${changed.metadata.resourceVersion ?? ''}`;
       expect(own.length, what).to.be.at.most(largest);

@@ -9,7 +9,7 @@ import type { DeleteOptions } from '../../../src/cluster/client/client.js';
 import { restClient } from '../../../src/cluster/client/rest-client.js';
 import { DEPLOYMENTS, PODS, REPLICA_SETS } from '../../../src/cluster/client/resource-types.js';
 import { HistoryCheck } from './history-check.js';
-import { MortalTransport } from './mortal-transport.js';
+import { RemoteTransport, type Death } from './remote-transport.js';
 import { World } from './world.js';
 
 type Command =
@@ -17,8 +17,10 @@ type Command =
   | { readonly do: 'image'; readonly image: number }
   | { readonly do: 'pause'; readonly paused: boolean }
   | { readonly do: 'note'; readonly note: number }
-  | { readonly do: 'kill'; readonly writes: number; readonly losesAnswer: boolean }
+  | ({ readonly do: 'kill' } & Death)
   | { readonly do: 'lose'; readonly pod: number };
+
+const IMMORTAL: Death = { writes: Infinity, losesAnswer: false };
 
 interface Step {
   readonly command: Command;
@@ -89,8 +91,8 @@ function deploymentOf({ replicas, strategy }: Plan): Deployment {
 class Run {
   readonly world: World;
   private readonly plan: Plan;
-  private transport: MortalTransport | undefined;
-  private expected = { image: 'nginx:0', note: '' };
+  private transport: RemoteTransport | undefined;
+  private readonly expected = { image: 'nginx:0', note: '' };
 
   constructor(plan: Plan) {
     this.plan = plan;
@@ -100,7 +102,7 @@ class Run {
   async run(): Promise<void> {
     const { world } = this;
     const { api, time, client } = world;
-    world.start();
+    await this.restart();
     await world.create(DEPLOYMENTS, deploymentOf(this.plan));
     await time.runUntil(() => this.isSettled(), 60_000);
     for (const { command, waitMs } of this.plan.steps) {
@@ -108,7 +110,7 @@ class Run {
       await time.advance(waitMs);
     }
     await this.patch({ spec: { paused: false } });
-    await world.restart();
+    await this.restart();
     await time.runUntil(() => this.isSettled(), 600_000);
     const { metadata } = this.deployment();
     expect(metadata.annotations?.['user/note'] ?? '', 'no update is lost').to.equal(
@@ -139,8 +141,7 @@ class Run {
         this.expected.note = String(command.note);
         return this.patch({ metadata: { annotations: { 'user/note': this.expected.note } } });
       case 'kill':
-        this.transport = new MortalTransport(this.world.api, command.writes, command.losesAnswer);
-        return this.world.restart(restClient(this.transport));
+        return this.restart(command);
       case 'lose': {
         const pods = this.world.api.list(PODS);
         const pod = pods[command.pod % Math.max(1, pods.length)];
@@ -153,10 +154,13 @@ class Run {
     const { time, client } = this.world;
     const body = JSON.parse(JSON.stringify(patch)) as Record<string, never>;
     await time.run(client.resource(DEPLOYMENTS, 'default').patch('web', 'strategic', body));
-    if (this.transport?.isDead === true) {
-      this.transport = undefined;
-      await this.world.restart();
-    }
+    if (this.transport?.isDead === true) await this.restart();
+  }
+
+  private async restart(death: Death = IMMORTAL): Promise<void> {
+    const { time, api } = this.world;
+    this.transport = new RemoteTransport(time, api, death);
+    await this.world.restart(restClient(this.transport));
   }
 
   private deployment(): Deployment {

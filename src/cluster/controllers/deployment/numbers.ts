@@ -26,6 +26,11 @@ export function availableReplicas({ status }: ReplicaSet): number {
   return status?.availableReplicas ?? 0;
 }
 
+/** The status is of the current size: pods that it counts are not about to go. */
+function isReported({ metadata, status }: ReplicaSet): boolean {
+  return (status?.observedGeneration ?? 0) >= (metadata.generation ?? 0);
+}
+
 /** Pods that are available and stay: of a set that was just shrunk, its status does not know yet. */
 function lastingReplicas(set: ReplicaSet): number {
   return Math.min(availableReplicas(set), specReplicas(set));
@@ -77,7 +82,7 @@ export function shrinkOld(
   const all = [...oldSets, newSet];
   const newUnavailable = specReplicas(newSet) - availableReplicas(newSet);
   let mayGo = total(all, specReplicas) - minAvailable - newUnavailable;
-  if (total(oldSets, specReplicas) === 0 || mayGo <= 0) return [];
+  if (total(oldSets, specReplicas) === 0 || mayGo <= 0 || !all.every(isReported)) return [];
   const left = new Map(oldSets.map((set) => [set, specReplicas(set)]));
   const take = (set: ReplicaSet, most: number): number => {
     const before = left.get(set) ?? 0;

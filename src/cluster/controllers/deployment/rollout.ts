@@ -7,6 +7,7 @@ import { keyOf } from '../../client/informer.js';
 import { DEPLOYMENTS, REPLICA_SETS } from '../../client/resource-types.js';
 import type { ClusterEnv } from '../../env.js';
 import { isNamespaceGoing, messageOf } from '../errors.js';
+import type { OwnWrites } from '../own-writes.js';
 import { hasEnded } from '../pods.js';
 import { byAge, isControlledBy, referenceTo } from '../references.js';
 import { REVISION } from './annotations.js';
@@ -37,6 +38,7 @@ export interface RolloutOptions {
   readonly client: KubeClient;
   readonly env: ClusterEnv;
   readonly events: EventRecorder;
+  readonly writes: OwnWrites<ReplicaSet>;
   readonly podsOf: (set: ReplicaSet) => readonly Pod[];
   /** The Deployment must be reconciled again, though nothing may change until then. */
   readonly returnAfter: (key: string, delayMs: number) => void;
@@ -55,7 +57,7 @@ export class Rollout {
 
   constructor(options: RolloutOptions) {
     this.options = options;
-    this.writer = new SetWriter(options.client, options.events);
+    this.writer = new SetWriter(options.client, options.events, options.writes);
   }
 
   async step(known: Deployment, owned: readonly ReplicaSet[]): Promise<void> {
@@ -188,7 +190,7 @@ export class Rollout {
     const resource = client.resource(REPLICA_SETS, deployment.metadata.namespace ?? '');
     const wanted = newSetOf(deployment, oldSets);
     try {
-      return { newSet: await resource.create(wanted), isFresh: true };
+      return { newSet: await this.writer.create(deployment, wanted), isFresh: true };
     } catch (error) {
       if (isNamespaceGoing(error)) throw error;
       if (!isApiError(error, 'AlreadyExists')) {

@@ -2,7 +2,9 @@ import type { Deployment, ReplicaSet } from '../../../gen/kube-apps-v1.js';
 import { isApiError } from '../../api/status.js';
 import type { KubeClient, ResourceClient } from '../../client/client.js';
 import type { EventRecorder } from '../../client/event-recorder.js';
+import { keyOf } from '../../client/informer.js';
 import { REPLICA_SETS } from '../../client/resource-types.js';
+import type { OwnWrites } from '../own-writes.js';
 import { isGoing, referenceTo } from '../references.js';
 import { newSetAnnotations, nextRevision, revisionOf } from './annotations.js';
 import { sizeAnnotations, specReplicas, type Resize } from './numbers.js';
@@ -14,10 +16,12 @@ type Annotations = Readonly<Record<string, string>>;
 export class SetWriter {
   private readonly client: KubeClient;
   private readonly events: EventRecorder;
+  private readonly writes: OwnWrites<ReplicaSet>;
 
-  constructor(client: KubeClient, events: EventRecorder) {
+  constructor(client: KubeClient, events: EventRecorder, writes: OwnWrites<ReplicaSet>) {
     this.client = client;
     this.events = events;
+    this.writes = writes;
   }
 
   /** The sets with their new sizes; those that had them already are not written. */
@@ -42,7 +46,7 @@ export class SetWriter {
     const before = specReplicas(set);
     const annotations = { ...set.metadata.annotations, ...sizeAnnotations(deployment) };
     if (before === replicas && isSame(annotations, set.metadata.annotations)) return set;
-    const written = await this.of(set).update({
+    const written = await this.update(deployment, {
       ...set,
       metadata: { ...set.metadata, annotations },
       spec: { ...set.spec, replicas },
@@ -69,7 +73,7 @@ export class SetWriter {
     const annotations = newSetAnnotations(deployment, newSet, nextRevision(oldSets));
     const isRight = (newSet.spec.minReadySeconds ?? 0) === minReadySeconds;
     if (isRight && isSame(annotations, newSet.metadata.annotations)) return newSet;
-    return this.of(newSet).update({
+    return this.update(deployment, {
       ...newSet,
       metadata: { ...newSet.metadata, annotations },
       spec: isRight ? newSet.spec : { ...newSet.spec, minReadySeconds },
@@ -91,6 +95,19 @@ export class SetWriter {
         if (!isApiError(error, 'NotFound')) throw error;
       }
     }
+  }
+
+  /** Throws: ApiError. */
+  async create(deployment: Deployment, set: ReplicaSet): Promise<ReplicaSet> {
+    const created = await this.of(set).create(set);
+    this.writes.wrote(keyOf(deployment), created);
+    return created;
+  }
+
+  private async update(deployment: Deployment, set: ReplicaSet): Promise<ReplicaSet> {
+    const updated = await this.of(set).update(set);
+    this.writes.wrote(keyOf(deployment), updated);
+    return updated;
   }
 
   private of({ metadata }: ReplicaSet): ResourceClient<ReplicaSet> {
