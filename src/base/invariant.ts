@@ -25,11 +25,6 @@ export function invariant(
   if (!condition) violated(message, [a, b, c]);
 }
 
-/** Marks a branch the type system proves unreachable. */
-export function unreachable(value: never): never {
-  throw new InvariantViolation(`unreachable value: ${String(value)}`);
-}
-
 function violated(message: string, details: readonly Detail[]): never {
   let next = 0;
   const text = message.replaceAll('{}', () => String(details[next++]));

@@ -21,6 +21,7 @@ import {
   encodeRangeRequest,
 } from '../../src/gen/rpc.js';
 import { until } from '../support/until.js';
+import { isAlive } from '../support/processes.js';
 
 const ENTRY = fileURLToPath(new URL('../support/mainstay-main.ts', import.meta.url));
 
@@ -67,16 +68,6 @@ class Up {
       pid: Number(pid),
       isLeader: role === 'leader',
     }));
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    // No such process.
-    return false;
   }
 }
 
