@@ -28,6 +28,19 @@ const ENTRIES = [
   'src/cli/up/up-command.ts',
   'src/cli/wal-repair.ts',
 ] as const;
+/** A native module, and packages that few starts need: loaded from node_modules when code that uses them runs. */
+const EXTERNAL = [
+  'classic-level',
+  // The parser of config files, and the reference transport.
+  'yaml',
+  '@grpc/grpc-js',
+  // The cluster's: WebSockets, certificates, DNS messages, images of containers.
+  'ws',
+  '@peculiar/x509',
+  'reflect-metadata',
+  'dns-packet',
+  'modern-tar',
+];
 const BUILD_ID_LENGTH = 16;
 /**
  * The function that Node.js puts around a CommonJS module; written here, so that loading need not
@@ -70,8 +83,7 @@ async function bundle(): Promise<void> {
     format: 'cjs',
     sourcemap: 'external',
     sourcesContent: false,
-    // A native module; and two that few starts need, a parser of YAML and the reference transport.
-    external: ['classic-level', 'yaml', '@grpc/grpc-js'],
+    external: EXTERNAL,
     // Compiled code is kept for scripts, which load each other with require.
     supported: { 'dynamic-import': false },
     define: { MAINSTAY_VERSION: JSON.stringify(version), 'import.meta.url': '__moduleUrl' },

@@ -17,7 +17,8 @@ import {
   encodePutRequest,
   encodeRangeRequest,
 } from '../../src/gen/rpc.js';
-import { isAlive, Up } from '../support/up-process.js';
+import { isAlive } from '../support/processes.js';
+import { Up } from '../support/up-process.js';
 import { until } from '../support/until.js';
 
 /** A running `mainstay up --store-only`. */

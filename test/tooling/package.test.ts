@@ -25,6 +25,9 @@ const CLONE = ['bin', 'docs', 'proto', 'scripts', 'src', 'test/support'];
 const CLONE_FILES = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', 'tsconfig.json'];
 /** The user `nobody`, who owns no files. */
 const NOBODY = 65_534;
+/** What only the cluster needs, as a module's name or in its path. */
+const CLUSTER_PACKAGES =
+  /(^|\/node_modules\/)(ws|@peculiar\/x509|reflect-metadata|dns-packet|modern-tar)(\/|$)/m;
 const STEP_MS = 120_000;
 
 /**
@@ -158,15 +161,44 @@ describe('the package', () => {
     );
     expect(await loaded('--version'))
       .contain('/main.cjs')
-      .not.contain('server-command');
+      .not.contain('server-command')
+      .not.match(CLUSTER_PACKAGES);
     const help = await loaded('server', '--help');
     expect(help)
       .contain('/server-command.cjs')
-      .not.match(/main\.cjs|classic-level|grpc-js|yaml/);
+      .not.match(/main\.cjs|classic-level|grpc-js|yaml/)
+      .not.match(CLUSTER_PACKAGES);
     const serving = await loaded(...(await serverArgs()));
     expect(serving)
       .contain('classic-level')
-      .not.match(/main\.cjs|grpc-js|yaml|undici/);
+      .not.match(/main\.cjs|grpc-js|yaml|undici/)
+      .not.match(CLUSTER_PACKAGES);
+  });
+
+  it('carries the packages of the cluster beside its bundles, not in them', () => {
+    const installed = join(dir, 'prefix/node_modules/mainstay');
+    const { dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as {
+      dependencies: Record<string, string>;
+    };
+    const cluster = Object.keys(dependencies).filter((name) => CLUSTER_PACKAGES.test(name));
+    expect(cluster).to.have.length(5);
+    // @peculiar/x509 asks for reflect-metadata to be loaded before it.
+    const inOrder = ['reflect-metadata', ...cluster];
+    run(
+      installed,
+      process.execPath,
+      '-e',
+      `${JSON.stringify(inOrder)}.forEach((name) => require(name))`,
+    );
+    const dist = join(installed, 'dist');
+    const maps = readdirSync(dist).filter((name) => name.endsWith('.cjs.map'));
+    expect(maps).to.have.length.greaterThan(3);
+    for (const map of maps) {
+      const { sources } = JSON.parse(readFileSync(join(dist, map), 'utf8')) as {
+        sources: string[];
+      };
+      expect(sources.filter((source) => CLUSTER_PACKAGES.test(source))).to.deep.equal([]);
+    }
   });
 
   it('runs a cluster, as another user than root, and names no checkout', async () => {

@@ -10,7 +10,8 @@ import type { DataDir } from '../contract/data-dir.js';
 import type { MemberObserver } from '../contract/member-observer.js';
 import { KEPT_LOG_BYTES, MARK_BYTES, MARKER_LOG_BYTES } from './limits.js';
 import type { Logger } from '../../base/observe/logger.js';
-import type { PeerTransport, SnapshotSink } from '../peer/types.js';
+import type { SnapshotSink } from '../../storage/engine.js';
+import type { PeerTransport } from '../peer/types.js';
 import { ImageReceiver } from './receiver.js';
 
 /**
@@ -30,7 +31,7 @@ export interface SnapshotKeeperParts {
   readonly transport: PeerTransport;
   readonly openEngine: EngineFactory;
   readonly snapshotCount: number;
-  readonly catchupEntries: number;
+  readonly snapshotCatchupEntries: number;
   readonly backend: () => Backend;
   /** Replaces the image in use by the one in `engine`, which is of log index `index`. */
   readonly install: (engine: Engine, index: number, done: Done) => void;
@@ -117,7 +118,7 @@ export class SnapshotKeeper {
    * than KEPT_LOG_BYTES.
    */
   private firstKept(markerIndex: number): number {
-    let index = markerIndex - this.p.catchupEntries;
+    let index = markerIndex - this.p.snapshotCatchupEntries;
     const floor = this.appliedBytes - KEPT_LOG_BYTES;
     for (
       let mark = this.marks[0];
