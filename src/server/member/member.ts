@@ -14,10 +14,11 @@ import type { Roles } from '../contract/roles.js';
 import { registerLeaseRequests } from '../lease/requests.js';
 import { LeaseRevoker } from '../lease/revoker.js';
 import { registerMembershipRequests, ReplicatedClusterView } from '../membership/view.js';
+import { PeerList } from '../peer/peer-list.js';
 import { PeerRequestTable } from '../peer/requests.js';
 import type { PeerTransport } from '../peer/types.js';
-import { ImageInstaller } from '../snapshot/installer.js';
-import { SnapshotKeeper } from '../snapshot/keeper.js';
+import type { SnapshotKeeper } from '../snapshot/keeper.js';
+import { createSnapshots } from '../snapshot/snapshots.js';
 import { loadReplicatedLists } from '../snapshot/load.js';
 import { QuotaGate } from '../upkeep/quota-gate.js';
 import { EntryApplier } from './applier.js';
@@ -68,6 +69,7 @@ export class Member {
   private readonly driver: RaftDriver;
   private readonly publisher: Publisher;
   private readonly snapshots: SnapshotKeeper;
+  private readonly peers: PeerList;
   private readonly requests = new PeerRequestTable();
   private isStopping = false;
 
@@ -88,7 +90,7 @@ export class Member {
 
   private constructor(options: MemberOptions, recovered: RecoveredMember) {
     const { identity, wal, store, lessor } = recovered;
-    const { env, electionMs } = options;
+    const { env, log, observer, electionMs, quotaBytes } = options;
     const { clusterId, memberId } = identity;
     this.options = options;
     this.env = env;
@@ -107,35 +109,45 @@ export class Member {
       revision: () => store.currentRevision,
       term: () => this.node.term,
     });
-    this.machine = new StateMachine({
-      store,
-      lessor,
-      hub: this.hub,
-      headers,
-      onLeaseGranted: (ttl) => options.observer?.leaseGranted(ttl),
-    });
+    const { hub } = this;
+    const onLeaseGranted = (ttl: number): void => observer?.leaseGranted(ttl);
+    this.machine = new StateMachine({ store, lessor, hub, headers, onLeaseGranted });
+    const { alarms, members } = this.machine;
+    this.peers = new PeerList(members, memberId, this.transport);
     const cluster = new ReplicatedClusterView(clusterId, memberId, this.machine);
     const timeoutMs = limits.requestTimeoutMs(electionMs);
     this.queue = new ProposalQueue(env, timeoutMs);
     this.readIndex = new ReadIndex(env, timeoutMs);
     this.leadership = new LeadershipTracker({
       env,
-      log: options.log,
+      log,
       memberId,
       node: this.node,
       lessor,
       electionMs,
       onLead: () => this.publisher.decideClusterVersion(),
     });
-    this.applier = this.createApplier();
-    this.driver = this.createDriver();
-    this.quota = new QuotaGate({
-      log: options.log,
-      memberId,
-      quotaBytes: options.quotaBytes,
-      usedBytes: () => store.backend.sizeBytes(),
-      alarms: this.machine.alarms,
+    const { node, transport, machine } = this;
+    const shared = { env, log, observer, wal, node, transport, store, lessor, hub, machine };
+    const onMembersChanged = this.peers.publish;
+    this.applier = new EntryApplier({
+      ...shared,
+      queue: this.queue,
+      skippedIndexes: options.skippedIndexes,
+      slow: new SlowApplyLog(options),
+      onMembersChanged,
     });
+    this.driver = new RaftDriver({
+      ...shared,
+      proposals: this.queue,
+      reads: this.readIndex,
+      applier: this.applier,
+      events: this.events,
+      tickMs: options.heartbeatMs,
+      advanceTicks: options.advanceElection ? limits.advanceTicks(options) : 0,
+    });
+    const usedBytes = (): number => store.backend.sizeBytes();
+    this.quota = new QuotaGate({ log, memberId, quotaBytes, usedBytes, alarms });
     this.proposals = new ProposalGate({
       queue: this.queue,
       driver: this.driver,
@@ -152,15 +164,15 @@ export class Member {
       reads: this.reads,
       leadership: this.leadership,
       cluster,
-      alarms: this.machine.alarms,
+      alarms,
       quota: this.quota,
       peers: this.transport,
       lessor,
-      hub: this.hub,
+      hub,
     };
     this.publisher = new Publisher({
       env,
-      log: options.log,
+      log,
       memberId,
       name: options.name,
       clientUrls: options.clientUrls,
@@ -170,70 +182,18 @@ export class Member {
       onPublished: options.onPublished,
     });
     this.revoker = new LeaseRevoker(this.roles, { checkpoint: options.leaseCheckpoint });
-    this.snapshots = this.createSnapshots(recovered);
-    registerMembershipRequests(this.requests, cluster);
-    registerLeaseRequests(this.requests, this.roles);
-  }
-
-  private createApplier(): EntryApplier {
-    return new EntryApplier({
-      env: this.env,
-      log: this.options.log,
-      node: this.node,
-      store: this.store,
-      machine: this.machine,
-      queue: this.queue,
-      skippedIndexes: this.options.skippedIndexes,
-      observer: this.options.observer,
-      slow: new SlowApplyLog(this.options),
-      onMembersChanged: () => this.updatePeers(),
-    });
-  }
-
-  private createDriver(): RaftDriver {
-    const { options } = this;
-    return new RaftDriver({
-      env: this.env,
-      log: options.log,
-      node: this.node,
-      wal: this.wal,
-      transport: this.transport,
-      proposals: this.queue,
-      reads: this.readIndex,
-      applier: this.applier,
-      events: this.events,
-      tickMs: options.heartbeatMs,
-      advanceTicks: options.advanceElection ? limits.advanceTicks(options) : 0,
-    });
-  }
-
-  private createSnapshots({ dirs }: RecoveredMember): SnapshotKeeper {
-    const { options, env, store } = this;
-    const installer = new ImageInstaller({
-      env,
-      store,
-      lessor: this.lessor,
-      hub: this.hub,
-      machine: this.machine,
-      reads: this.reads,
-      observer: options.observer,
-      onMembersChanged: () => this.updatePeers(),
-    });
-    return new SnapshotKeeper({
-      env,
-      log: options.log,
-      dirs,
-      wal: this.wal,
-      node: this.node,
-      transport: this.transport,
+    this.snapshots = createSnapshots({
+      ...shared,
+      dirs: recovered.dirs,
       openEngine: options.openEngine,
       snapshotCount: options.snapshotCount,
-      catchupEntries: options.snapshotCatchupEntries,
-      backend: () => store.backend,
-      install: (engine, index, done) => installer.install(engine, index, done),
+      snapshotCatchupEntries: options.snapshotCatchupEntries,
+      reads: this.reads,
       installed: (meta) => this.driver.snapshotInstalled(meta),
-      observer: options.observer,
+      onMembersChanged,
     });
+    registerMembershipRequests(this.requests, cluster);
+    registerLeaseRequests(this.requests, this.roles);
   }
 
   private readonly events: DriverEvents = {
@@ -242,7 +202,7 @@ export class Member {
     onSendSnapshot: (m) => this.snapshots.send(m),
     onApplied: (index, bytes) => this.snapshots.onApplied(index, bytes),
     onLateHeartbeat: (lateMs) => {
-      if (this.leadership.isLeader) reportLateHeartbeat(this.options, this.peerCount, lateMs);
+      if (this.leadership.isLeader) reportLateHeartbeat(this.options, this.peers.size, lateMs);
     },
   };
 
@@ -259,7 +219,7 @@ export class Member {
     });
     this.transport.start(handler, (error) => {
       if (error !== null) return done(error);
-      this.updatePeers();
+      this.peers.publish();
       this.driver.start();
       this.revoker.start();
       this.publisher.publishAttributes();
@@ -304,18 +264,5 @@ export class Member {
   /** A received image is replacing the state. */
   get isRestoring(): boolean {
     return this.reads.isClosed;
-  }
-
-  private get peerCount(): number {
-    return this.machine.members.list().length - 1;
-  }
-
-  private updatePeers(): void {
-    const { members } = this.machine;
-    const others = members.list().filter((m) => m.ID !== this.memberId);
-    this.transport.setPeers(
-      others.map((m) => ({ id: m.ID, urls: m.peerURLs })),
-      members.removedIds(),
-    );
   }
 }

@@ -30,7 +30,7 @@ export interface SnapshotKeeperParts {
   readonly transport: PeerTransport;
   readonly openEngine: EngineFactory;
   readonly snapshotCount: number;
-  readonly catchupEntries: number;
+  readonly snapshotCatchupEntries: number;
   readonly backend: () => Backend;
   /** Replaces the image in use by the one in `engine`, which is of log index `index`. */
   readonly install: (engine: Engine, index: number, done: Done) => void;
@@ -117,7 +117,7 @@ export class SnapshotKeeper {
    * than KEPT_LOG_BYTES.
    */
   private firstKept(markerIndex: number): number {
-    let index = markerIndex - this.p.catchupEntries;
+    let index = markerIndex - this.p.snapshotCatchupEntries;
     const floor = this.appliedBytes - KEPT_LOG_BYTES;
     for (
       let mark = this.marks[0];
