@@ -1,12 +1,6 @@
 import * as rpc from '../gen/rpc.js';
 import type { CallOptions, Caller } from './channel.js';
-import type { MessageStream } from './message-stream.js';
 import { ServiceCalls } from './service-calls.js';
-
-export type KeepAliveStream = MessageStream<
-  rpc.LeaseKeepAliveRequestInit,
-  rpc.LeaseKeepAliveResponse
->;
 
 export type LeaseClient = ReturnType<typeof leaseClient>;
 

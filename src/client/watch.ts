@@ -1,9 +1,6 @@
 import * as rpc from '../gen/rpc.js';
 import type { Caller } from './channel.js';
-import type { MessageStream } from './message-stream.js';
 import { ServiceCalls } from './service-calls.js';
-
-export type WatchStream = MessageStream<rpc.WatchRequestInit, rpc.WatchResponse>;
 
 export type WatchClient = ReturnType<typeof watchClient>;
 

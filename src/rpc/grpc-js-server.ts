@@ -152,14 +152,14 @@ function monotonicDeadline(call: SurfaceCall, env: TransportEnv): number {
 }
 
 /** State and context common to both kinds of call; `ended` is true once the handler or the client ended it. */
-class GrpcJsContext {
+abstract class GrpcJsCall {
   readonly deadlineMs: number;
   ended = false;
   cancelled = false;
-  private readonly path: string;
+  protected readonly path: string;
+  protected readonly observer: TransportObserver | undefined;
   private readonly surface: SurfaceCall;
   private readonly env: TransportEnv;
-  private readonly observer: TransportObserver | undefined;
   private readonly startedMs: number;
   private cancelListener: (() => void) | undefined;
 
@@ -184,7 +184,7 @@ class GrpcJsContext {
   }
 
   /** Ends the call before the handler did, which is notified. */
-  cancel(code: Status): void {
+  protected cancel(code: Status): void {
     this.cancelled = true;
     this.finish(code);
     this.cancelListener?.();
@@ -203,17 +203,14 @@ class GrpcJsContext {
     this.cancelListener = listener;
   }
 
-  finish(code: Status): void {
+  protected finish(code: Status): void {
     this.ended = true;
     this.observer?.handled(this.path, code, (this.env.clock.monoMs() - this.startedMs) / 1000);
   }
 }
 
-class GrpcJsUnaryCall implements UnaryCall {
-  private readonly context: GrpcJsContext;
-  private readonly path: string;
+class GrpcJsUnaryCall extends GrpcJsCall implements UnaryCall {
   private readonly respond: UnaryDone;
-  private readonly observer: TransportObserver | undefined;
   private parts: PartSource | undefined;
 
   constructor(
@@ -223,55 +220,33 @@ class GrpcJsUnaryCall implements UnaryCall {
     env: TransportEnv,
     observer: TransportObserver | undefined,
   ) {
-    this.path = path;
+    super(path, call, env, observer);
     this.respond = respond;
-    this.observer = observer;
-    this.context = new GrpcJsContext(path, call, env, observer);
-  }
-
-  metadata(name: string): string | undefined {
-    return this.context.metadata(name);
-  }
-
-  get peer(): string {
-    return this.context.peer;
-  }
-
-  get deadlineMs(): number {
-    return this.context.deadlineMs;
-  }
-
-  get cancelled(): boolean {
-    return this.context.cancelled;
-  }
-
-  onCancel(listener: () => void): void {
-    this.context.onCancel(listener);
   }
 
   reply(message: Bytes): void {
-    if (this.context.ended) return;
+    if (this.ended) return;
     if (message.length > MAX_SEND_BYTES) {
       this.fail(replyTooLarge(message.length));
       return;
     }
-    this.context.finish(Status.ok);
+    this.finish(Status.ok);
     this.observer?.messageSent(this.path, message.length);
     this.respond(null, message);
   }
 
   replyParts(totalBytes: number, source: PartSource): void {
-    if (this.context.ended || totalBytes > MAX_SEND_BYTES) {
+    if (this.ended || totalBytes > MAX_SEND_BYTES) {
       source.abort();
       this.fail(replyTooLarge(totalBytes));
       return;
     }
     this.parts = source;
-    this.context.onCancel(() => source.abort());
+    this.onCancel(() => source.abort());
     const whole = Buffer.allocUnsafe(totalBytes);
     let filled = 0;
     const pull = (): void => {
-      if (this.context.ended) return;
+      if (this.ended) return;
       for (;;) {
         const part = source.next(pull);
         if (part === null) return;
@@ -290,8 +265,8 @@ class GrpcJsUnaryCall implements UnaryCall {
   }
 
   fail(error: RpcError): void {
-    if (this.context.ended) return;
-    this.context.finish(error.code);
+    if (this.ended) return;
+    this.finish(error.code);
     this.respond({ code: error.code, details: error.message });
   }
 
@@ -303,11 +278,8 @@ class GrpcJsUnaryCall implements UnaryCall {
   }
 }
 
-class GrpcJsStreamCall implements StreamCall {
-  private readonly context: GrpcJsContext;
-  private readonly path: string;
+class GrpcJsStreamCall extends GrpcJsCall implements StreamCall {
   private readonly call: ServerDuplexStream<Bytes, Bytes>;
-  private readonly observer: TransportObserver | undefined;
   private readonly maxReceiveBytes: number;
   private queuedBytes = 0;
   private drainListener: (() => void) | undefined;
@@ -319,43 +291,21 @@ class GrpcJsStreamCall implements StreamCall {
     maxReceiveBytes: number,
     observer: TransportObserver | undefined,
   ) {
-    this.path = path;
+    super(path, call, env, observer);
     this.call = call;
-    this.observer = observer;
     this.maxReceiveBytes = maxReceiveBytes;
-    this.context = new GrpcJsContext(path, call, env, observer);
     call.on('drain', () => {
-      if (!this.context.ended) this.drainListener?.();
+      if (!this.ended) this.drainListener?.();
     });
-  }
-
-  metadata(name: string): string | undefined {
-    return this.context.metadata(name);
-  }
-
-  get peer(): string {
-    return this.context.peer;
-  }
-
-  get deadlineMs(): number {
-    return this.context.deadlineMs;
-  }
-
-  get cancelled(): boolean {
-    return this.context.cancelled;
   }
 
   get bufferedBytes(): number {
     return this.queuedBytes;
   }
 
-  onCancel(listener: () => void): void {
-    this.context.onCancel(listener);
-  }
-
   onMessage(listener: (message: Bytes) => void): void {
     this.call.on('data', (message: Bytes) => {
-      if (this.context.ended) return;
+      if (this.ended) return;
       this.observer?.messageReceived(this.path, message.length);
       if (message.length > this.maxReceiveBytes) {
         this.fail(messageTooLarge(message.length, this.maxReceiveBytes));
@@ -367,7 +317,7 @@ class GrpcJsStreamCall implements StreamCall {
 
   onHalfClose(listener: () => void): void {
     this.call.on('end', () => {
-      if (!this.context.ended) listener();
+      if (!this.ended) listener();
     });
   }
 
@@ -376,10 +326,10 @@ class GrpcJsStreamCall implements StreamCall {
   }
 
   write(message: Bytes, rest?: Bytes): boolean {
-    if (this.context.ended) return false;
+    if (this.ended) return false;
     const bytes = message.length + (rest?.length ?? 0);
     if (bytes > MAX_SEND_BYTES) {
-      this.context.cancel(streamMessageTooLarge(bytes).code);
+      this.cancel(streamMessageTooLarge(bytes).code);
       this.refuse(streamMessageTooLarge(bytes));
       return false;
     }
@@ -392,14 +342,14 @@ class GrpcJsStreamCall implements StreamCall {
   }
 
   end(): void {
-    if (this.context.ended) return;
-    this.context.finish(Status.ok);
+    if (this.ended) return;
+    this.finish(Status.ok);
     this.call.end();
   }
 
   fail(error: RpcError): void {
-    if (this.context.ended) return;
-    this.context.finish(error.code);
+    if (this.ended) return;
+    this.finish(error.code);
     this.refuse(error);
   }
 

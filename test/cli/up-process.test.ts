@@ -19,6 +19,7 @@ import {
 } from '../../src/gen/rpc.js';
 import { isAlive, Up } from '../support/up-process.js';
 import { until } from '../support/until.js';
+import { isAlive } from '../support/processes.js';
 
 /** A running `mainstay up --store-only`. */
 class StoreUp extends Up {

@@ -12,20 +12,11 @@ import { renderTable } from '../../src/cli/up/table.js';
 import { parseServerConfig } from '../../src/server/config/parse.js';
 import { StartupError } from '../../src/base/flags/startup-error.js';
 import { until } from '../support/until.js';
+import { startupRefusal } from '../support/startup-refusal.js';
 
 let dir: string;
 beforeEach(() => (dir = mkdtempSync(join(tmpdir(), 'up-test-'))));
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
-
-async function refusal(promise: Promise<unknown>): Promise<StartupError> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof StartupError) return error;
-    throw error;
-  }
-  throw new Error('was accepted');
-}
 
 /** A listener on a port of its choice. */
 function occupy(): Promise<{ port: number; server: Server }> {
@@ -60,7 +51,7 @@ describe('the plan of a store', () => {
 
   it('refuses a given port that is in use', async () => {
     const { port, server } = await occupy();
-    const error = await refusal(planStore(dir, 1, port));
+    const error = await startupRefusal(planStore(dir, 1, port));
     expect(error.message).contain(`127.0.0.1:${port}`);
     expect(error.nextStep).contain('--client-port');
     const found = await planStore(dir, 1, undefined);
@@ -70,15 +61,17 @@ describe('the plan of a store', () => {
 
   it('refuses to continue a cluster as another one', async () => {
     const plan = await planStore(dir, 2, undefined);
-    expect((await refusal(planStore(dir, 3, undefined))).message).contain('store of 2, not of 3');
+    expect((await startupRefusal(planStore(dir, 3, undefined))).message).contain(
+      'store of 2, not of 3',
+    );
     const other = (plan.members[0]?.clientPort ?? 0) + 10;
-    expect((await refusal(planStore(dir, 2, other))).message).contain(`not at ${other}`);
+    expect((await startupRefusal(planStore(dir, 2, other))).message).contain(`not at ${other}`);
   });
 
   it('refuses a plan it cannot read', async () => {
     for (const text of ['{', '{}', '{"token":"t","members":[]}', '{"token":"t","members":[{}]}']) {
       writeFileSync(join(dir, 'cluster.json'), text);
-      expect((await refusal(planStore(dir, 1, undefined))).message).contain('cluster.json');
+      expect((await startupRefusal(planStore(dir, 1, undefined))).message).contain('cluster.json');
     }
   });
 

@@ -3,6 +3,7 @@ import { EtcdClient } from '../../src/client/client.js';
 import type { Event } from '../../src/gen/kv.js';
 import { decodeWatchResponse, encodeWatchRequest } from '../../src/gen/rpc.js';
 import { startCluster, until, type TestCluster, type TestServer } from '../support/servers.js';
+import { isAlive } from '../support/processes.js';
 
 /**
  * Real processes: three members under writes, killed with kill -9 at random moments and paused with
@@ -274,14 +275,4 @@ describe('three members killed at random', function () {
 
 function text(bytes: Uint8Array | undefined): string {
   return Buffer.from(bytes ?? new Uint8Array(0)).toString('latin1');
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    // No such process.
-    return false;
-  }
 }

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 
-import { MessageType as T, Role } from '../../src/raft/types.js';
+import { message, MessageType as T, Role } from '../../src/raft/types.js';
 import type { Message } from '../../src/raft/types.js';
 import { entriesOf, Lone } from './support/lone.js';
 import type { LoneSetup } from './support/lone.js';
@@ -356,23 +356,7 @@ describe('snapshots', () => {
   });
 });
 
-const probe: Message = {
-  type: T.append,
-  to: 1n,
-  from: 2n,
-  term: 0,
-  logTerm: 0,
-  index: 0,
-  entries: [],
-  commit: 0,
-  reject: false,
-  rejectHint: 0,
-  context: 0,
-  force: false,
-  transferee: 0n,
-  incarnation: 0,
-  snapshot: null,
-};
+const probe = message(T.append, 1n, { from: 2n });
 
 describe('the bounds in bytes', () => {
   const tiny = {

@@ -447,24 +447,7 @@ describe('the Raft paper', () => {
 });
 
 function messageFrom2(fields: Partial<Message>): Message {
-  return {
-    type: T.snapshot,
-    to: 1n,
-    from: 2n,
-    term: 1,
-    logTerm: 0,
-    index: 0,
-    entries: [],
-    commit: 0,
-    reject: false,
-    rejectHint: 0,
-    context: 0,
-    force: false,
-    transferee: 0n,
-    incarnation: 0,
-    snapshot: null,
-    ...fields,
-  };
+  return message(T.snapshot, 1n, { from: 2n, term: 1, ...fields });
 }
 
 /** Drives the member until it hands out a snapshot; its index, or undefined when there is none. */

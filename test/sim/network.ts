@@ -2,12 +2,8 @@ import type { Done } from '../../src/base/env/env.js';
 import type { PeerRequest } from '../../src/server/contract/roles.js';
 import type { MemberId, Message } from '../../src/raft/types.js';
 import { decodeMessages, encodeMessages } from '../../src/server/peer/codec.js';
-import type {
-  PeerAddress,
-  PeerHandler,
-  PeerTransport,
-  SnapshotSource,
-} from '../../src/server/peer/types.js';
+import type { SnapshotSource } from '../../src/storage/engine.js';
+import type { PeerAddress, PeerHandler, PeerTransport } from '../../src/server/peer/types.js';
 import type { Random, Scheduler } from './scheduler.js';
 
 /** Rates of one run; each seed draws its own. */

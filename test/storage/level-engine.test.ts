@@ -5,22 +5,9 @@ import { expect } from 'chai';
 import { openLevelEngine } from '../../src/storage/level-engine.js';
 import type { Engine, EngineBatch, EngineFactory } from '../../src/storage/engine.js';
 import { memoryEngineFactory } from '../support/memory-engine.js';
+import { call, open } from './engines.js';
 
 type Rows = [Uint8Array, Uint8Array][];
-
-function open(factory: EngineFactory, dir: string): Promise<Engine> {
-  return new Promise((resolve, reject) => {
-    factory(dir, (error, engine) =>
-      engine === null ? reject(error ?? new Error('no engine')) : resolve(engine),
-    );
-  });
-}
-
-function call(work: (done: (error: Error | null) => void) => void): Promise<void> {
-  return new Promise((resolve, reject) =>
-    work((error) => (error === null ? resolve() : reject(error))),
-  );
-}
 
 function batch(puts: readonly [string, string][], deletes: readonly string[] = []): EngineBatch {
   return {

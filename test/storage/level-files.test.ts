@@ -6,9 +6,10 @@ import { createNodeEnv } from '../../src/base/env/node.js';
 import { ImageDamaged } from '../../src/storage/errors.js';
 import { checkLevelFiles, type LevelFiles } from '../../src/storage/level-files.js';
 import { openLevelEngine, verifiedLevelEngine } from '../../src/storage/level-engine.js';
-import type { Engine, EngineFactory } from '../../src/storage/engine.js';
+import type { Engine } from '../../src/storage/engine.js';
 import { uncompressSnappy } from '../../src/storage/snappy.js';
 import { Random } from '../raft/support/random.js';
+import { call, open } from './engines.js';
 
 const env = createNodeEnv();
 const FOOTER_BYTES = 48;
@@ -20,20 +21,6 @@ function check(dir: string): Promise<LevelFiles> {
       files === null ? reject(error ?? new Error('no outcome')) : resolve(files),
     );
   });
-}
-
-function open(factory: EngineFactory, dir: string): Promise<Engine> {
-  return new Promise((resolve, reject) => {
-    factory(dir, (error, engine) =>
-      engine === null ? reject(error ?? new Error('no engine')) : resolve(engine),
-    );
-  });
-}
-
-function call(work: (done: (error: Error | null) => void) => void): Promise<void> {
-  return new Promise((resolve, reject) =>
-    work((error) => (error === null ? resolve() : reject(error))),
-  );
 }
 
 /** Rows of value `n` 0 to 9; the value of `count` names the newest one. */

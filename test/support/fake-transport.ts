@@ -1,12 +1,8 @@
 import type { Done } from '../../src/base/env/env.js';
 import type { MemberId, Message } from '../../src/raft/types.js';
 import type { PeerRequest } from '../../src/server/contract/roles.js';
-import type {
-  PeerAddress,
-  PeerHandler,
-  PeerTransport,
-  SnapshotSource,
-} from '../../src/server/peer/types.js';
+import type { SnapshotSource } from '../../src/storage/engine.js';
+import type { PeerAddress, PeerHandler, PeerTransport } from '../../src/server/peer/types.js';
 
 /**
  * The network between members as a test plays it: keeps what a member sends, and hands over what

@@ -6,16 +6,7 @@ import { expect } from 'chai';
 import { ROOT } from '../../scripts/jobs.js';
 import { judge, runSuite, type SuiteResult } from '../../scripts/suites.js';
 import { until } from '../support/until.js';
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    // No such process.
-    return false;
-  }
-}
+import { isAlive } from '../support/processes.js';
 
 describe('test runner', () => {
   let folder = '';

@@ -2,7 +2,8 @@ import type { Logger } from '../../base/observe/logger.js';
 import type { RawNode } from '../../raft/raw-node.js';
 import type { MemberId, Message } from '../../raft/types.js';
 import type { PeerRequestTable } from '../peer/requests.js';
-import type { PeerHandler, SnapshotSink } from '../peer/types.js';
+import type { SnapshotSink } from '../../storage/engine.js';
+import type { PeerHandler } from '../peer/types.js';
 import type { RaftDriver } from './driver.js';
 
 export interface PeerHandlerParts {

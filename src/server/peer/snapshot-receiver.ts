@@ -6,7 +6,7 @@ import type { PeerContext } from './context.js';
 import type { FramedSocket } from './framed-socket.js';
 import type { Frame } from './frames.js';
 import { FrameType, makeFrame } from './frames.js';
-import type { SnapshotSink } from './types.js';
+import type { SnapshotSink } from '../../storage/engine.js';
 
 const NO_BODY = new Uint8Array(0);
 

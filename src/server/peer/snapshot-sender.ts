@@ -10,7 +10,8 @@ import { FramedSocket } from './framed-socket.js';
 import type { Frame } from './frames.js';
 import { FRAME_HEADER_BYTES, FrameType, allocateFrame, makeFrame, sealFrame } from './frames.js';
 import { CHUNK_FRAME_BYTES, DEAD_AFTER_MS, SNAPSHOT_WINDOW_BYTES } from './limits.js';
-import type { PeerAddress, SnapshotSource } from './types.js';
+import type { SnapshotSource } from '../../storage/engine.js';
+import type { PeerAddress } from './types.js';
 
 const NO_BODY = new Uint8Array(0);
 

@@ -29,7 +29,8 @@ import { SnapshotSender } from './snapshot-sender.js';
 import type { PeerRequest } from '../contract/roles.js';
 import type { UndecidedSocket } from './sniff.js';
 import { sniff } from './sniff.js';
-import type { PeerAddress, PeerHandler, PeerTransport, SnapshotSource } from './types.js';
+import type { SnapshotSource } from '../../storage/engine.js';
+import type { PeerAddress, PeerHandler, PeerTransport } from './types.js';
 
 export interface TcpPeerTransportOptions {
   readonly env: Env;

@@ -1,28 +1,12 @@
 import type { Done } from '../../base/env/env.js';
 import type { MemberId, Message } from '../../raft/types.js';
+import type { SnapshotSink, SnapshotSource } from '../../storage/engine.js';
 import type { PeerRequest } from '../contract/roles.js';
 
 /**
  * The seam between a member and the network to its peers. `tcp-transport.ts` is the real one; the
  * simulator supplies another that runs the same codec over a simulated network.
  */
-
-/** A pull source of snapshot bytes. `next` yields null at the end; one call at a time. */
-export interface SnapshotSource {
-  next(done: (error: Error | null, chunk: Uint8Array | null) => void): void;
-  close(): void;
-}
-
-/** Where a received snapshot goes. `write` calls `done` when it can take more. */
-export interface SnapshotSink {
-  write(chunk: Uint8Array, done: Done): void;
-  /**
-   * All bytes arrived: verify, make durable. An error means the content is damaged and nothing was
-   * kept.
-   */
-  finish(done: Done): void;
-  abort(): void;
-}
 
 export interface PeerAddress {
   readonly id: MemberId;

@@ -18,6 +18,7 @@ import { refusingMalformed } from './decode.js';
 import { LeaderRequired } from './leader-required.js';
 import { KEEP_ALIVES_WAITING } from './limits.js';
 import { askLeader, type LeaseRoles } from '../lease/leader.js';
+import { RequestFlow } from './request-flow.js';
 import { answerLeaseLeases } from '../lease/list.js';
 
 /** etcdserverpb.Lease. Grants and revocations go through the log; renewals do not (lease/leader.ts). */
@@ -80,16 +81,17 @@ interface Waiting {
 class KeepAliveStream {
   private readonly roles: LeaseRoles;
   private readonly call: StreamCall;
+  private readonly flow: RequestFlow;
   private readonly stopGuarding: () => void;
   private waiting: Waiting[] = [];
   private full = false;
-  private paused = false;
   private halfClosed = false;
   private ended = false;
 
   constructor(roles: LeaseRoles, call: StreamCall, leaderRequired: LeaderRequired) {
     this.roles = roles;
     this.call = call;
+    this.flow = new RequestFlow(call, KEEP_ALIVES_WAITING);
     this.stopGuarding = leaderRequired.guard(call, (error) => this.fail(error));
     call.onCancel(() => this.finish());
     call.onDrain(() => {
@@ -140,11 +142,7 @@ class KeepAliveStream {
   }
 
   private flowControl(): void {
-    const shouldPause = this.full || this.waiting.length >= KEEP_ALIVES_WAITING;
-    if (shouldPause === this.paused || this.ended) return;
-    this.paused = shouldPause;
-    if (shouldPause) this.call.pause();
-    else this.call.resume();
+    if (!this.ended) this.flow.update(this.full, this.waiting.length);
   }
 
   private fail(error: RpcError): void {

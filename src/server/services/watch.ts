@@ -9,6 +9,7 @@ import { errors } from '../contract/errors.js';
 import type { Roles } from '../contract/roles.js';
 import { refusingMalformed } from './decode.js';
 import { LeaderRequired } from './leader-required.js';
+import { RequestFlow } from './request-flow.js';
 import {
   MESSAGE_OVERHEAD_BYTES,
   MIN_PROGRESS_INTERVAL_MS,
@@ -55,11 +56,11 @@ class WatchCall implements Job {
   private readonly roles: WatchRoles;
   private readonly call: StreamCall;
   private readonly stream: WatchStream;
+  private readonly flow: RequestFlow;
   private readonly stopGuarding: () => void;
   private waiting: Request[] = [];
   private isWorking = false;
   private isFull = false;
-  private isPaused = false;
   private hasEnded = false;
 
   constructor(
@@ -70,6 +71,7 @@ class WatchCall implements Job {
   ) {
     this.roles = roles;
     this.call = call;
+    this.flow = new RequestFlow(call, WATCH_REQUESTS_WAITING);
     this.stream = roles.hub.openStream(
       {
         headerField: (revision) => roles.headers.field(revision),
@@ -138,11 +140,7 @@ class WatchCall implements Job {
   }
 
   private flowControl(): void {
-    const shouldPause = this.isFull || this.waiting.length >= WATCH_REQUESTS_WAITING;
-    if (shouldPause === this.isPaused || this.hasEnded) return;
-    this.isPaused = shouldPause;
-    if (shouldPause) this.call.pause();
-    else this.call.resume();
+    if (!this.hasEnded) this.flow.update(this.isFull, this.waiting.length);
   }
 
   private fail(error: RpcError): void {

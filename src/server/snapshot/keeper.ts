@@ -10,7 +10,8 @@ import type { DataDir } from '../contract/data-dir.js';
 import type { MemberObserver } from '../contract/member-observer.js';
 import { KEPT_LOG_BYTES, MARK_BYTES, MARKER_LOG_BYTES } from './limits.js';
 import type { Logger } from '../../base/observe/logger.js';
-import type { PeerTransport, SnapshotSink } from '../peer/types.js';
+import type { SnapshotSink } from '../../storage/engine.js';
+import type { PeerTransport } from '../peer/types.js';
 import { ImageReceiver } from './receiver.js';
 
 /**

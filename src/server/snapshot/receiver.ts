@@ -4,7 +4,7 @@ import type { MemberId } from '../../raft/types.js';
 import { createDbInstaller } from '../../storage/image.js';
 import type { Engine, EngineFactory } from '../../storage/engine.js';
 import type { DataDir } from '../contract/data-dir.js';
-import type { SnapshotSink } from '../peer/types.js';
+import type { SnapshotSink } from '../../storage/engine.js';
 
 export interface ImageReceiverParts {
   readonly env: Env;

@@ -4,7 +4,8 @@ import { silentLogger } from '../../../src/base/observe/logger.js';
 import type { Message } from '../../../src/raft/types.js';
 import { Member } from '../../../src/server/member/member.js';
 import type { MemberOptions } from '../../../src/server/member/options.js';
-import type { PeerHandler, PeerTransport, SnapshotSource } from '../../../src/server/peer/types.js';
+import type { SnapshotSource } from '../../../src/storage/engine.js';
+import type { PeerHandler, PeerTransport } from '../../../src/server/peer/types.js';
 import { Bucket } from '../../../src/storage/backend.js';
 import { verifiedLevelEngine } from '../../../src/storage/level-engine.js';
 

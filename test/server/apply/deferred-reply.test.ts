@@ -15,15 +15,14 @@ import { Backend } from '../../../src/storage/backend.js';
 import { RpcError, type UnaryCall } from '../../../src/rpc/service.js';
 import { errors } from '../../../src/server/contract/errors.js';
 import { CommandKind } from '../../../src/server/contract/command.js';
-import { HeaderEncoder } from '../../../src/server/contract/header.js';
 import { answerReadOnlyTxn } from '../../../src/server/apply/read-only-txn.js';
 import type { DeferredReply } from '../../../src/server/contract/roles.js';
 import type { ReadRoles } from '../../../src/server/reads/range-read.js';
 import { randomOf } from '../../watch/fakes.js';
 import { MemoryEngine } from '../../support/memory-engine.js';
-import { Call, slowSlices } from '../reads/slow-call.js';
+import { Call } from '../reads/slow-call.js';
 import { Draw } from './commands.js';
-import { CLUSTER_ID, MachineBench, MEMBER_ID, TERM } from './machine-bench.js';
+import { MachineBench, slowReads } from './machine-bench.js';
 import { Model } from './model.js';
 
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e9));
@@ -41,22 +40,7 @@ class SlowBench {
 
   constructor(seed: number) {
     this.machine = new MachineBench(seed);
-    const { env, store, lessor } = this.machine;
-    this.roles = {
-      reads: {
-        slices: slowSlices(env),
-        store,
-        linearizable: (done) => done(null),
-        whenReadable: (done) => done(),
-      },
-      lessor,
-      headers: new HeaderEncoder({
-        clusterId: CLUSTER_ID,
-        memberId: MEMBER_ID,
-        revision: () => store.currentRevision,
-        term: () => TERM,
-      }),
-    };
+    this.roles = slowReads(this.machine);
   }
 
   /** Applies a command whose reply is read over the turns to come. */

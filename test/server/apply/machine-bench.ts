@@ -8,8 +8,9 @@ import { StateMachine } from '../../../src/server/apply/state-machine.js';
 import { HeaderEncoder } from '../../../src/server/contract/header.js';
 import type { CommandKind } from '../../../src/server/contract/command.js';
 import type { DeferredReply, Reply } from '../../../src/server/contract/roles.js';
+import type { ReadRoles } from '../../../src/server/reads/range-read.js';
 import { SteppedEnv } from '../../mvcc/stepped-env.js';
-import { Call, promptSlices } from '../reads/slow-call.js';
+import { Call, promptSlices, slowSlices } from '../reads/slow-call.js';
 import { MemoryEngine } from '../../support/memory-engine.js';
 
 export const CLUSTER_ID = 0xfedc_ba98_7654_3210n;
@@ -24,6 +25,29 @@ function readNow(reply: DeferredReply): Uint8Array {
   reply.answer(promptSlices(), call as unknown as UnaryCall);
   call.takeAll();
   return call.bytes;
+}
+
+/** Reads at the state of a machine, one step a turn, that need no quorum. */
+export function slowReads({ env, store, lessor }: MachineBench): ReadRoles {
+  return {
+    reads: {
+      slices: slowSlices(env),
+      store,
+      linearizable: (done) => done(null),
+      whenReadable: (done) => done(),
+    },
+    lessor,
+    headers: headersOf(store),
+  };
+}
+
+function headersOf(store: Store): HeaderEncoder {
+  return new HeaderEncoder({
+    clusterId: CLUSTER_ID,
+    memberId: MEMBER_ID,
+    revision: () => store.currentRevision,
+    term: () => TERM,
+  });
 }
 
 /** A state machine on an engine in memory, fed by hand. */
@@ -57,12 +81,7 @@ export class MachineBench {
       store: this.store,
       lessor: this.lessor,
       hub: this.hub,
-      headers: new HeaderEncoder({
-        clusterId: CLUSTER_ID,
-        memberId: MEMBER_ID,
-        revision: () => this.store.currentRevision,
-        term: () => TERM,
-      }),
+      headers: headersOf(this.store),
     });
   }
 

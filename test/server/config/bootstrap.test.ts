@@ -9,6 +9,7 @@ import {
   formatStartupError,
   listenFailure,
 } from '../../../src/base/flags/startup-error.js';
+import { startupRefusal } from '../../support/startup-refusal.js';
 
 function config(...argv: string[]): ServerConfig {
   const result = parseServerConfig(argv, {});
@@ -17,16 +18,6 @@ function config(...argv: string[]): ServerConfig {
 }
 
 const noDns: ResolveHost = () => Promise.reject(new Error('must not be asked'));
-
-async function refusal(promise: Promise<unknown>): Promise<StartupError> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof StartupError) return error;
-    throw error;
-  }
-  throw new Error('was accepted');
-}
 
 describe('bootstrapCluster', () => {
   it('gives every member the same cluster, for any order of the list', async () => {
@@ -50,7 +41,7 @@ describe('bootstrapCluster', () => {
   });
 
   it('refuses a list without this member', async () => {
-    const error = await refusal(
+    const error = await startupRefusal(
       bootstrapCluster(config('--name=c', '--initial-cluster=a=http://h:1'), noDns),
     );
     expect(error.message).contain('couldn\'t find local name "c"');
@@ -60,7 +51,7 @@ describe('bootstrapCluster', () => {
   it('refuses a list that has other URLs for this member', async () => {
     const resolve: ResolveHost = (host) =>
       Promise.resolve([host === 'h' ? '10.0.0.1' : '10.0.0.2']);
-    const error = await refusal(
+    const error = await startupRefusal(
       bootstrapCluster(config('--name=a', '--initial-cluster=a=http://h:1'), resolve),
     );
     expect(error.message).contain('a=http://h:1');
@@ -80,12 +71,12 @@ describe('bootstrapCluster', () => {
   it('names the host that cannot be resolved', async () => {
     const settings = config('--name=a', '--initial-cluster=a=http://host.example:1');
     const resolve: ResolveHost = () => Promise.reject(new Error('ENOTFOUND'));
-    const error = await refusal(bootstrapCluster(settings, resolve));
+    const error = await startupRefusal(bootstrapCluster(settings, resolve));
     expect(error.message).contain('cannot be resolved');
   });
 
   it('refuses to join a running cluster', async () => {
-    const error = await refusal(
+    const error = await startupRefusal(
       bootstrapCluster(config('--name=a', '--initial-cluster-state=existing'), noDns),
     );
     expect(error.message).contain('not supported yet');

@@ -11,12 +11,8 @@ import type { Frame } from '../../../src/server/peer/frames.js';
 import { FrameReader, FrameType, PREFACE, makeFrame } from '../../../src/server/peer/frames.js';
 import { BodyAssembler } from '../../../src/server/peer/parts.js';
 import { TcpPeerTransport } from '../../../src/server/peer/tcp-transport.js';
-import type {
-  PeerAddress,
-  PeerHandler,
-  SnapshotSink,
-  SnapshotSource,
-} from '../../../src/server/peer/types.js';
+import type { SnapshotSink, SnapshotSource } from '../../../src/storage/engine.js';
+import type { PeerAddress, PeerHandler } from '../../../src/server/peer/types.js';
 
 export const CLUSTER = 0xc1n;
 

@@ -10,7 +10,7 @@ import { MessageType, message } from '../../../src/raft/types.js';
 import { encodePeerHello } from '../../../src/gen/peer.js';
 import { FrameType, PREFACE, makeFrame } from '../../../src/server/peer/frames.js';
 import { LOG_BURST_LINES, MAX_HTTP, MAX_UNDECIDED } from '../../../src/server/peer/limits.js';
-import type { SnapshotSink } from '../../../src/server/peer/types.js';
+import type { SnapshotSink } from '../../../src/storage/engine.js';
 import { PeerRequest } from '../../../src/server/contract/roles.js';
 import { CLUSTER, TestNode, areConnected, introduce, sourceOf, until } from './harness.js';
 import { skipWithout } from '../../support/servers.js';

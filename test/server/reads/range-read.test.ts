@@ -13,7 +13,6 @@ import { Backend } from '../../../src/storage/backend.js';
 import type { StreamCall, UnaryCall } from '../../../src/rpc/service.js';
 import { intervalOf } from '../../../src/server/contract/interval.js';
 import { errors } from '../../../src/server/contract/errors.js';
-import { HeaderEncoder } from '../../../src/server/contract/header.js';
 import { CommandKind } from '../../../src/server/contract/command.js';
 import type { ReadRoles } from '../../../src/server/reads/range-read.js';
 import { answerRange } from '../../../src/server/reads/range-read.js';
@@ -21,8 +20,8 @@ import { answerRangeStream } from '../../../src/server/reads/range-stream.js';
 import { randomOf } from '../../watch/fakes.js';
 import { MemoryEngine } from '../../support/memory-engine.js';
 import { Draw } from '../apply/commands.js';
-import { Call, slowSlices } from './slow-call.js';
-import { CLUSTER_ID, MachineBench, MEMBER_ID, TERM } from '../apply/machine-bench.js';
+import { Call } from './slow-call.js';
+import { CLUSTER_ID, MachineBench, MEMBER_ID, slowReads, TERM } from '../apply/machine-bench.js';
 import { Model, rangeOf } from '../apply/model.js';
 import { decodePutRequest } from '../../../src/gen/rpc.js';
 
@@ -36,23 +35,7 @@ class Bench {
 
   constructor(seed: number) {
     this.machine = new MachineBench(seed);
-    const { env, store, lessor } = this.machine;
-    const headers = new HeaderEncoder({
-      clusterId: CLUSTER_ID,
-      memberId: MEMBER_ID,
-      revision: () => store.currentRevision,
-      term: () => TERM,
-    });
-    this.roles = {
-      reads: {
-        slices: slowSlices(env),
-        store,
-        linearizable: (done) => done(null),
-        whenReadable: (done) => done(),
-      },
-      lessor,
-      headers,
-    };
+    this.roles = slowReads(this.machine);
   }
 
   put(key: string, value: string): void {

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { encodeTxnRequest } from '../../../src/gen/rpc.js';
 import { EntryType, message, MessageType, type Entry } from '../../../src/raft/types.js';
 import { CommandKind, encodeCommand } from '../../../src/server/contract/command.js';
-import type { SnapshotSink } from '../../../src/server/peer/types.js';
+import type { SnapshotSink } from '../../../src/storage/engine.js';
 import { imageOf, Machine, MemberBench, type Image } from '../member/member-bench.js';
 
 const VOTERS = 3;
@@ -42,6 +42,16 @@ function open(machine: Machine): MemberBench {
   machine.env.settle();
   expect(bench.error).to.equal(undefined);
   return bench;
+}
+
+/** A member that did `steps` steps of receiving the image; `left` is how many there were too many. */
+function receiving(steps: number): { machine: Machine; bench: MemberBench; left: number } {
+  const machine = new Machine();
+  const bench = open(machine);
+  receive(bench, image);
+  let left = steps;
+  while (left > 0 && machine.env.step()) left--;
+  return { machine, bench, left };
 }
 
 /** The image's index if the member holds all of it, 0 if it holds nothing. */
@@ -126,11 +136,7 @@ describe('installing a snapshot', function () {
       let acknowledged = 0;
       let installed = 0;
       for (let steps = 0; ; steps++) {
-        const machine = new Machine();
-        const bench = open(machine);
-        receive(bench, image);
-        let left = steps;
-        while (left > 0 && machine.env.step()) left--;
+        const { machine, bench, left } = receiving(steps);
         const isAcknowledged = hasAcknowledged(bench);
         const isInstalled = bench.running.backend.appliedIndex === INDEX;
         machine.crash(keeps);
@@ -158,11 +164,7 @@ describe('installing a snapshot', function () {
   it('ends before a member that stops closes its log and image, whenever it stops', () => {
     let stopped = 0;
     for (let steps = 0; ; steps++) {
-      const machine = new Machine();
-      const bench = open(machine);
-      receive(bench, image);
-      let left = steps;
-      while (left > 0 && machine.env.step()) left--;
+      const { machine, bench, left } = receiving(steps);
       if (left > 0) break;
       let isStopped = false;
       bench.running.stop(() => (isStopped = true));
