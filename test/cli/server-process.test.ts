@@ -1,20 +1,15 @@
-import { spawn, spawnSync } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import {
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo, Server } from 'node:net';
-import { tmpdir } from 'node:os';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import {
+  flagsOf,
+  freePort,
+  occupy,
+  ServerProcesses,
+  type Running,
+} from '../support/server-processes.js';
 import { until } from '../support/until.js';
 
 const ENTRY = fileURLToPath(new URL('../support/mainstay-main.ts', import.meta.url));
@@ -31,68 +26,22 @@ function damageFirstCommand(path: string): void {
 }
 
 describe('mainstay server', () => {
+  let processes: ServerProcesses;
   let dir: string;
-  const children: ChildProcess[] = [];
 
-  beforeEach(() => (dir = mkdtempSync(join(tmpdir(), 'server-process-test-'))));
-  afterEach(() => {
-    for (const child of children.splice(0)) child.kill('SIGKILL');
-    rmSync(dir, { recursive: true, force: true });
+  beforeEach(() => {
+    processes = new ServerProcesses();
+    ({ dir } = processes);
   });
+  afterEach(() => processes.stop());
 
-  interface Running {
-    readonly child: ChildProcess;
-    text: string;
-    code: number | null | undefined;
-  }
-
-  function start(args: readonly string[]): Running {
-    const child = spawn(process.execPath, ['--import', TSX, ENTRY, 'server', ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      cwd: dir,
-    });
-    children.push(child);
-    const running: Running = { child, text: '', code: undefined };
-    const collect = (chunk: Buffer): void => {
-      running.text += chunk.toString();
-    };
-    child.stdout.on('data', collect);
-    child.stderr.on('data', collect);
-    child.once('close', (code) => (running.code = code));
-    return running;
-  }
+  const start = (args: readonly string[]): Running => processes.mainstay(args);
+  const flags = (client: number, peer: number, ...more: string[]): string[] =>
+    flagsOf('a', client, peer, ...more);
 
   function entriesOf(running: Running): Record<string, unknown>[] {
     const lines = running.text.split('\n').filter((line) => line.startsWith('{'));
     return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
-  }
-
-  function occupy(): Promise<{ port: number; server: Server }> {
-    const server = createServer();
-    return new Promise((resolve) => {
-      server.listen(0, '127.0.0.1', () =>
-        resolve({ port: (server.address() as AddressInfo).port, server }),
-      );
-    });
-  }
-
-  async function freePort(): Promise<number> {
-    const { port, server } = await occupy();
-    await new Promise((resolve) => server.close(resolve));
-    return port;
-  }
-
-  function flags(client: number, peer: number, ...more: string[]): string[] {
-    const peerUrl = `http://127.0.0.1:${peer}`;
-    const clientUrl = `http://127.0.0.1:${client}`;
-    return [
-      '--name=a',
-      `--listen-client-urls=${clientUrl}`,
-      `--advertise-client-urls=${clientUrl}`,
-      `--listen-peer-urls=${peerUrl}`,
-      `--initial-advertise-peer-urls=${peerUrl}`,
-      ...more,
-    ];
   }
 
   it('serves until a signal, then stops with exit code 0', async () => {

@@ -22,7 +22,8 @@ import type { Pod } from '../../src/gen/kube-core-v1.js';
 import { canMakeNamespaces } from '../support/root.js';
 import { dockerArchive } from '../cluster/runtime/images/image-builder.js';
 import { skipWithout } from '../support/servers.js';
-import { isAlive, Up } from '../support/up-process.js';
+import { isAlive } from '../support/processes.js';
+import { Up } from '../support/up-process.js';
 import { until } from '../support/until.js';
 
 /** Of all tests here: `kubectl` finds the cluster that was started last. */

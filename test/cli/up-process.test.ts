@@ -17,7 +17,7 @@ import {
   encodePutRequest,
   encodeRangeRequest,
 } from '../../src/gen/rpc.js';
-import { isAlive, Up } from '../support/up-process.js';
+import { Up } from '../support/up-process.js';
 import { until } from '../support/until.js';
 import { isAlive } from '../support/processes.js';
 

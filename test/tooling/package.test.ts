@@ -25,6 +25,9 @@ const CLONE = ['bin', 'docs', 'proto', 'scripts', 'src', 'test/support'];
 const CLONE_FILES = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', 'tsconfig.json'];
 /** The user `nobody`, who owns no files. */
 const NOBODY = 65_534;
+/** What only the cluster needs, as a module's name or in its path. */
+const CLUSTER_PACKAGES =
+  /(^|\/node_modules\/)(ws|@peculiar\/x509|reflect-metadata|dns-packet|modern-tar)(\/|$)/m;
 const STEP_MS = 120_000;
 
 /**
@@ -158,15 +161,39 @@ describe('the package', () => {
     );
     expect(await loaded('--version'))
       .contain('/main.cjs')
-      .not.contain('server-command');
+      .not.contain('server-command')
+      .not.match(CLUSTER_PACKAGES);
     const help = await loaded('server', '--help');
     expect(help)
       .contain('/server-command.cjs')
-      .not.match(/main\.cjs|classic-level|grpc-js|yaml/);
+      .not.match(/main\.cjs|classic-level|grpc-js|yaml/)
+      .not.match(CLUSTER_PACKAGES);
     const serving = await loaded(...(await serverArgs()));
     expect(serving)
       .contain('classic-level')
-      .not.match(/main\.cjs|grpc-js|yaml|undici/);
+      .not.match(/main\.cjs|grpc-js|yaml|undici/)
+      .not.match(CLUSTER_PACKAGES);
+  });
+
+  it('keeps the cluster out of the bundles of the store', () => {
+    const dist = join(dir, 'prefix/node_modules/mainstay/dist');
+    for (const bundle of ['main', 'server-command', 'wal-repair']) {
+      const { sources } = JSON.parse(readFileSync(join(dist, `${bundle}.cjs.map`), 'utf8')) as {
+        sources: string[];
+      };
+      const ofCluster = sources.filter(
+        (source) => CLUSTER_PACKAGES.test(source) || source.includes('src/cluster/'),
+      );
+      expect(sources, bundle).length.greaterThan(3);
+      expect(ofCluster, bundle).deep.equal([]);
+    }
+  });
+
+  it('is installed with the packages of the cluster', () => {
+    // @peculiar/x509 asks for reflect-metadata to be loaded before it.
+    const packages = ['reflect-metadata', '@peculiar/x509', 'ws', 'dns-packet', 'modern-tar'];
+    const load = `${JSON.stringify(packages)}.forEach((name) => require(name))`;
+    run(join(dir, 'prefix/node_modules/mainstay'), process.execPath, '-e', load);
   });
 
   it('runs a cluster, as another user than root, and names no checkout', async () => {
