@@ -17,9 +17,9 @@ import {
   encodePutRequest,
   encodeRangeRequest,
 } from '../../src/gen/rpc.js';
-import { isAlive } from '../support/processes.js';
 import { Up } from '../support/up-process.js';
 import { until } from '../support/until.js';
+import { isAlive } from '../support/processes.js';
 
 /** A running `mainstay up --store-only`. */
 class StoreUp extends Up {
