@@ -161,7 +161,8 @@ export class Writer {
       if (context.isDryRun) {
         if ((await this.store.get(kind, key)) !== undefined) return undefined;
         const given = Number(object.metadata.resourceVersion ?? 0);
-        return StoredObject.fromObject(kind, key, given, whole);
+        const shown = Number.isSafeInteger(given) ? given : 0;
+        return StoredObject.fromObject(kind, key, shown, whole);
       }
       const claims = { take: allocator?.claimsOf(whole) ?? [], giveBack: [] };
       const outcome = await this.store.write(kind, key, 0, whole, claims);

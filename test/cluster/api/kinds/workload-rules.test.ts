@@ -232,11 +232,6 @@ describe('rules of ReplicaSets', () => {
       ['spec.template.spec.hostAliases[1].ip: duplicate ip "10.0.0.1"'],
     ]);
   });
-
-  it('can be selected by the number of their pods', () => {
-    const object = { status: { replicas: 3 } } as ReplicaSet;
-    expect(replicaSet.selectableFields['status.replicas']?.(object)).to.equal('3');
-  });
 });
 
 describe('registry of kinds', () => {

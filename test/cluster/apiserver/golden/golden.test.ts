@@ -96,12 +96,19 @@ describe('cluster/apiserver/golden', () => {
         });
       }
 
-      after(() => console.log(`      ${share(outcomes)}`));
+      after(() => console.log(`      ${folder}: ${share(outcomes)}`));
     });
   }
 
   it('lists no difference that decides what a client does, but of what is not served', () => {
+    const names = FOLDERS.flatMap(recordingsIn);
     for (const [name, steps] of Object.entries(listed.differences)) {
+      expect(names).to.include(name);
+      const count = recorded(name).length;
+      expect(
+        Object.keys(steps).filter((step) => Number(step) >= count),
+        name,
+      ).to.deep.equal([]);
       for (const [step, { class: of, paths }] of Object.entries(steps)) {
         const { isOfScope, reason } = listed.classes[of] ?? { isOfScope: false, reason: '' };
         expect(reason, `${name} ${step}: ${of}`).not.to.equal('');

@@ -62,7 +62,7 @@ export async function replay(server: TestApiServer, recording: Recording): Promi
   return outcomes;
 }
 
-/** So that they have seen all that is written from now on. */
+/** They have seen all that was written, and will see all that is written from now on. */
 async function fillCaches(server: TestApiServer, steps: readonly RecordedStep[]): Promise<void> {
   const paths = steps.map(infoOf).map(({ group, version, resource }) => {
     return `${group === '' ? '/api' : `/apis/${group}`}/${version}/${resource}`;
@@ -75,9 +75,10 @@ async function fillCaches(server: TestApiServer, steps: readonly RecordedStep[])
 
 async function send(
   server: TestApiServer,
-  { request, response, note = '' }: RecordedStep,
+  step: RecordedStep,
   translation: Translation,
 ): Promise<ReceivedAnswer> {
+  const { request, response, note = '' } = step;
   const { body, user } = request;
   const bytes = Buffer.from(bytesOf(body, translation));
   const own = WITHOUT_CERTIFICATE.get(note);
@@ -106,6 +107,8 @@ async function send(
         ? undefined
         : (response.stream?.length ?? 0),
   };
+  // In a hurry there is no time to wait for the store.
+  if (hurries) await fillCaches(server, [step]);
   return server.send(sent, hurries);
 }
 

@@ -43,7 +43,7 @@ export interface ServerKeys {
 /** An end that is waited for comes this many times sooner. */
 const HURRY = 20;
 /** A watch that shows less than was recorded is left after this time. */
-const PATIENCE_MS = 3000;
+const PATIENCE_MS = 10_000;
 
 const READINESS: SentRequest = {
   method: 'GET',

@@ -11,7 +11,12 @@ const PORTS: ReadonlySet<string> = new Set(['nodePort', 'healthCheckNodePort']);
 /** Also the name of the API's continue token. */
 const TOKEN_FIELDS = ['v', 'rv', 'start'];
 
+/** Recordings begin above this revision; those below are long past, in ours too. */
+const FIRST_RECORDED = 1000;
+
 export class Translation {
+  /** Our revision when the recording begins. */
+  begin = 0;
   private readonly revisions: Map<number, number>;
   /** Recorded revisions at which an object was written that ours has, too. */
   private readonly writes: Set<number>;
@@ -22,6 +27,7 @@ export class Translation {
 
   /** `other` is what is known already. */
   constructor(other?: Translation) {
+    this.begin = other?.begin ?? 0;
     this.revisions = new Map(other?.revisions);
     this.writes = new Set(other?.writes);
     this.texts = new Map(other?.texts);
@@ -93,7 +99,7 @@ export class Translation {
 
   /**
    * A recorded revision as ours: the nearest known one below it, and the distance to it, but not
-   * beyond the nearest known one above.
+   * beyond the nearest known one above; without one below, that of the beginning.
    */
   revision(recorded: number): number {
     const known = this.revisions.get(recorded);
@@ -104,8 +110,9 @@ export class Translation {
       if (other < recorded) below = Math.max(other, below ?? 0);
       else above = Math.min(other, above);
     }
-    if (below === undefined) return recorded;
-    const ours = (this.revisions.get(below) ?? 0) + recorded - below;
+    if (below === undefined && recorded < FIRST_RECORDED) return recorded;
+    const ours =
+      below === undefined ? this.begin : (this.revisions.get(below) ?? 0) + recorded - below;
     const limit = this.revisions.get(above) ?? Infinity;
     return Math.min(ours, this.writes.has(above) ? limit - 1 : limit);
   }

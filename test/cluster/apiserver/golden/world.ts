@@ -95,6 +95,8 @@ export class World {
       this.learn(base, await this.putNew(kind, base));
     }
     await this.showPast();
+    const reply = await this.store.kv.range({ key: encoder.encode('/'), countOnly: true });
+    this.translation.begin = reply.header?.revision ?? 0;
   }
 
   /** Requires: steps come in order. */
