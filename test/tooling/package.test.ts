@@ -196,7 +196,23 @@ describe('the package', () => {
     run(join(dir, 'prefix/node_modules/mainstay'), process.execPath, '-e', load);
   });
 
-  it('runs a cluster, as another user than root, and names no checkout', async () => {
+  it('runs a whole cluster as another user than root, and says what it lacks', async () => {
+    const up = start({}, 'up', '--store-members', '1');
+    await says(up, 'Ctrl-C stops the cluster');
+    expect(up.text)
+      .contain('Without network namespaces (missing: root')
+      .contain('1 node Ready')
+      .contain('plain processes without isolation')
+      .not.match(/npm (run|start)/);
+    const path = / in (\S+) \.\.\./.exec(up.text)?.[1] ?? '';
+    expect(existsSync(path)).equal(true);
+    up.child.kill('SIGTERM');
+    await until(() => up.code !== undefined);
+    expect(up.code).equal(0);
+    expect(existsSync(path)).equal(false);
+  });
+
+  it('runs a store alone, as another user than root, and names no checkout', async () => {
     const up = start({}, 'up', '--store-only', '--store-members', '1');
     await says(up, 'Ctrl-C stops the cluster');
     expect(up.text)

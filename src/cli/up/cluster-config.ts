@@ -97,6 +97,7 @@ export function nodeConfig(plan: ClusterPlan, dir: string, name: string): NodeCo
   const { address, port } = apiServerAddress(plan);
   return {
     ...node,
+    ownsNetwork: plan.network === 'namespaces',
     rootDir: join(dir, name),
     stateDir: join(machineDir(plan), name),
     controlSocket: join(runDir(dir), `${name}.sock`),

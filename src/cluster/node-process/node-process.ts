@@ -21,6 +21,8 @@ export interface NodeConfig {
   readonly name: string;
   readonly address: string;
   readonly podCidr: string;
+  /** The network namespace is the node's own: its rules and addresses may be changed. */
+  readonly ownsNetwork: boolean;
   /** Everything of the node that outlives a restart of the machine. */
   readonly rootDir: string;
   /** What ends with the machine. */

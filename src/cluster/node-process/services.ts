@@ -1,63 +1,52 @@
 import type { KubeClient } from '../client/client.js';
 import { SharedInformers } from '../client/shared-informers.js';
-import { startDns, type StartDnsSetup } from '../proxy/dns/start-dns.js';
+import { startDns } from '../proxy/dns/start-dns.js';
 import { startProxy } from '../proxy/start-proxy.js';
 import type { NodeConfig, NodeDependencies } from './node-process.js';
 
-/** Names the servers that cluster DNS asks about names outside the cluster. */
-const RESOLVER_FILE = '/etc/resolv.conf';
-
 export interface Services {
-  /** What does not work here: a sentence each, for people. */
+  /** What does not work on this machine: a sentence each, for people. */
   readonly limits: readonly string[];
   /** Rules in the kernel stay. */
   stop(): Promise<void>;
 }
 
+/** Names no servers: nothing leads out of the networks of a cluster. */
+const NO_RESOLVERS = '/dev/null';
+
 /**
- * What makes services reachable on a node: the proxy, and DNS for their names. `client` has the
+ * What makes services reachable on a node, by address and by name: proxy and DNS. `client` has the
  * proxy's identity, `nodeClient` the node's own, which sees the node's pods.
+ *
+ * In the machine's own network there is no DNS: pods there have the machine's resolver.
  */
 export async function startServices(
-  config: NodeConfig,
-  { env, log: nodeLog }: NodeDependencies,
+  { name, address, ownsNetwork, clusterDomain }: NodeConfig,
+  { env, log }: NodeDependencies,
   client: KubeClient,
   nodeClient: KubeClient,
 ): Promise<Services> {
-  const log = nodeLog.child({ component: 'kube-proxy' });
-  const informers = new SharedInformers(env, log, client);
-  const about = {
-    client: nodeClient,
-    env,
-    nodeName: config.name,
-    nodeIp: config.address,
-    informers,
-  };
-  const proxy = await startProxy({ ...about, log });
-  const dns = await startDnsIfFree({
-    ...about,
-    log: nodeLog.child({ component: 'dns' }),
-    clusterDomain: config.clusterDomain,
-    resolverFile: RESOLVER_FILE,
+  const informers = new SharedInformers(env, log.child({ component: 'kube-proxy' }), client);
+  const node = { client: nodeClient, env, nodeName: name, nodeIp: address, informers };
+  const proxy = await startProxy({
+    ...node,
+    log: log.child({ component: 'kube-proxy' }),
+    ownsNetwork,
   });
+  const dns = ownsNetwork
+    ? await startDns({
+        ...node,
+        log: log.child({ component: 'dns' }),
+        clusterDomain,
+        resolverFile: NO_RESOLVERS,
+      })
+    : undefined;
   informers.start();
   return {
-    limits: typeof dns === 'string' ? [dns] : [],
+    limits: ownsNetwork ? [] : ['services are reached by node ports alone, and not by name'],
     stop: async () => {
-      await Promise.all([proxy.stop(), typeof dns === 'string' ? undefined : dns.stop()]);
+      await Promise.all([proxy.stop(), dns?.stop()]);
       await informers.stop();
     },
   };
-}
-
-/** On a network of the machine's own, another DNS server may have the port; then a sentence says so. */
-async function startDnsIfFree(
-  setup: StartDnsSetup,
-): Promise<string | { readonly stop: () => Promise<void> }> {
-  try {
-    return await startDns(setup);
-  } catch (error) {
-    setup.log.warn('no cluster DNS on this node', { error });
-    return `names of services are not resolved on ${setup.nodeName}: ${String(error)}`;
-  }
 }

@@ -12,21 +12,33 @@ export interface SinkSetup {
   readonly env: ClusterEnv;
   readonly log: Logger;
   readonly nodeIp: string;
+  /** False: packet rules and addresses here are not ours to change. */
+  readonly ownsNetwork: boolean;
 }
 
 /** Tries what works on this machine, says so in one line of the log, and returns it. */
-export async function openSink({ env, log, nodeIp }: SinkSetup): Promise<RuleSink> {
-  const isRoot = process.geteuid?.() === 0;
-  const why = isRoot ? await whyNoNftables(env) : 'this process is not root';
+export async function openSink(setup: SinkSetup): Promise<RuleSink> {
+  const { env, log, nodeIp } = setup;
+  const why = await whyNoRules(setup);
   if (why === undefined) {
     log.info('services are led to their endpoints by nftables', { table: TABLE });
     return new NftSink(new NftTable(env, TABLE), log);
   }
-  const serves = isRoot
+  const canAddAddresses = setup.ownsNetwork && isRoot();
+  const serves = canAddAddresses
     ? 'node ports, and cluster IPs on the loopback link of this node'
     : 'node ports only: cluster IPs do not work';
   log.warn(`services are led to their endpoints by forwarders of this process: ${serves}`, { why });
-  return new UserspaceSink({ env, log, nodeIp, canAddAddresses: isRoot });
+  return new UserspaceSink({ env, log, nodeIp, canAddAddresses });
+}
+
+async function whyNoRules({ env, ownsNetwork }: SinkSetup): Promise<string | undefined> {
+  if (!ownsNetwork) return "this network is the machine's own";
+  return isRoot() ? whyNoNftables(env) : 'this process is not root';
+}
+
+function isRoot(): boolean {
+  return process.geteuid?.() === 0;
 }
 
 /** Builds the rules without services in a table of its own, and removes it. */

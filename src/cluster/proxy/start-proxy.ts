@@ -4,6 +4,8 @@ import { Proxy, type ProxySetup } from './proxy.js';
 export interface StartProxySetup extends Omit<ProxySetup, 'sink'> {
   /** Address of this node, where node ports are served. */
   readonly nodeIp: string;
+  /** False: packet rules and addresses here are not ours to change. */
+  readonly ownsNetwork: boolean;
 }
 
 /**
@@ -13,8 +15,7 @@ export interface StartProxySetup extends Omit<ProxySetup, 'sink'> {
 export async function startProxy(
   setup: StartProxySetup,
 ): Promise<{ readonly stop: () => Promise<void> }> {
-  const { env, log, nodeIp } = setup;
-  const proxy = new Proxy({ ...setup, sink: await openSink({ env, log, nodeIp }) });
+  const proxy = new Proxy({ ...setup, sink: await openSink(setup) });
   proxy.start();
   return { stop: () => proxy.stop() };
 }

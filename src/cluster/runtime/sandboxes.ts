@@ -8,6 +8,7 @@ import { newId } from './ids.js';
 import type { Layout } from './layout.js';
 import { RuntimeError, type PodSandboxConfig } from './runtime.js';
 import type { SandboxRecord } from './sandbox-record.js';
+import { Serial } from './serial.js';
 import { namesIn, readState, writeState } from './state-files.js';
 
 /** Makes what a sandbox is in one kind of runtime. Every method may be called again after a crash. */
@@ -30,6 +31,8 @@ export class Sandboxes {
   private readonly env: ClusterEnv;
   private readonly log: Logger;
   private readonly records = new Map<string, SandboxRecord>();
+  /** A pod may be ended by several at once, each with its own grace. */
+  private readonly ends = new Serial();
 
   constructor(layout: Layout, driver: SandboxDriver, env: ClusterEnv, log: Logger) {
     this.layout = layout;
@@ -89,19 +92,23 @@ export class Sandboxes {
     }
   }
 
-  /** Takes network and namespaces down; its containers must have ended. */
-  async stop(id: string): Promise<void> {
-    const record = this.get(id);
-    if (record.phase === 'stopped') return;
-    await this.driver.takeDown(record);
-    await this.write({ ...record, phase: 'stopped' });
+  /** Takes network and namespaces down; its containers must have ended. Harmless when it is gone. */
+  stop(id: string): Promise<void> {
+    return this.ends.run(id, async () => {
+      const record = this.records.get(id);
+      if (record === undefined || record.phase === 'stopped') return;
+      await this.driver.takeDown(record);
+      await this.write({ ...record, phase: 'stopped' });
+    });
   }
 
-  async remove(id: string): Promise<void> {
-    const record = this.records.get(id);
-    if (record === undefined) return;
-    invariant(record.phase === 'stopped', 'sandbox {} is removed before it is stopped', id);
-    await this.forget(record);
+  remove(id: string): Promise<void> {
+    return this.ends.run(id, async () => {
+      const record = this.records.get(id);
+      if (record === undefined) return;
+      invariant(record.phase === 'stopped', 'sandbox {} is removed before it is stopped', id);
+      await this.forget(record);
+    });
   }
 
   private async reconcile(record: SandboxRecord): Promise<void> {

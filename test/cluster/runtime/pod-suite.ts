@@ -320,6 +320,14 @@ podCase('rejects what is not there or there twice', [], async (pods) => {
   await runtime.removePodSandbox('none');
 });
 
+podCase('is stopped and removed by several at once', [], async (pods) => {
+  const { runtime } = pods;
+  const { sandbox } = await pods.run('sleep 100');
+  const stop = (): Promise<void> => runtime.stopPodSandbox(sandbox);
+  await Promise.all([stop(), stop(), runtime.removePodSandbox(sandbox), stop()]);
+  expect(await reasonOf(runtime.podSandboxStatus(sandbox))).to.equal('NotFound');
+});
+
 podCase('runs commands in a container', [], async (pods) => {
   const { container } = await pods.run('sleep 100', { env: [{ name: 'OWN', value: 'yes' }] });
   const script = 'echo "$OWN"; echo problem >&2; exit 4';

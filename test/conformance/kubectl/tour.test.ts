@@ -105,7 +105,7 @@ describe('kubectl on mainstay up', function () {
 
   it('exposes the deployment, which others then reach by its name', async () => {
     kubectl.run('expose', 'deployment', 'web', '--port=80', '--target-port=8080');
-    const ask = ['--image=busybox', '--restart=Never', '--', 'wget', '-qO-', '-T5', 'http://web'];
+    const ask = ['--image=busybox', '--restart=Never', '--', 'wget', '-qO-', 'http://web'];
     kubectl.run('run', 'ask', ...ask);
     await until(() => kubectl.run('get', 'pod', 'ask').includes('Completed'));
     expect(podsOf('web')).include(kubectl.run('logs', 'ask').trim());
