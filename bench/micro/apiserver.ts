@@ -40,6 +40,7 @@ function pod(name: string): Pod {
   return { apiVersion: 'v1', kind: 'Pod', metadata: { name, labels }, spec };
 }
 
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const delay = monitorEventLoopDelay({ resolution: 1 });
 
 /** Runs `work` from all clients until the time is over, and prints the rate. */
@@ -95,6 +96,8 @@ async function rateOnce(what: string, work: () => Promise<unknown>): Promise<voi
   delay.reset();
   const beganMs = performance.now();
   await work();
+  // The delay of a turn is known once the next one has begun.
+  await pause(3);
   report(what, 1, beganMs);
 }
 
@@ -102,24 +105,26 @@ async function rateOnce(what: string, work: () => Promise<unknown>): Promise<voi
 async function fanOut(name: string, client: KubeClient): Promise<void> {
   const maps = client.resource(CONFIG_MAPS, NAMESPACE);
   const ending = new AbortController();
+  const { signal } = ending;
+  const { metadata } = await maps.create(configMap(`fan-${name}`));
+  const { resourceVersion = '' } = metadata;
   let shown = 0;
   const watches = Array.from({ length: WATCHERS }, async () => {
-    const { signal } = ending;
     try {
-      for await (const event of maps.watch({ signal, sendInitialEvents: false }))
-        if (event.type === 'MODIFIED') shown++;
-    } catch {
-      // The end of the watch.
+      for await (const _ of maps.watch({ signal, resourceVersion })) shown++;
+    } catch (error) {
+      if (!signal.aborted) throw error;
     }
   });
-  await maps.create(configMap(`fan-${name}`));
-  await new Promise((resolve) => setTimeout(resolve, 5000));
+  await maps.patch(`fan-${name}`, 'merge', { data: { i: 'begin' } });
+  while (shown < WATCHERS) await pause(10);
+  shown = 0;
   const changes = 20;
   delay.reset();
   const beganMs = performance.now();
   for (let i = 0; i < changes; i++) {
     await maps.patch(`fan-${name}`, 'merge', { data: { i: String(i) } });
-    while (shown < (i + 1) * WATCHERS) await new Promise((resolve) => setImmediate(resolve));
+    while (shown < (i + 1) * WATCHERS) await pause(0);
   }
   report(`${name}: change shown to ${WATCHERS} watchers`, changes, beganMs);
   ending.abort();
