@@ -66,7 +66,7 @@ export class ApiCore {
       const answer = await this.pipeline.run(exchange);
       if (answer instanceof ApiError) return renderError(answer, request);
       if (answer.type === 'upgraded') throw new Error('nothing upgrades here');
-      return render(answer, request, this.env);
+      return await render(answer, request, this.env);
     } catch (error) {
       if (error instanceof ApiError) return renderError(error, request);
       throw error;

@@ -128,7 +128,7 @@ export class ApiServer {
   /** A client that calls into this server without a network, with the identity of a certificate. */
   client(identity: ClientCertificate, userAgent: string): KubeClient {
     const run = (request: ApiRequest): Promise<Answer | ApiError> => this.run(request);
-    return restClient(new DirectTransport(run, identity, userAgent));
+    return restClient(new DirectTransport(run, identity, userAgent, this.options.env));
   }
 
   async stop(graceMs: number): Promise<void> {
@@ -187,7 +187,7 @@ export class ApiServer {
       return withWarnings(renderError(answer, request), exchange.warnings);
     if (answer.type === 'upgraded') return undefined;
     try {
-      return withWarnings(render(answer, request, this.options.env), exchange.warnings);
+      return withWarnings(await render(answer, request, this.options.env), exchange.warnings);
     } catch (error) {
       if (answer.type === 'watch') answer.subscription.close();
       if (error instanceof ApiError) return renderError(error, request);

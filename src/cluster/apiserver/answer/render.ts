@@ -2,30 +2,29 @@
 import type { ListMeta } from '../../../gen/kube-meta-v1.js';
 import type { ApiError } from '../../api/status.js';
 import { apiVersionOf } from '../../api/object.js';
+import type { Kind } from '../../api/kinds/kind.js';
+import type { StoredObject } from '../storage/stored-object.js';
 import { apiError, notAcceptable } from '../../api/status.js';
 import type { ClusterEnv } from '../../env.js';
 import type { RenderedAnswer } from '../http/rendered.js';
 import type { Answer, ApiRequest, ListPage } from '../pipeline/exchange.js';
 import { negotiate, type MediaType } from './media-type.js';
-import { parseIncludeObject, partialOf, tableOf } from './views.js';
+import { parseIncludeObject, partialOf, rowOf, tableOf, type TableOptions } from './views.js';
+import { listBody, type ListForm } from './list-body.js';
 import { WatchFrames } from './watch-frames.js';
 import { toYaml } from './yaml.js';
 
 const encoder = new TextEncoder();
 const OPEN = encoder.encode('{');
-const NEXT = encoder.encode(',{');
-const CLOSE = encoder.encode(']}');
-/** Pieces of a list are gathered to chunks of about this size. */
-const CHUNK_BYTES = 256 << 10;
 
 type Value = Readonly<Record<string, unknown>>;
 
-/** Throws: ApiError 400 or 406, which `renderError` renders. */
-export function render(
+/** Rejects: ApiError 400 or 406, which `renderError` renders. */
+export async function render(
   answer: Exclude<Answer, { type: 'upgraded' }>,
   request: ApiRequest,
   env: ClusterEnv,
-): RenderedAnswer {
+): Promise<RenderedAnswer> {
   switch (answer.type) {
     case 'text':
       return {
@@ -46,7 +45,7 @@ export function render(
     case 'object':
     case 'list':
     case 'watch':
-      return renderObjects(answer, request, env);
+      return await renderObjects(answer, request, env);
   }
 }
 
@@ -67,7 +66,7 @@ function renderObjects(
   answer: Extract<Answer, { type: 'object' | 'list' | 'watch' }>,
   request: ApiRequest,
   env: ClusterEnv,
-): RenderedAnswer {
+): Promise<RenderedAnswer> | RenderedAnswer {
   const media = negotiate(request.header('accept'));
   const { kind } = answer;
   const table = {
@@ -97,60 +96,93 @@ function renderObjects(
     }
     return valueAnswer(status, stored.object, media);
   }
-  return renderList(answer.kind, answer.page, media, table);
+  return renderList(answer.kind, answer.page, media, table, env);
 }
 
-function renderList(
-  kind: Extract<Answer, { type: 'list' }>['kind'],
+async function renderList(
+  kind: Kind,
   page: ListPage,
   media: MediaType,
-  table: Parameters<typeof tableOf>[3],
-): RenderedAnswer {
+  table: TableOptions,
+  env: ClusterEnv,
+): Promise<RenderedAnswer> {
+  const body = await listBody(page.items, listForm(kind, page, media, table), env);
+  return { status: 200, headers: headersOf(media), body };
+}
+
+function listForm(kind: Kind, page: ListPage, media: MediaType, table: TableOptions): ListForm {
   const metadata: ListMeta = {
     resourceVersion: page.resourceVersion,
     ...(page.continue === '' ? {} : { continue: page.continue }),
     ...(page.remaining === undefined ? {} : { remainingItemCount: page.remaining }),
   };
+  const isYaml = media.serializer === 'yaml';
   if (media.as === 'Table') {
-    return valueAnswer(200, tableOf(kind, page.items, metadata, table), media);
+    const { rows: _, ...head } = tableOf(kind, [], metadata, table);
+    return valuesForm(head, 'rows', (stored) => rowOf(kind, stored, table), isYaml);
   }
   if (media.as === 'PartialObjectMetadataList') {
-    const items = page.items.map((stored) => partialOf(stored, media.version));
-    const apiVersion = `meta.k8s.io/${media.version}`;
-    return valueAnswer(200, { kind: media.as, apiVersion, metadata, items }, media);
+    const head = { kind: media.as, apiVersion: `meta.k8s.io/${media.version}`, metadata };
+    return valuesForm(head, 'items', (stored) => partialOf(stored, media.version), isYaml);
   }
-  if (media.as !== '') {
-    throw wrongView(media.as, `is a list (*${kindText(kind)}List)`);
-  }
-  const head = {
-    kind: `${kind.kind}List`,
-    apiVersion: apiVersionOf(kind.group, kind.version),
-    metadata,
+  if (media.as !== '') throw wrongView(media.as, `is a list (*${kindText(kind)}List)`);
+  const apiVersion = apiVersionOf(kind.group, kind.version);
+  const head = { kind: `${kind.kind}List`, apiVersion, metadata };
+  if (isYaml) return valuesForm(head, 'items', withoutType, true);
+  return {
+    opening: openingOf(head, 'items'),
+    item: ({ itemJson }) => [OPEN, itemJson],
+    separator: ',',
+    closing: ']}',
   };
-  if (media.serializer === 'yaml') {
-    const items = page.items.map(({ object: { kind: _, apiVersion: __, ...item } }) => item);
-    return valueAnswer(200, { ...head, items }, media);
-  }
-  const opening = `${JSON.stringify(head).slice(0, -1)},"items":[`;
-  return { status: 200, headers: headersOf(media), body: listBody(opening, page) };
 }
 
-function listBody(opening: string, { items }: ListPage): Uint8Array[] {
-  const chunks: Uint8Array[] = [];
-  let parts: Uint8Array[] = [encoder.encode(opening)];
-  let bytes = 0;
-  for (const [i, stored] of items.entries()) {
-    const json = stored.itemJson;
-    parts.push(i === 0 ? OPEN : NEXT, json);
-    bytes += json.length + 2;
-    if (bytes < CHUNK_BYTES) continue;
-    chunks.push(Buffer.concat(parts));
-    parts = [];
-    bytes = 0;
-  }
-  parts.push(CLOSE);
-  chunks.push(Buffer.concat(parts));
-  return chunks;
+/** A list whose items are values of the field `field`, after those of `head`. */
+function valuesForm(
+  head: Value,
+  field: string,
+  valueOf: (stored: StoredObject) => object,
+  isYaml: boolean,
+): ListForm {
+  if (isYaml) return yamlForm(head, field, valueOf);
+  return {
+    opening: openingOf(head, field),
+    item: (stored) => JSON.stringify(valueOf(stored)),
+    separator: ',',
+    closing: ']}\n',
+  };
+}
+
+function openingOf(head: Value, field: string): string {
+  return `${JSON.stringify(head).slice(0, -1)},${JSON.stringify(field)}:[`;
+}
+
+/** As `toYaml` writes the whole list: fields in order, the items among them. */
+function yamlForm(head: Value, field: string, valueOf: (stored: StoredObject) => object): ListForm {
+  const part = (isBefore: boolean): string => {
+    const fields = Object.entries(head).filter(([name]) => name < field === isBefore);
+    return fields.length === 0 ? '' : toYaml(Object.fromEntries(fields));
+  };
+  const title = `${field}:\n`;
+  let isEmpty = true;
+  return {
+    opening: part(true),
+    item: (stored) => {
+      const text = toYaml({ [field]: [valueOf(stored)] });
+      const isFirst = isEmpty;
+      isEmpty = false;
+      return isFirst ? text : text.slice(title.length);
+    },
+    separator: '',
+    get closing() {
+      return `${isEmpty ? `${field}: []\n` : ''}${part(false)}`;
+    },
+  };
+}
+
+function withoutType({ object }: StoredObject): object {
+  const { kind: _, apiVersion: __, ...item } = object;
+  return item;
 }
 
 function valueAnswer(

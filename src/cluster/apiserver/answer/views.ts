@@ -41,7 +41,7 @@ export function tableOf(
   };
 }
 
-function rowOf(kind: Kind, stored: StoredObject, options: TableOptions): TableRow {
+export function rowOf(kind: Kind, stored: StoredObject, options: TableOptions): TableRow {
   const { object } = stored;
   const conditions = kind.rowConditions?.(object) ?? [];
   return {

@@ -8,7 +8,7 @@ import { matches, type ObjectFilter } from './filter.js';
 import type { Subscription, WatchItem } from './subscription.js';
 
 /** Events that one watcher looks at in a turn. */
-const EVENTS_PER_TURN = 500;
+const EVENTS_PER_TURN = 128;
 
 export interface WatcherOptions {
   readonly filter: ObjectFilter;

@@ -11,6 +11,8 @@ import { TransportError } from '../../client/client.js';
 import type { ApiAnswer, ApiCall, Transport, WatchBatches } from '../../client/transport.js';
 import type { Subscription, WatchItem } from '../cache/subscription.js';
 import type { Kind } from '../../api/kinds/kind.js';
+import type { ClusterEnv } from '../../env.js';
+import { turnsOf } from '../../turns.js';
 import type { Answer, ApiRequest, ClientCertificate } from '../pipeline/exchange.js';
 
 /** Runs the pipeline. Never rejects. */
@@ -23,9 +25,11 @@ export class DirectTransport implements Transport {
   private readonly run: Run;
   private readonly identity: ClientCertificate;
   private readonly userAgent: string;
+  private readonly env: ClusterEnv;
   private readonly closing = new AbortController();
 
-  constructor(run: Run, identity: ClientCertificate, userAgent: string) {
+  constructor(run: Run, identity: ClientCertificate, userAgent: string, env: ClusterEnv) {
+    this.env = env;
     this.run = run;
     this.identity = identity;
     this.userAgent = userAgent;
@@ -36,12 +40,14 @@ export class DirectTransport implements Transport {
   async call(call: ApiCall): Promise<ApiAnswer> {
     const answer = await this.ask(call);
     if (answer instanceof ApiError) return answerOfError(answer);
+    if (answer.type === 'list') return await this.answerOfList(answer);
     return answerOf(answer);
   }
 
   async watch(call: ApiCall): Promise<ApiAnswer | WatchBatches> {
     const answer = await this.ask(call);
     if (answer instanceof ApiError) return answerOfError(answer);
+    if (answer.type === 'list') return await this.answerOfList(answer);
     if (answer.type !== 'watch') return answerOf(answer);
     return new Batches(answer.kind, answer.subscription, call.signal, this.closing.signal);
   }
@@ -52,12 +58,46 @@ export class DirectTransport implements Transport {
 
   private async ask(call: ApiCall): Promise<Answer | ApiError> {
     if (this.closing.signal.aborted) throw new TransportError('the client is closed');
-    const answer = await this.run(this.requestOf(call));
-    if (call.signal?.aborted === true || this.closing.signal.aborted) {
-      if (!(answer instanceof ApiError) && answer.type === 'watch') answer.subscription.close();
-      throw new TransportError('the call was ended');
+    const signals = [this.closing.signal, ...(call.signal === undefined ? [] : [call.signal])];
+    const running = this.run(this.requestOf(call));
+    return await new Promise((resolve, reject) => {
+      let isLeft = false;
+      const leave = (): void => {
+        isLeft = true;
+        reject(new TransportError('the call was ended'));
+      };
+      if (signals.some(({ aborted }) => aborted)) leave();
+      for (const signal of signals) signal.addEventListener('abort', leave, { once: true });
+      void running.then((answer) => {
+        for (const signal of signals) signal.removeEventListener('abort', leave);
+        if (!isLeft) resolve(answer);
+        else if (!(answer instanceof ApiError) && answer.type === 'watch') {
+          answer.subscription.close();
+        }
+      });
+    });
+  }
+
+  private async answerOfList(answer: Extract<Answer, { type: 'list' }>): Promise<ApiAnswer> {
+    const { kind, page } = answer;
+    const turns = turnsOf(this.env);
+    const items: KubeObject[] = [];
+    for (const stored of page.items) {
+      const pause = turns.pause();
+      if (pause !== undefined) await pause;
+      items.push(stored.object);
     }
-    return answer;
+    const body = {
+      kind: `${kind.kind}List`,
+      apiVersion: apiVersionOf(kind.group, kind.version),
+      metadata: {
+        resourceVersion: page.resourceVersion,
+        ...(page.continue === '' ? {} : { continue: page.continue }),
+        ...(page.remaining === undefined ? {} : { remainingItemCount: page.remaining }),
+      },
+      items,
+    };
+    return { code: 200, body };
   }
 
   private requestOf(call: ApiCall): ApiRequest {
@@ -87,20 +127,10 @@ function answerOfError(error: ApiError): ApiAnswer {
   return { code: error.code, body, ...(retry === undefined ? {} : { retryAfterSeconds: retry }) };
 }
 
-function answerOf(answer: Answer): ApiAnswer {
+function answerOf(answer: Exclude<Answer, { type: 'list' }>): ApiAnswer {
   switch (answer.type) {
     case 'object':
       return { code: answer.status, body: answer.stored.object };
-    case 'list': {
-      const { kind, page } = answer;
-      const body = {
-        kind: `${kind.kind}List`,
-        apiVersion: apiVersionOf(kind.group, kind.version),
-        metadata: { resourceVersion: page.resourceVersion, continue: page.continue },
-        items: page.items.map(({ object }) => object),
-      };
-      return { code: 200, body };
-    }
     case 'value':
       return { code: answer.status, body: answer.value };
     case 'text':

@@ -1,7 +1,7 @@
 /** Writes rendered answers to HTTP/1.1 and HTTP/2, no faster than the client reads. */
 import { constants as http2 } from 'node:http2';
-import type { Readable } from 'node:stream';
-import { constants, gzip, type InputType } from 'node:zlib';
+import { Readable } from 'node:stream';
+import { constants, createGzip } from 'node:zlib';
 import type { HttpRequest, Outgoing } from './http-request.js';
 import { isWatchBody, type RenderedAnswer, type WatchBody } from './rendered.js';
 
@@ -45,11 +45,10 @@ async function writeBytes(
   for (const piece of pieces) length += piece.length;
   let body = pieces;
   if (length >= GZIP_THRESHOLD_BYTES && acceptsGzip(request)) {
-    const packed = await pack(Buffer.concat(pieces));
+    body = await pack(pieces);
     response.setHeader('content-encoding', 'gzip');
     response.appendHeader('vary', 'Accept-Encoding');
-    length = packed.length;
-    body = [packed];
+    length = body.reduce((sum, piece) => sum + piece.length, 0);
   }
   response.setHeader('content-length', String(length));
   if (request.method !== 'HEAD' && !(await sendPieces(body, response))) return;
@@ -73,13 +72,12 @@ function writeTo(response: Outgoing, bytes: Uint8Array): boolean {
   return 'stream' in response ? response.write(bytes) : response.write(bytes);
 }
 
-function pack(bytes: InputType): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    gzip(bytes, { level: constants.Z_BEST_SPEED }, (error, packed) => {
-      if (error === null) resolve(packed);
-      else reject(error);
-    });
-  });
+/** Piece by piece, so that a long body is never copied at once. */
+async function pack(pieces: readonly Uint8Array[]): Promise<Uint8Array[]> {
+  const packed: Uint8Array[] = [];
+  const gzip = Readable.from(pieces).pipe(createGzip({ level: constants.Z_BEST_SPEED }));
+  for await (const piece of gzip) packed.push(piece as Uint8Array);
+  return packed;
 }
 
 /** True when the client takes gzip: named, and not with a quality of 0. */

@@ -8,6 +8,7 @@ import type { Kind } from '../../api/kinds/kind.js';
 import { badRequest, expired, notFound, timeout } from '../../api/status.js';
 import { parseFieldSelector, parseLabelSelector } from '../../api/selector.js';
 import type { ClusterEnv } from '../../env.js';
+import { turnsOf } from '../../turns.js';
 import type { OrderedIndex } from '../cache/ordered-index.js';
 import { hasSelectors, matches, type FieldTerm, type ObjectFilter } from '../cache/filter.js';
 import type { Subscription } from '../cache/subscription.js';
@@ -165,24 +166,30 @@ export class Reader {
     }
   }
 
-  private pageOfIndex(
+  private async pageOfIndex(
     cache: WatchCache,
     index: OrderedIndex,
     revision: number,
     filter: ObjectFilter,
     start: string,
     limit: number,
-  ): ListPage {
+  ): Promise<ListPage> {
+    const selects = hasSelectors(filter);
+    const turns = turnsOf(this.env);
+    // Selectors read objects, which takes a while: others write meanwhile.
+    const state = selects ? index.snapshot() : index;
     const items: StoredObject[] = [];
-    for (const stored of index.scan(filter.prefix, start)) {
+    for (const stored of state.scan(filter.prefix, start)) {
+      const pause = selects ? turns.pause() : undefined;
+      if (pause !== undefined) await pause;
       if (!matches(filter, stored)) continue;
       if (limit > 0 && items.length === limit) {
         // Later pages are of this state.
         if (revision === cache.revision) cache.snapshot();
         const next = nextStart(items, filter);
-        const remaining = hasSelectors(filter)
+        const remaining = selects
           ? undefined
-          : index.countFrom(filter.prefix, `${scopeOf(filter)}${next}`);
+          : state.countFrom(filter.prefix, `${scopeOf(filter)}${next}`);
         return pageOf(items, revision, encodeContinue({ revision, start: next }), remaining);
       }
       items.push(stored);

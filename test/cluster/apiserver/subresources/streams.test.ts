@@ -122,7 +122,7 @@ describe('cluster/apiserver/subresources: streams of pods', () => {
         try {
           const answer = await handlers[info.subresource]?.(exchange, podKind as unknown as Kind);
           if (answer === undefined || answer.type === 'upgraded') return undefined;
-          return render(answer, request, env);
+          return await render(answer, request, env);
         } catch (error) {
           if (error instanceof ApiError) return renderError(error, request);
           throw error;
