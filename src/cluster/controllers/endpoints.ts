@@ -1,5 +1,4 @@
 /** Keeps the Endpoints of the same name beside each Service with a selector, for older clients. */
-import { isDeepStrictEqual } from 'node:util';
 import type {
   EndpointAddress,
   Endpoints,
@@ -17,6 +16,7 @@ import { portsText, targetPorts, type TargetPort } from './endpoints/ports.js';
 import { hasEndpoints, isHeadless, ServicePods } from './endpoints/service-pods.js';
 import { TRIGGER_TIME, TriggerTimes } from './endpoints/trigger-times.js';
 import { isNamespaceGoing } from './errors.js';
+import { isSameJson } from './json.js';
 import { isReady } from './pods.js';
 import { isGoing } from './references.js';
 
@@ -90,8 +90,8 @@ class EndpointsController {
     const metadata: ObjectMeta = known?.metadata ?? { name, namespace };
     const { [TRIGGER_TIME]: _time, [OVER_CAPACITY]: over, ...others } = metadata.annotations ?? {};
     const isRight =
-      isDeepStrictEqual(plain(known?.subsets ?? []), plain(subsets)) &&
-      isDeepStrictEqual(plain(metadata.labels ?? {}), labels) &&
+      isSameJson(known?.subsets ?? [], subsets) &&
+      isSameJson(metadata.labels ?? {}, labels) &&
       (over === 'truncated') === isOver;
     if (known !== undefined && isRight) return;
     const annotations = {
@@ -172,8 +172,4 @@ function labelsOf(service: Service): Record<string, string> {
     [MANAGED_BY]: MANAGER,
     ...(isHeadless(service) ? { [HEADLESS]: '' } : {}),
   };
-}
-
-function plain(value: unknown): unknown {
-  return JSON.parse(JSON.stringify(value));
 }

@@ -17,6 +17,7 @@ import { hasEndpoints, isHeadless, ServicePods } from './endpoints/service-pods.
 import { changesTo, portsOf, type Content, type Group } from './endpoints/slices.js';
 import { TRIGGER_TIME, TriggerTimes } from './endpoints/trigger-times.js';
 import { isNamespaceGoing } from './errors.js';
+import { isSameJson } from './json.js';
 import { OwnWrites } from './own-writes.js';
 import { isReady } from './pods.js';
 import { controllerReferenceTo, isGoing } from './references.js';
@@ -26,8 +27,6 @@ const MANAGED_BY = 'endpointslice.kubernetes.io/managed-by';
 const MANAGER = 'endpointslice-controller.k8s.io';
 const HEADLESS = 'service.kubernetes.io/headless';
 const RESERVED = new Set([SERVICE_NAME, MANAGED_BY, HEADLESS]);
-
-type Labels = Readonly<Record<string, string>>;
 
 export function endpointSlices(context: ControllerContext): void {
   const controller = new EndpointSliceController(context);
@@ -101,7 +100,7 @@ class EndpointSliceController {
     const changes = changesTo(existing, this.groups(work));
     const labels = labelsOf(service);
     // Labels may be old on slices whose content is right.
-    const relabeled = changes.keep.filter(({ metadata }) => !isSame(labels, metadata.labels));
+    const relabeled = changes.keep.filter(({ metadata }) => !isSameJson(labels, metadata.labels));
     const contents = relabeled.map((slice) => ({
       slice,
       ports: portsOf(slice),
@@ -215,9 +214,4 @@ function labelsOf(service: Service): Record<string, string> {
     [MANAGED_BY]: MANAGER,
     ...(isHeadless(service) ? { [HEADLESS]: '' } : {}),
   };
-}
-
-function isSame(a: Labels, b: Labels = {}): boolean {
-  const keys = Object.keys(a);
-  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key]);
 }

@@ -11,11 +11,12 @@ import { slowStart, together } from './batches.js';
 import { claim } from './claims.js';
 import type { ControllerContext } from './controller.js';
 import { isNamespaceGoing, messageOf } from './errors.js';
+import { isSameJson } from './json.js';
 import { OwnWrites } from './own-writes.js';
 import { isActive, msToAvailable, podOf } from './pods.js';
 import { byController, controllerOf, isGoing, orphansOf, referenceTo } from './references.js';
 import { sortForDeletion } from './replicaset/deletion-order.js';
-import { isSameStatus, statusOf, type Outcome } from './replicaset/status.js';
+import { statusOf, type Outcome } from './replicaset/status.js';
 
 /** Pods that one reconcile creates or deletes at most. */
 const BURST = 500;
@@ -102,7 +103,7 @@ class ReplicaSetController {
     const { env, client } = this.context;
     const nowMs = env.wallMs();
     const status = statusOf(set, left, all, outcome, nowMs);
-    if (!isSameStatus(set.status, status)) {
+    if (!isSameJson(set.status, status)) {
       const { namespace = '' } = set.metadata;
       await client.resource(REPLICA_SETS, namespace).updateStatus({ ...set, status });
     }

@@ -23,6 +23,7 @@ export class HistoryCheck {
   private range: Range = { min: 0, max: 0 };
   /** Largest size of each set since its controller saw that it had as many pods. */
   private readonly sizes = new Map<string, number>();
+  /** From then on nobody can say how many pods must be available. */
   private hasLost = false;
 
   /** `lost`: uids of pods that went by themselves. */
@@ -62,9 +63,8 @@ export class HistoryCheck {
       ({ metadata }) => metadata.deletionTimestamp === undefined,
     );
     const ready = active.filter(({ status }) => status?.conditions?.[0]?.status === 'True');
-    if (ready.length === spec.replicas && this.pods.size === ready.length && this.isQuiet()) {
+    if (ready.length === spec.replicas && this.pods.size === ready.length && this.isQuiet(active)) {
       this.range = { min: spec.replicas, max: spec.replicas };
-      this.hasLost = false;
     }
     if (spec.strategy?.type === 'Recreate') this.checkRecreate();
     else this.checkLimits(ready.length);
@@ -77,10 +77,16 @@ export class HistoryCheck {
     }
   }
 
-  private isQuiet(): boolean {
-    const { spec } = this.deployment ?? {};
-    const sizes = [...this.sets.values()].map((set) => set.spec.replicas ?? 0);
-    return sizes.reduce((sum, size) => sum + size, 0) === spec?.replicas;
+  /** The controller knows what is wanted now, and each set has the pods that it should have. */
+  private isQuiet(active: readonly Pod[]): boolean {
+    const { metadata, spec, status } = this.deployment ?? {};
+    const sets = [...this.sets];
+    const size = sets.reduce((sum, [, set]) => sum + (set.spec.replicas ?? 0), 0);
+    return (
+      status?.observedGeneration === metadata?.generation &&
+      size === spec?.replicas &&
+      sets.every(([uid, set]) => ownedBy(uid, active).length === (set.spec.replicas ?? 0))
+    );
   }
 
   private checkLimits(ready: number): void {
@@ -101,7 +107,7 @@ export class HistoryCheck {
 
   private checkSets(active: readonly Pod[], changed: KubeObject): void {
     for (const [uid, { metadata: of, spec, status }] of this.sets) {
-      const own = active.filter(({ metadata }) => metadata.ownerReferences?.[0]?.uid === uid);
+      const own = ownedBy(uid, active);
       const size = spec.replicas ?? 0;
       const isSeen = status?.observedGeneration === of.generation && status?.replicas === size;
       const largest =
@@ -111,4 +117,8 @@ export class HistoryCheck {
       expect(own.length, what).to.be.at.most(largest);
     }
   }
+}
+
+function ownedBy(uid: string, pods: readonly Pod[]): Pod[] {
+  return pods.filter(({ metadata }) => metadata.ownerReferences?.[0]?.uid === uid);
 }

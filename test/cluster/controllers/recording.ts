@@ -68,7 +68,7 @@ export function masked(objects: readonly KubeObject[], sets: readonly KubeObject
 }
 
 /** Texts in which generated names may be. */
-export function nameless(text: string, sets: readonly KubeObject[]): string {
+function nameless(text: string, sets: readonly KubeObject[]): string {
   let result = text;
   sets.forEach(({ metadata }, index) => {
     const { name = '', labels = {} } = metadata;
@@ -91,7 +91,7 @@ const VARYING = new Set([
 ]);
 
 /** In one order of names, without what varies, and without what is empty. */
-export function plain(value: unknown): unknown {
+function plain(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value !== 'object' || value === null) return value;
   const entries = Object.entries(value)

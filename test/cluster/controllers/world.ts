@@ -179,7 +179,7 @@ export class World {
 }
 
 /** Answers what discovery asks, for the kinds that are served. */
-export function discovery({ method, path }: ApiCall): ApiAnswer | undefined {
+function discovery({ method, path }: ApiCall): ApiAnswer | undefined {
   if (method !== 'GET') return undefined;
   if (path === '/api') return { code: 200, body: { versions: ['v1'] } };
   const named = [...new Set(KINDS.map(({ group }) => group))].filter((group) => group !== '');

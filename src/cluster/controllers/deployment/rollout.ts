@@ -7,6 +7,7 @@ import { keyOf } from '../../client/informer.js';
 import { DEPLOYMENTS, REPLICA_SETS } from '../../client/resource-types.js';
 import type { ClusterEnv } from '../../env.js';
 import { isNamespaceGoing, messageOf } from '../errors.js';
+import { isSameJson } from '../json.js';
 import type { OwnWrites } from '../own-writes.js';
 import { hasEnded } from '../pods.js';
 import { byAge, isControlledBy, referenceTo } from '../references.js';
@@ -27,7 +28,6 @@ import {
   allOf,
   countedStatus,
   isComplete,
-  isSameStatus,
   msToDeadline,
   rolloutStatus,
   type Sets,
@@ -256,7 +256,7 @@ export class Rollout {
 
   /** The Deployment as it is now: the same one when there was nothing to write. */
   private async write(deployment: Deployment, status: DeploymentStatus): Promise<Deployment> {
-    if (isSameStatus(deployment.status, status)) return deployment;
+    if (isSameJson(deployment.status, status)) return deployment;
     const { client } = this.options;
     const resource = client.resource(DEPLOYMENTS, deployment.metadata.namespace ?? '');
     return resource.updateStatus({ ...deployment, status });

@@ -4,13 +4,12 @@ import type { KubeClient, ResourceClient } from '../../client/client.js';
 import type { EventRecorder } from '../../client/event-recorder.js';
 import { keyOf } from '../../client/informer.js';
 import { REPLICA_SETS } from '../../client/resource-types.js';
+import { isSameJson } from '../json.js';
 import type { OwnWrites } from '../own-writes.js';
 import { isGoing, referenceTo } from '../references.js';
 import { newSetAnnotations, nextRevision, revisionOf } from './annotations.js';
 import { sizeAnnotations, specReplicas, type Resize } from './numbers.js';
 import { allOf, type Sets } from './status.js';
-
-type Annotations = Readonly<Record<string, string>>;
 
 /** Writes to the ReplicaSets of Deployments. */
 export class SetWriter {
@@ -45,7 +44,7 @@ export class SetWriter {
   ): Promise<ReplicaSet> {
     const before = specReplicas(set);
     const annotations = { ...set.metadata.annotations, ...sizeAnnotations(deployment) };
-    if (before === replicas && isSame(annotations, set.metadata.annotations)) return set;
+    if (before === replicas && isSameJson(annotations, set.metadata.annotations)) return set;
     const written = await this.update(deployment, {
       ...set,
       metadata: { ...set.metadata, annotations },
@@ -72,7 +71,7 @@ export class SetWriter {
     const { minReadySeconds = 0 } = deployment.spec;
     const annotations = newSetAnnotations(deployment, newSet, nextRevision(oldSets));
     const isRight = (newSet.spec.minReadySeconds ?? 0) === minReadySeconds;
-    if (isRight && isSame(annotations, newSet.metadata.annotations)) return newSet;
+    if (isRight && isSameJson(annotations, newSet.metadata.annotations)) return newSet;
     return this.update(deployment, {
       ...newSet,
       metadata: { ...newSet.metadata, annotations },
@@ -119,11 +118,6 @@ function isIdle({ metadata, spec, status }: ReplicaSet): boolean {
   const { replicas = 0, observedGeneration = 0 } = status ?? {};
   const isSeen = (metadata.generation ?? 0) <= observedGeneration;
   return replicas === 0 && (spec.replicas ?? 1) === 0 && isSeen;
-}
-
-function isSame(a: Annotations, b: Annotations = {}): boolean {
-  const keys = Object.keys(a);
-  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key]);
 }
 
 /** Those that have pods, or are to have some. */

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util';
 import type {
   Deployment,
   DeploymentStatus,
@@ -161,12 +160,4 @@ function failuresOf(conditions: Conditions, sets: Sets, nowMs: number): Conditio
   const { reason = '', message = '' } = failure;
   const status = failure.status === 'True' ? 'True' : 'False';
   return withCondition(conditions, ['ReplicaFailure', status, reason, message], nowMs);
-}
-
-export function isSameStatus(a: DeploymentStatus | undefined, b: DeploymentStatus): boolean {
-  return isDeepStrictEqual(plain(a ?? {}), plain(b));
-}
-
-function plain(status: DeploymentStatus): unknown {
-  return JSON.parse(JSON.stringify(status));
 }

@@ -1,7 +1,7 @@
 /** A ReplicaSet is of the Deployment's current template, or of an older one. */
-import { isDeepStrictEqual } from 'node:util';
 import type { Deployment, ReplicaSet } from '../../../gen/kube-apps-v1.js';
 import type { PodTemplateSpec } from '../../../gen/kube-core-v1.js';
+import { isSameJson } from '../json.js';
 import { byAge, controllerReferenceTo } from '../references.js';
 import { newSetAnnotations, nextRevision } from './annotations.js';
 import { newReplicas, sizeAnnotations } from './numbers.js';
@@ -15,16 +15,14 @@ export function findNew({ spec }: Deployment, sets: readonly ReplicaSet[]): Repl
 }
 
 export function isSameTemplate(a: PodTemplateSpec | undefined, b: PodTemplateSpec): boolean {
-  return isDeepStrictEqual(bare(a ?? {}), bare(b));
+  return isSameJson(bare(a ?? {}), bare(b));
 }
 
 /** Without the hash label, and with what is absent in one form. */
 function bare(template: PodTemplateSpec): unknown {
   const { labels = {}, ...metadata } = template.metadata ?? {};
   const kept = Object.entries(labels).filter(([key]) => key !== HASH_LABEL);
-  return JSON.parse(
-    JSON.stringify({ ...template, metadata: { ...metadata, labels: Object.fromEntries(kept) } }),
-  );
+  return { ...template, metadata: { ...metadata, labels: Object.fromEntries(kept) } };
 }
 
 /** Not yet created. Its name follows from the template, so that creating it twice is no harm. */

@@ -1,6 +1,6 @@
 /** Which slices to write so that they hold the wanted endpoints, with few and small writes. */
-import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint, EndpointSlice } from '../../../gen/kube-discovery-v1.js';
+import { isSameJson } from '../json.js';
 import { portsText, type TargetPort } from './ports.js';
 
 /** Endpoints that one slice holds at most. */
@@ -114,7 +114,7 @@ function stay(slice: EndpointSlice, missing: Map<string, Endpoint>): Slot {
     const wanted = missing.get(identity);
     missing.delete(identity);
     if (wanted !== undefined) endpoints.push(wanted);
-    isChanged ||= wanted === undefined || !isDeepStrictEqual(plain(known), plain(wanted));
+    isChanged ||= wanted === undefined || !isSameJson(known, wanted);
   }
   return { slice, endpoints, isChanged };
 }
@@ -125,8 +125,4 @@ function fill(held: Endpoint[], fresh: Endpoint[]): void {
 
 function identityOf({ targetRef, addresses }: Endpoint): string {
   return [targetRef?.uid ?? '', ...addresses].join();
-}
-
-function plain(endpoint: Endpoint): unknown {
-  return JSON.parse(JSON.stringify(endpoint));
 }

@@ -1,6 +1,6 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { NamespaceCondition } from '../../../gen/kube-core-v1.js';
 import { formatTime } from '../../api/time.js';
+import { isSameJson } from '../json.js';
 import type { Remaining } from './content.js';
 
 /** What went wrong while the content of a namespace was deleted, and what of it is left. */
@@ -31,7 +31,7 @@ export function conditionsOf(
   const types = new Set(reports.map(([type]) => type));
   const next = reports.map((one) => conditionOf(known, one, nowMs));
   const all = [...known.filter(({ type }) => !types.has(type)), ...next];
-  return isDeepStrictEqual(all, known) ? known : all;
+  return isSameJson(all, known) ? known : all;
 }
 
 function conditionOf(

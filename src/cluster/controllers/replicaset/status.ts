@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util';
 import type {
   ReplicaSet,
   ReplicaSetCondition,
@@ -42,10 +41,6 @@ export function statusOf(
     observedGeneration: set.metadata.generation ?? 0,
     ...(conditions.length === 0 ? {} : { conditions }),
   };
-}
-
-export function isSameStatus(a: ReplicaSetStatus | undefined, b: ReplicaSetStatus): boolean {
-  return isDeepStrictEqual(JSON.parse(JSON.stringify(a ?? {})), b);
 }
 
 /** The API leaves out zeros. */
