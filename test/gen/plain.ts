@@ -39,7 +39,9 @@ export interface Codec {
 const protoDir = fileURLToPath(new URL('../../proto', import.meta.url));
 const root = loadRoot(
   protoDir,
-  readdirSync(protoDir).map((name) => join(protoDir, name)),
+  readdirSync(protoDir)
+    .filter((name) => name.endsWith('.proto'))
+    .map((name) => join(protoDir, name)),
 );
 const model = readModel(root);
 const byName = new Map<string, MessageModel>();
