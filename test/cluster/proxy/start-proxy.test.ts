@@ -40,7 +40,7 @@ describe('cluster/proxy/start-proxy', function () {
   it('forwards node ports by itself without root, and says that cluster IPs do not work', async () => {
     const proxy = start(NOBODY);
     await until(() => network.get('outside', NODE_PORT).startsWith('pod 0'));
-    expect(proxy.log).to.contain('node ports only: cluster IPs do not work');
+    await until(() => proxy.log.includes('node ports only: cluster IPs do not work'));
     expect(proxy.log).to.contain('this process is not root');
     expect(network.get('node', CLUSTER_IP)).to.not.match(/^pod/);
     await stop(proxy);
@@ -58,7 +58,7 @@ describe('cluster/proxy/start-proxy', function () {
   it('uses nftables where it can, and leaves the rules when it stops', async () => {
     const proxy = start(0);
     await until(() => network.get('outside', NODE_PORT).startsWith('pod 0'));
-    expect(proxy.log).to.contain('by nftables');
+    await until(() => proxy.log.includes('by nftables'));
     expect(network.get(1, CLUSTER_IP)).to.match(/^pod 0/);
     await stop(proxy);
     expect(network.get(1, CLUSTER_IP)).to.match(/^pod 0/);
