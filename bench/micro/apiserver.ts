@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+import * as https from 'node:https';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import type { ConfigMap, Pod } from '../../src/gen/kube-core-v1.js';
 import type { KubeClient } from '../../src/cluster/client/client.js';
@@ -13,7 +15,7 @@ import { WholeApiServer } from '../../test/support/whole-api-server.js';
  * The API server in this process on a store of one member in another, called directly and over
  * HTTPS on loopback from this process too.
  *
- *   node --import tsx bench/micro/apiserver.ts [pods] [watchers]
+ *   node --import tsx bench/micro/apiserver.ts [pods] [watchers] [seconds]
  *
  * Prints calls a second with 50 clients at once, and the longest time in which the process did
  * nothing else.
@@ -23,7 +25,7 @@ const PODS_LISTED = Number(process.argv[2] ?? 10_000);
 const WATCHERS = Number(process.argv[3] ?? 1000);
 const CLIENTS = 50;
 const NAMESPACE = 'bench';
-const SECONDS = 3;
+const SECONDS = Number(process.argv[4] ?? 3);
 
 function configMap(name: string): ConfigMap {
   return { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data: { k: 'v'.repeat(200) } };
@@ -101,11 +103,37 @@ async function rateOnce(what: string, work: () => Promise<unknown>): Promise<voi
   report(what, 1, beganMs);
 }
 
+/** What a list costs the server alone: the bytes are counted, not read. */
+function received(path: string, headers: Readonly<Record<string, string>>): Promise<number> {
+  const { port, ca, identity } = server.target;
+  return new Promise((resolve, reject) => {
+    const options = { host: '127.0.0.1', port, ca, ...identity, path, headers, agent: false };
+    const request = https.get(options, (response) => {
+      let bytes = 0;
+      response.on('data', (chunk: Buffer) => (bytes += chunk.length));
+      response.on('end', () => resolve(bytes));
+      response.on('error', reject);
+    });
+    request.on('error', reject);
+  });
+}
+
+async function bytesOfLists(): Promise<void> {
+  const path = `/api/v1/namespaces/${NAMESPACE}/pods`;
+  const table = 'application/json;as=Table;g=meta.k8s.io;v=v1';
+  await rate('https: list of 1,000 pods, bytes', () => received(`${path}?limit=1000`, {}), 4);
+  await rateOnce('https: list of all pods, bytes', () => received(path, {}));
+  const packed = { 'accept-encoding': 'gzip' };
+  await rateOnce('https: list of all pods, gzip', () => received(path, packed));
+  await rateOnce('https: table of all pods', () => received(path, { accept: table }));
+}
+
 /** One change shown to many watchers. */
 async function fanOut(name: string, client: KubeClient): Promise<void> {
   const maps = client.resource(CONFIG_MAPS, NAMESPACE);
   const ending = new AbortController();
   const { signal } = ending;
+  setMaxListeners(0, signal);
   const { metadata } = await maps.create(configMap(`fan-${name}`));
   const { resourceVersion = '' } = metadata;
   let shown = 0;
@@ -149,9 +177,10 @@ const beganMs = performance.now();
 await forAll(PODS_LISTED, (n) => admin.resource(PODS, NAMESPACE).create(pod(`p-${n}`)));
 report('direct: create pods', PODS_LISTED, beganMs);
 await calls('direct', admin);
-const https = server.https();
-await calls('https', https);
+const remote = server.https();
+await calls('https', remote);
+await bytesOfLists();
 await fanOut('direct', admin);
-await fanOut('https', https);
+await fanOut('https', remote);
 await server.stop();
 process.exit(0);

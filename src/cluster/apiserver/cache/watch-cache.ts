@@ -10,6 +10,7 @@ import type { Logger } from '../../../base/observe/logger.js';
 import type { Kind } from '../../api/kinds/kind.js';
 import { apiError, timeout } from '../../api/status.js';
 import { sleep, type ClusterEnv, type ClusterTimer } from '../../env.js';
+import { turnsOf } from '../../turns.js';
 import type {
   ObjectStore,
   StoreChange,
@@ -278,7 +279,17 @@ export class WatchCache implements WatcherHost {
       this.watchers.collect(key, previous, stored, woken);
     }
     this.reached(changes.at(-1)?.revision ?? 0);
-    for (const watcher of woken) watcher.wake();
+    void this.wake(woken);
+  }
+
+  /** In slices: a thousand watchers of one object take a while. */
+  private async wake(woken: ReadonlySet<Watcher>): Promise<void> {
+    const turns = turnsOf(this.env);
+    for (const watcher of woken) {
+      const pause = turns.pause();
+      if (pause !== undefined) await pause;
+      watcher.wake();
+    }
   }
 
   private reached(revision: number): void {

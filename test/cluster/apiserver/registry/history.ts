@@ -3,6 +3,7 @@
  * must hold of it. The slow model is the log: every write with its revision, replayed in order.
  */
 import { expect } from 'chai';
+import { until } from '../../../support/until.js';
 import type { ConfigMap } from '../../../../src/gen/kube-core-v1.js';
 import type { ApiCore } from '../../../support/api-core.js';
 import {
@@ -50,6 +51,8 @@ interface ListSeen {
   readonly atLeast: number;
 }
 
+/** Name of the last write. */
+const END = 'zz-end';
 const JSON_TYPE = { 'content-type': 'application/json' };
 const MERGE_TYPE = { 'content-type': 'application/merge-patch+json' };
 
@@ -220,6 +223,12 @@ export class History {
   ): void {
     this.refusable(reply, allowed);
     if (reply.status >= 300) return;
+    const { deletionTimestamp, finalizers = [], uid = '' } = reply.body.metadata;
+    if (deletionTimestamp !== undefined && finalizers.length === 0) {
+      // It took the last finalizer of an object that was going.
+      this.removed.push(uid);
+      return;
+    }
     const revision = revisionOf(reply.body);
     this.acknowledged = Math.max(this.acknowledged, revision);
     this.writes.push({ revision, what, answer: reply.body, check });
@@ -228,8 +237,9 @@ export class History {
   /** Replays the log of a watch that began before the first act, and compares all that was seen. */
   async verify(fromRevision: number): Promise<void> {
     const [first, second] = this.servers;
+    await this.act({ what: 'create', name: END, isSecond: false, color: 'red' });
     const final = (await send<List>(second, 'GET', this.path)).body;
-    const log = await watched(first, this.path, fromRevision, revisionOf(final));
+    const log = await watched(first, this.path, fromRevision);
     const states = replay(log);
     this.checkWrites(log, states);
     expect(itemsOf(final)).to.deep.equal(shown(states.at(-1)?.objects));
@@ -238,8 +248,9 @@ export class History {
       const state = states.findLast(({ revision }) => revision <= revisionOf(list));
       expect(itemsOf(list)).to.deep.equal(shown(state?.objects));
     }
-    for (const from of [fromRevision, ...log.map(({ revision }) => revision)]) {
-      await this.checkSuffix(log, from, final);
+    // From each revision but the last, after which there is nothing to wait for.
+    for (const from of [fromRevision, ...log.map(({ revision }) => revision)].slice(0, -1)) {
+      await this.checkSuffix(log, from);
     }
   }
 
@@ -250,9 +261,7 @@ export class History {
       const { uid = '', name = '' } = object.metadata;
       const writes = this.writes.filter((write) => write.revision === revision);
       if (type === 'DELETED') {
-        // By a delete, or by the update that took the last finalizer of an object that was going.
-        if (writes.length === 0) removed.push(uid);
-        for (const { answer } of writes) expect(answer.metadata.uid).to.equal(uid);
+        removed.push(uid);
         continue;
       }
       for (const { answer, what } of writes) expect(answer, what).to.deep.equal(object);
@@ -265,11 +274,11 @@ export class History {
   }
 
   /** Watches of both servers, with and without a selector, show exactly the writes after `from`. */
-  private async checkSuffix(log: readonly LogEntry[], from: number, final: List): Promise<void> {
+  private async checkSuffix(log: readonly LogEntry[], from: number): Promise<void> {
     const later = log.filter(({ revision }) => revision > from);
     for (const api of this.servers) {
-      expect(await watched(api, this.path, from, revisionOf(final))).to.deep.equal(later);
-      const red = await watched(api, this.path, from, revisionOf(final), 'color=red');
+      expect(await watched(api, this.path, from)).to.deep.equal(later);
+      const red = await watched(api, this.path, from, 'color=red');
       expect(red).to.deep.equal(selected(log, from));
     }
   }
@@ -287,25 +296,21 @@ interface State {
   readonly objects: ReadonlyMap<string, ConfigMap>;
 }
 
-/** All events above `from`, up to the bookmark that says that `until` was reached. */
+/** All events above `from`, up to the last write, which is that of END. */
 async function watched(
   api: ApiCore,
   path: string,
   from: number,
-  until: number,
   labelSelector = '',
 ): Promise<LogEntry[]> {
-  const query = { resourceVersion: String(from), allowWatchBookmarks: 'true', labelSelector };
-  const watch = await OpenWatch.open(api, path, query);
-  // A consistent list: when it is answered, the watch has been shown everything up to it.
-  await send(api, 'GET', path);
+  const watch = await OpenWatch.open(api, path, { resourceVersion: String(from), labelSelector });
+  await until(() => watch.events.at(-1)?.object.metadata.name === END);
   watch.stop();
   let last = from;
   return watch.events.map(({ type, object }) => {
     const revision = revisionOf(object);
     expect(revision, 'revisions increase').to.be.greaterThan(last);
     expect(type).to.be.oneOf(['ADDED', 'MODIFIED', 'DELETED']);
-    if (revision > until) throw new Error(`a write at ${revision} after the end at ${until}`);
     last = revision;
     return { type, revision, object: object };
   });

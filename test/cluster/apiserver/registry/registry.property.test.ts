@@ -78,7 +78,7 @@ for (const { kind, runs } of KINDS) {
           await Promise.all(scripts.map((script) => history.run(script)));
           await history.verify(from);
         }),
-        { numRuns: runs },
+        { numRuns: runs, endOnFailure: true },
       );
     });
   });
