@@ -85,7 +85,7 @@ async function calls(name: string, client: KubeClient): Promise<void> {
   await rate(`${name}: create, one client`, (n) => maps.create(configMap(`${name}-one-${n}`)), 1);
   await rate(`${name}: get`, (n) => maps.get(`${name}-${n % 100}`));
   await rate(`${name}: merge patch`, (n) =>
-    maps.patch(`${name}-${n % 1000}`, 'merge', { data: { n: String(n) } }),
+    maps.patch(`${name}-${n % 200}`, 'merge', { data: { n: String(n) } }),
   );
   const pods = client.resource(PODS, NAMESPACE);
   await rate(`${name}: list of 1,000 pods`, () => pods.list({ limit: 1000 }), 4);

@@ -37,7 +37,7 @@ export async function send<T = KubeObject>(
 }
 
 /** The whole body of an answer that has an end. */
-function textOf({ body }: RenderedAnswer): string {
+export function textOf({ body }: RenderedAnswer): string {
   if (body instanceof Uint8Array) return Buffer.from(body).toString();
   if (Array.isArray(body)) return Buffer.concat(body as Uint8Array[]).toString();
   throw new Error('this answer has no end');
