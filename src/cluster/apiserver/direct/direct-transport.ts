@@ -19,6 +19,7 @@ import type { Answer, ApiRequest, ClientCertificate } from '../pipeline/exchange
 export type Run = (request: ApiRequest) => Promise<Answer | ApiError>;
 
 const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 const NO_BYTES = new Uint8Array(0);
 
 export class DirectTransport implements Transport {
@@ -134,12 +135,18 @@ function answerOf(answer: Exclude<Answer, { type: 'list' }>): ApiAnswer {
     case 'value':
       return { code: answer.status, body: answer.value };
     case 'text':
-      return { code: answer.status, body: answer.text };
+      return { code: answer.status, body: valueOf(answer) };
     case 'watch':
     case 'stream':
     case 'upgraded':
       throw new TransportError(`an answer of type ${answer.type} is not for calls`);
   }
+}
+
+/** The body as a client over HTTPS reads it: JSON as a value, anything else as text. */
+function valueOf({ text, contentType }: Extract<Answer, { type: 'text' }>): unknown {
+  const body = typeof text === 'string' ? text : decoder.decode(text);
+  return contentType.startsWith('application/json') ? (JSON.parse(body) as unknown) : body;
 }
 
 /** Batches that have come and were not asked for yet, as an async iterator. */
