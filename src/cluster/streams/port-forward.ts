@@ -44,6 +44,7 @@ export function servePortForward(
       return;
     }
     pair[type] = stream;
+    stream.once('close', () => finishPair(requestId, pair));
     const { data, error } = pair;
     if (data === undefined || error === undefined) return;
     finishPair(requestId, pair);
@@ -62,11 +63,8 @@ export function servePortForward(
   };
   const finishPair = (requestId: string, pair: Pair): void => {
     pair.timer.cancel();
-    pairs.delete(requestId);
+    if (pairs.get(requestId) === pair) pairs.delete(requestId);
   };
-  transport.once('close', () => {
-    for (const [requestId, pair] of [...pairs]) finishPair(requestId, pair);
-  });
   return () => session.close();
 }
 

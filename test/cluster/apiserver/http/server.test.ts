@@ -506,11 +506,14 @@ describe('cluster/apiserver/http', () => {
     });
 
     it('waits for a request no longer than it was told', async () => {
-      handle = () => new Promise(() => undefined);
+      let finish: () => void = () => undefined;
+      handle = () => new Promise((resolve) => (finish = () => resolve(undefined)));
       const waiting = sendHttp1(target, { path: '/api/v1/pods' }).catch((error: unknown) => error);
       await until(() => server.activeRequests === 1);
       await server.stop(1);
       expect(await waiting).to.be.instanceOf(Error);
+      expect(server.activeRequests).to.equal(1);
+      finish();
     });
   });
 });

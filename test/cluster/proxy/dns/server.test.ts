@@ -128,13 +128,15 @@ describe('cluster/proxy/dns/server', () => {
     const { port } = await serve(echo);
     const error = await listen(echo, ADDRESS, port).catch(String);
     expect(error).to.match(/EADDRINUSE/);
+    // No connection of another test has its ports there.
+    const aloneAddress = '127.53.0.1';
     const udp = createSocket('udp4');
-    udp.bind(0, ADDRESS);
+    udp.bind(0, aloneAddress);
     await once(udp, 'listening');
     const taken = udp.address().port;
-    expect(await listen(echo, ADDRESS, taken).catch(String)).to.match(/EADDRINUSE/);
-    // What it had of the other protocol is free again.
-    const tcp = createServer().listen(taken, ADDRESS);
+    expect(await listen(echo, aloneAddress, taken).catch(String)).to.match(/EADDRINUSE/);
+    // The failed attempt gave back its port of the other protocol.
+    const tcp = createServer().listen(taken, aloneAddress);
     await once(tcp, 'listening');
     tcp.close();
     udp.close();
