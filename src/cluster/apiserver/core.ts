@@ -17,6 +17,7 @@ import {
   runtimeClass,
   taintNewNodes,
 } from './admission/pod-defaults.js';
+import { nodeRestriction } from './admission/node-restriction.js';
 import { serviceAccountAdmission } from './admission/service-account.js';
 import { WatchCache } from './cache/watch-cache.js';
 import type { Step } from './pipeline/exchange.js';
@@ -31,6 +32,7 @@ import { ObjectStore } from './storage/object-store.js';
 import type { StoredObject } from './storage/stored-object.js';
 import { bindingHandler } from './subresources/binding.js';
 import { finalizeHandler } from './subresources/finalize.js';
+import { scaleHandler } from './subresources/scale-handler.js';
 
 export interface CoreSetup {
   readonly client: EtcdClient;
@@ -48,6 +50,7 @@ const INDEXED_FIELDS: ReadonlyMap<string, readonly string[]> = new Map([
 export class Core {
   readonly reader: Reader;
   readonly writer: Writer;
+  readonly admission: Admission;
   private readonly env: ClusterEnv;
   private readonly store: ObjectStore;
   private readonly caches: ReadonlyMap<Kind, WatchCache>;
@@ -67,8 +70,8 @@ export class Core {
     const services = served('', 'Service');
     const allocator = new ServiceAllocator(env, serviceCidr, () => this.claimsOfServices());
     const allocators = new Map<Kind, Allocator>([[services, allocator]]);
-    const admission = this.createAdmission();
-    this.writer = new Writer({ store, env, admission, cacheOf, allocators });
+    this.admission = this.createAdmission();
+    this.writer = new Writer({ store, env, admission: this.admission, cacheOf, allocators });
   }
 
   /** `others` are handlers of subresources that need more than objects: `pods/log`, ... */
@@ -79,7 +82,8 @@ export class Core {
       ['pods/binding', bindingHandler(writer, env)] as const,
       ['namespaces/finalize', finalizeHandler(writer)] as const,
     ]);
-    return resourceStep({ reader, writer, subresources });
+    const scale = scaleHandler(reader, writer);
+    return resourceStep({ reader, writer, scale, subresources });
   }
 
   /** From the cache, and from the store if the cache lacks it. */
@@ -152,12 +156,16 @@ export class Core {
 
   private createAdmission(): Admission {
     const pods = served('', 'Pod');
+    const nodes = served('', 'Node');
+    const serviceAccounts = served('', 'ServiceAccount');
+    const leases = served('coordination.k8s.io', 'Lease');
+    const endpointSlices = served('discovery.k8s.io', 'EndpointSlice');
+    const restricted = { nodes, pods, leases, endpointSlices, serviceAccounts };
     return new Admission([
       namespaceLifecycle(served('', 'Namespace'), this, this.env),
-      serviceAccountAdmission({ pods, serviceAccounts: served('', 'ServiceAccount') }, this, () =>
-        randomSuffix(this.env),
-      ),
-      taintNewNodes(served('', 'Node')),
+      serviceAccountAdmission({ pods, serviceAccounts }, this, () => randomSuffix(this.env)),
+      nodeRestriction(restricted, this),
+      taintNewNodes(nodes),
       priority(pods),
       runtimeClass(pods),
       defaultTolerationSeconds(pods),

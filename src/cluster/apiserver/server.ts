@@ -230,7 +230,7 @@ export class ApiServer {
       ),
       reviewsStep({ env, authorize, tokens }),
       openapiStep(env, discovered),
-      this.core.step(this.subresources(tokenHandler({ env, tokens, objects }))),
+      this.core.step(this.subresources(tokenHandler({ env, tokens, objects, admission: this.core.admission }))),
       notFoundStep(discovered),
     ];
   }

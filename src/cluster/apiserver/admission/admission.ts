@@ -14,8 +14,10 @@ export interface AdmissionRequest {
   readonly namespace: string;
   readonly name: string;
   readonly user: User;
-  /** What is to be written; plugins change it in place. Undefined for DELETE. */
+  /** Object to be written; plugins change it in place. Undefined for DELETE. */
   readonly object: KubeObject | undefined;
+  /** Object that an UPDATE replaces. */
+  readonly old: KubeObject | undefined;
 }
 
 export interface AdmissionPlugin {

@@ -4,6 +4,7 @@
  */
 import type { Container, Pod, ServiceAccount, Volume } from '../../../gen/kube-core-v1.js';
 import type { Kind } from '../../api/kinds/kind.js';
+import { isMirrorPod } from '../../api/kinds/core/pod/mirror.js';
 import { forbidden } from '../../api/status.js';
 import type { AdmissionPlugin, ObjectLookup } from './admission.js';
 
@@ -30,6 +31,11 @@ export function serviceAccountAdmission(
       if (operation !== 'CREATE' || kind !== pods || subresource !== '') return;
       const pod = object as Pod;
       const { spec } = pod;
+      if (isMirrorPod(pod)) {
+        // A kubelet writes it as its file says; nothing may be added.
+        if ((spec.serviceAccountName ?? '') === '') return;
+        throw forbidden(pods, name, 'a mirror pod may not reference service accounts');
+      }
       if ((spec.serviceAccountName ?? '') === '') spec.serviceAccountName = 'default';
       const account = spec.serviceAccountName ?? '';
       spec.serviceAccount = account;

@@ -63,9 +63,16 @@ export function decideForNode(
 
 type Deny = (reason?: string) => Decision;
 
-/** Each node serves DNS for its own pods, and publishes itself as an endpoint of that service. */
+/**
+ * Name of the slice in kube-system by which a node publishes itself as an endpoint of the DNS
+ * service: each node serves DNS for its own pods.
+ */
+export function dnsSliceOf(node: string): string {
+  return `kube-dns-${node}`;
+}
+
 function ofDnsSlice(node: string, { info }: Attributes, denied: Deny): Decision {
-  const name = `kube-dns-${node}`;
+  const name = dnsSliceOf(node);
   if (!SLICE_VERBS.has(info.verb) || info.subresource !== '') return denied();
   const isOwn = info.verb === 'create' ? info.name === '' : info.name === name;
   if (info.namespace === 'kube-system' && isOwn) return ALLOWED;
@@ -142,7 +149,7 @@ function isReferenced(node: string, { info }: Attributes, objects: NodeObjects):
 const references = new WeakMap<Pod, ReadonlySet<string>>();
 
 /** `secrets/NAME`, `configmaps/NAME` and `serviceaccounts/NAME` that a pod refers to. */
-function referencesOf(pod: Pod): ReadonlySet<string> {
+export function referencesOf(pod: Pod): ReadonlySet<string> {
   let found = references.get(pod);
   if (found === undefined) {
     found = collectReferences(pod);

@@ -16,18 +16,15 @@ import {
   conflict,
   invalid,
   isApiError,
-  notFound,
   type FieldError,
 } from '../../api/status.js';
 import { apiVersionOf } from '../../api/object.js';
 import { validateObjectMeta, validateObjectMetaUpdate } from '../../api/validation/object-meta.js';
 import type { ClusterEnv } from '../../env.js';
-import type { Admission } from '../admission/admission.js';
-import type { WatchCache } from '../cache/watch-cache.js';
+import type { Admission, AdmissionRequest } from '../admission/admission.js';
 import type { User } from '../pipeline/exchange.js';
-import type { ClaimChange, ObjectStore, WriteOutcome } from '../storage/object-store.js';
+import type { ObjectStore } from '../storage/object-store.js';
 import { StoredObject } from '../storage/stored-object.js';
-import type { Allocator } from './allocator.js';
 import { isReleased, planDeletion, tooManyConflicts } from './deletion.js';
 import {
   beginMetadata,
@@ -38,9 +35,17 @@ import {
   settleNamespace,
   timeText,
 } from './metadata.js';
+import type { Allocator } from './allocator.js';
+import { keyOf } from './object-key.js';
+import {
+  ObjectChanges,
+  TRIES_MAX,
+  type Changed,
+  type Decision,
+  type ObjectChangesSetup,
+} from './object-changes.js';
+import { updateRulesOf, type UpdateRules } from './update-rules.js';
 
-/** Tries of a write against others that change the same object. */
-const TRIES_MAX = 100;
 /** Tries of a generated name. */
 const NAME_TRIES_MAX = 8;
 
@@ -53,58 +58,27 @@ export interface WriteContext {
   readonly warnings: string[];
 }
 
-/** How an update is settled and checked, beyond what holds for all. */
-export interface UpdateRules {
-  /** Puts back what may not be changed here. */
-  readonly prepareUpdate: (next: KubeObject, old: KubeObject) => void;
-  readonly validateUpdate: (next: KubeObject, old: KubeObject) => FieldError[];
-  /** A change of anything but metadata and status raises the generation. */
-  readonly countsGeneration: boolean;
-  /** Fields that nobody can own through here; undefined: the write is not tracked at all. */
-  readonly resetFields: FieldSet | undefined;
-}
-
 /** Makes the wanted state from the current one; throws to refuse. */
 export type Change = (current: KubeObject) => KubeObject | Promise<KubeObject>;
 
-export interface WriterSetup {
-  readonly store: ObjectStore;
+export interface WriterSetup extends ObjectChangesSetup {
   readonly env: ClusterEnv;
   readonly admission: Admission;
-  readonly cacheOf: (kind: Kind) => WatchCache;
-  readonly allocators: ReadonlyMap<Kind, Allocator>;
 }
-
-export interface Deleted {
-  /** As it was last, or as it is while something holds it. */
-  readonly stored: StoredObject;
-  readonly isGone: boolean;
-}
-
-/** What is to be done with an object. */
-type Decision =
-  | { readonly action: 'write'; readonly object: KubeObject }
-  | {
-      readonly action: 'remove';
-      readonly object: KubeObject;
-      /** The answer shows the revision of the removal; else that of the last write. */
-      readonly isByDelete: boolean;
-    }
-  | { readonly action: 'nothing' };
 
 export class Writer {
   private readonly store: ObjectStore;
   private readonly env: ClusterEnv;
   private readonly admission: Admission;
-  private readonly cacheOf: (kind: Kind) => WatchCache;
   private readonly allocators: ReadonlyMap<Kind, Allocator>;
+  private readonly changes: ObjectChanges;
 
   constructor(setup: WriterSetup) {
     this.store = setup.store;
     this.env = setup.env;
     this.admission = setup.admission;
-    this.cacheOf = setup.cacheOf;
     this.allocators = setup.allocators;
+    this.changes = new ObjectChanges(setup);
   }
 
   /** `object` is decoded and has its defaults; it is changed in place. */
@@ -118,7 +92,7 @@ export class Writer {
     this.own(kind, undefined, object, context, resetFieldsOf(kind, context.subresource));
     const { metadata } = object;
     const isGenerated = (metadata.name ?? '') === '' && (metadata.generateName ?? '') !== '';
-    await this.admission.mutate(this.admissionOf('CREATE', kind, namespace, object, context));
+    await this.admission.mutate(creation(kind, namespace, object, context));
     if ((metadata.resourceVersion ?? '') !== '' && !context.isDryRun) {
       throw apiError(500, '', 'resourceVersion should not be set on objects to be created');
     }
@@ -150,7 +124,7 @@ export class Writer {
       ...kind.validate(object),
     ]);
     context.warnings.push(...(strategy.warnings?.(object, undefined) ?? []));
-    await this.admission.validate(this.admissionOf('CREATE', kind, namespace, object, context));
+    await this.admission.validate(creation(kind, namespace, object, context));
     const key = keyOf(kind, namespace, object.metadata.name ?? '');
     const allocator = this.allocators.get(kind);
     const refused = new Set<string>();
@@ -183,12 +157,12 @@ export class Writer {
     name: string,
     context: WriteContext,
     change: Change,
-    rules = rulesOf(kind, context.subresource),
+    rules = updateRulesOf(kind, context.subresource),
   ): Promise<StoredObject> {
-    const { stored } = await this.decideAndWrite(
+    const { stored } = await this.changes.run(
       kind,
       keyOf(kind, namespace, name),
-      context,
+      context.isDryRun,
       async (current) => {
         const next = await change(current.object);
         settleName(next, name);
@@ -230,15 +204,29 @@ export class Writer {
     name: string,
     options: DeleteOptions,
     context: WriteContext,
-  ): Promise<Deleted> {
-    const request = this.admissionOf('DELETE', kind, namespace, undefined, context, name);
+  ): Promise<Changed> {
+    const request: AdmissionRequest = {
+      operation: 'DELETE',
+      kind,
+      subresource: context.subresource,
+      namespace,
+      name,
+      user: context.user,
+      object: undefined,
+      old: undefined,
+    };
     await this.admission.mutate(request);
-    return this.decideAndWrite(kind, keyOf(kind, namespace, name), context, async (current) => {
-      const plan = planDeletion(kind, current.object, options, this.env.wallMs());
-      await this.admission.validate(request);
-      if (plan.isFinal) return { action: 'remove', object: plan.object, isByDelete: true };
-      return plan.isChanged ? { action: 'write', object: plan.object } : { action: 'nothing' };
-    });
+    return this.changes.run(
+      kind,
+      keyOf(kind, namespace, name),
+      context.isDryRun,
+      async (current) => {
+        const plan = planDeletion(kind, current.object, options, this.env.wallMs());
+        await this.admission.validate(request);
+        if (plan.isFinal) return { action: 'remove', object: plan.object, isByDelete: true };
+        return plan.isChanged ? { action: 'write', object: plan.object } : { action: 'nothing' };
+      },
+    );
   }
 
   private async decideUpdate(
@@ -254,7 +242,17 @@ export class Writer {
     next.metadata.resourceVersion = old.metadata.resourceVersion;
     if (rules.resetFields === undefined) next.metadata.managedFields = old.metadata.managedFields;
     else this.own(kind, old, next, context, rules.resetFields);
-    await this.admission.mutate(this.admissionOf('UPDATE', kind, namespace, next, context));
+    const request: AdmissionRequest = {
+      operation: 'UPDATE',
+      kind,
+      subresource: context.subresource,
+      namespace,
+      name: next.metadata.name ?? '',
+      user: context.user,
+      object: next,
+      old,
+    };
+    await this.admission.mutate(request);
     keepMetadata(next, old);
     rules.prepareUpdate(next, old);
     if (rules.countsGeneration) countGeneration(kind, next, old);
@@ -263,85 +261,10 @@ export class Writer {
       ...rules.validateUpdate(next, old),
     ]);
     context.warnings.push(...(kind.strategy.warnings?.(next, old) ?? []));
-    await this.admission.validate(this.admissionOf('UPDATE', kind, namespace, next, context));
+    await this.admission.validate(request);
     if (isReleased(kind, next)) return { action: 'remove', object: next, isByDelete: false };
     if (jsonEqual(json(next), json(old))) return { action: 'nothing' };
     return { action: 'write', object: next };
-  }
-
-  /**
-   * Decides on the object that the cache has, and writes. When the cache turns out to be behind, or
-   * the decision is a refusal or to do nothing, it decides again on what the store has.
-   */
-  private async decideAndWrite(
-    kind: Kind,
-    key: string,
-    context: WriteContext,
-    decide: (current: StoredObject) => Promise<Decision>,
-  ): Promise<Deleted> {
-    let current = this.cacheOf(kind).index.get(key);
-    let isFresh = false;
-    // Nothing checks the result of a dry run against the store.
-    if (current === undefined || context.isDryRun) {
-      current = await this.store.get(kind, key);
-      isFresh = true;
-    }
-    const refused = new Set<string>();
-    for (let tries = 0; tries < TRIES_MAX; tries++) {
-      if (current === undefined) throw notFound(kind, nameOf(key));
-      let decision: Decision;
-      try {
-        decision = await decide(current);
-        if (decision.action === 'write') {
-          const allocator = this.allocators.get(kind);
-          allocator?.allocate(decision.object, current.object, refused, context.isDryRun);
-        }
-      } catch (error) {
-        if (isFresh) throw error;
-        decision = { action: 'nothing' };
-      }
-      if (decision.action === 'nothing' && isFresh) return { stored: current, isGone: false };
-      if (decision.action === 'nothing') {
-        current = await this.store.get(kind, key);
-        isFresh = true;
-        continue;
-      }
-      const outcome = await this.carryOut(kind, current, decision, context);
-      const isGone = decision.action === 'remove';
-      if (outcome.done !== undefined) return { stored: outcome.done, isGone };
-      for (const claim of outcome.refusedClaims) refused.add(claim);
-      current = outcome.current;
-      isFresh = true;
-    }
-    throw tooManyConflicts(kind, nameOf(key));
-  }
-
-  private async carryOut(
-    kind: Kind,
-    current: StoredObject,
-    decision: Exclude<Decision, { action: 'nothing' }>,
-    context: WriteContext,
-  ): Promise<WriteOutcome> {
-    const { key, revision } = current;
-    const { action, object } = decision;
-    if (context.isDryRun) return { done: StoredObject.fromObject(kind, key, revision, object) };
-    const claims = this.claimsOf(kind, current.object, action === 'remove' ? undefined : object);
-    if (decision.action === 'write') return this.store.write(kind, key, revision, object, claims);
-    const outcome = await this.store.delete(kind, current, claims);
-    if (outcome.done === undefined) return outcome;
-    const shown = decision.isByDelete ? outcome.done.revision : revision;
-    return { done: StoredObject.fromObject(kind, key, shown, object) };
-  }
-
-  private claimsOf(kind: Kind, old: KubeObject, next: KubeObject | undefined): ClaimChange {
-    const allocator = this.allocators.get(kind);
-    if (allocator === undefined) return { take: [], giveBack: [] };
-    const before = allocator.claimsOf(old);
-    const after = next === undefined ? [] : allocator.claimsOf(next);
-    return {
-      take: after.filter((claim) => !before.includes(claim)),
-      giveBack: before.filter((claim) => !after.includes(claim)),
-    };
   }
 
   private own(
@@ -369,42 +292,21 @@ export class Writer {
     if (errors.length === 0) return;
     throw invalid({ group: kind.group, resource: kind.kind }, object.metadata.name ?? '', errors);
   }
-
-  private admissionOf(
-    operation: 'CREATE' | 'UPDATE' | 'DELETE',
-    kind: Kind,
-    namespace: string,
-    object: KubeObject | undefined,
-    { user, subresource }: WriteContext,
-    name = object?.metadata.name ?? '',
-  ): Parameters<Admission['mutate']>[0] {
-    return { operation, kind, subresource, namespace, name, user, object };
-  }
 }
 
-export function keyOf(kind: Kind, namespace: string, name: string): string {
-  return kind.isNamespaced ? `${namespace}/${name}` : name;
-}
-
-function nameOf(key: string): string {
-  return key.slice(key.indexOf('/') + 1);
+function creation(
+  kind: Kind,
+  namespace: string,
+  object: KubeObject,
+  { user, subresource }: WriteContext,
+): AdmissionRequest {
+  const name = object.metadata.name ?? '';
+  const operation = 'CREATE';
+  return { operation, kind, subresource, namespace, name, user, object, old: undefined };
 }
 
 function json(object: KubeObject): JsonObject {
   return object as unknown as JsonObject;
-}
-
-function rulesOf(kind: Kind, subresource: string): UpdateRules {
-  const resetFields = resetFieldsOf(kind, subresource);
-  if (subresource === 'status' && kind.status !== undefined) {
-    return { ...kind.status, countsGeneration: false, resetFields };
-  }
-  return {
-    prepareUpdate: kind.strategy.prepareUpdate,
-    validateUpdate: (next, old) => [...kind.validate(next, old), ...kind.validateUpdate(next, old)],
-    countsGeneration: true,
-    resetFields,
-  };
 }
 
 /** An update may name the version that it replaces. */

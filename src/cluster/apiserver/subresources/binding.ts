@@ -8,7 +8,8 @@ import type { ClusterEnv } from '../../env.js';
 import { timeText } from '../registry/metadata.js';
 import type { SubresourceHandler } from '../registry/resource-step.js';
 import { parseWriteQuery } from '../registry/write-options.js';
-import type { UpdateRules, Writer } from '../registry/writer.js';
+import type { UpdateRules } from '../registry/update-rules.js';
+import type { Writer } from '../registry/writer.js';
 
 const OF = { group: '', resource: 'pods/binding' };
 

@@ -6,7 +6,9 @@ import { splitApiVersion, type JsonObject, type KubeObject } from '../../api/obj
 import { EMPTY_SET } from '../../api/patch/field-set.js';
 import { trackUpdate } from '../../api/patch/managed-fields.js';
 import { badRequest, conflict, invalid, notFound, type FieldError } from '../../api/status.js';
+import type { Kind } from '../../api/kinds/kind.js';
 import type { ClusterEnv } from '../../env.js';
+import type { Admission } from '../admission/admission.js';
 import type {
   ServiceAccountTokens,
   TokenObjects,
@@ -31,18 +33,20 @@ export interface TokenHandlerOptions {
   readonly env: ClusterEnv;
   readonly tokens: ServiceAccountTokens;
   readonly objects: TokenObjects;
+  readonly admission: Admission;
 }
 
 /** Of `serviceaccounts/token`. Throws: ApiError 400, 404, 409 or 422. */
 export function tokenHandler(options: TokenHandlerOptions): SubresourceHandler {
-  return async (exchange) => {
-    return { type: 'value', status: 201, value: await issueToken(exchange, options) };
+  return async (exchange, kind) => {
+    return { type: 'value', status: 201, value: await issueToken(exchange, kind, options) };
   };
 }
 
 async function issueToken(
   exchange: Exchange,
-  { env, tokens, objects }: TokenHandlerOptions,
+  serviceAccounts: Kind,
+  { env, tokens, objects, admission }: TokenHandlerOptions,
 ): Promise<object> {
   const { namespace, name } = exchange.info;
   const account = await objects.serviceAccount(namespace, name);
@@ -55,6 +59,16 @@ async function issueToken(
     TOKEN_REQUEST,
   );
   checkMetadata(given, namespace, name);
+  await admission.mutate({
+    operation: 'CREATE',
+    kind: serviceAccounts,
+    subresource: 'token',
+    namespace,
+    name,
+    user: exchange.user,
+    object: given,
+    old: undefined,
+  });
   const { boundObjectRef, audiences: wanted, expirationSeconds } = given.spec ?? {};
   // Null when it was left out: the field is one that Kubernetes always writes.
   const asked = wanted ?? [];

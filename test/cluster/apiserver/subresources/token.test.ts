@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { serviceAccount } from '../../../../src/cluster/api/kinds/core/serviceaccount.js';
+import { Admission } from '../../../../src/cluster/apiserver/admission/admission.js';
 import type { Answer, Exchange } from '../../../../src/cluster/apiserver/pipeline/exchange.js';
 import { tokenHandler } from '../../../../src/cluster/apiserver/subresources/token.js';
 import { privateKey, TokenFixture } from '../auth/token-fixture.js';
@@ -12,6 +13,7 @@ describe('cluster/apiserver/subresources/token', () => {
     env: fixture.env,
     tokens: fixture.tokens,
     objects: fixture.getters,
+    admission: new Admission([]),
   });
   const step = (exchange: Exchange): Promise<Answer> => handler(exchange, serviceAccount);
 

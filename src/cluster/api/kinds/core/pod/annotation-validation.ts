@@ -4,11 +4,11 @@ import type { ObjectMeta } from '../../../../../gen/kube-meta-v1.js';
 import type { FieldError } from '../../../status.js';
 import { fieldForbidden, fieldInvalid, goQuote, when } from '../../../validation/field-error.js';
 import { containersOf } from './containers.js';
+import { MIRROR_ANNOTATION } from './mirror.js';
 import { validateDescendingPath } from './path-validation.js';
 import { validateTolerations } from './scheduling-validation.js';
 import type { Toleration } from '../../../../../gen/kube-core-v1.js';
 
-const MIRROR = 'kubernetes.io/config.mirror';
 const TOLERATIONS = 'scheduler.alpha.kubernetes.io/tolerations';
 const DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost';
 export const SECCOMP_POD = 'seccomp.security.alpha.kubernetes.io/pod';
@@ -22,13 +22,13 @@ export function validatePodAnnotations(
   spec: PodSpec,
   path: string,
 ): FieldError[] {
-  const mirror = annotations[MIRROR];
+  const mirror = annotations[MIRROR_ANNOTATION];
   const needsNode = mirror !== undefined && (spec.nodeName ?? '') === '';
   const cost = annotations[DELETION_COST];
   return [
     ...when(needsNode, () =>
       fieldInvalid(
-        `${path}[${MIRROR}]`,
+        `${path}[${MIRROR_ANNOTATION}]`,
         mirror,
         'must set spec.nodeName if mirror pod annotation is set',
       ),
@@ -59,7 +59,7 @@ export function validatePodAnnotationUpdates(
       ...when(key.startsWith(APPARMOR_CONTAINER), () =>
         fieldForbidden(`${path}[${key}]`, `may not ${verb} AppArmor annotations`),
       ),
-      ...when(key === MIRROR, () =>
+      ...when(key === MIRROR_ANNOTATION, () =>
         fieldForbidden(`${path}[${key}]`, `may not ${verb} mirror pod annotation`),
       ),
     ]);
