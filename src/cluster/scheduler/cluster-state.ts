@@ -2,9 +2,11 @@
  * All nodes and their pods. A pod that was given a node counts there at once, before the API server
  * shows it (assumed), until it is shown or the binding fails.
  */
-import type { Node, Pod } from '../../gen/kube-core-v1.js';
+import type { Namespace, Node, Pod } from '../../gen/kube-core-v1.js';
 import { NodeState } from './node-state.js';
+import type { Labels } from '../api/selector.js';
 import { podInfoOf, type PodInfo } from './pod-info.js';
+import type { Cluster } from './plugins/plugin.js';
 
 export class ClusterState {
   private readonly byName = new Map<string, NodeState>();
@@ -12,11 +14,23 @@ export class ClusterState {
   private readonly placed = new Map<string, string>();
   /** Those that count by a decision that the API server does not show yet. */
   private readonly assumed = new Set<string>();
+  private readonly namespaces = new Map<string, Labels>();
 
-  /** Nodes that exist, in the order in which they came. */
-  nodes(): NodeState[] {
-    return [...this.byName.values()].filter(({ node }) => node !== undefined);
+  /** For one decision: nodes that exist, in the order in which they came, and their pods. */
+  cluster(): Cluster {
+    const nodes = [...this.byName.values()].filter(({ node }) => node !== undefined);
+    return { nodes, namespaceLabels: this.labelsOf };
   }
+
+  setNamespace({ metadata }: Namespace): void {
+    this.namespaces.set(metadata.name ?? '', metadata.labels ?? {});
+  }
+
+  deleteNamespace(name: string): void {
+    this.namespaces.delete(name);
+  }
+
+  private readonly labelsOf = (namespace: string): Labels => this.namespaces.get(namespace) ?? {};
 
   setNode(node: Node): void {
     this.stateOf(node.metadata.name ?? '').setNode(node);

@@ -10,7 +10,7 @@ import {
   nodeUnschedulable,
   taintToleration,
 } from './plugins/node-plugins.js';
-import type { Plugin, Refusal } from './plugins/plugin.js';
+import type { Cluster, Plugin, Refusal } from './plugins/plugin.js';
 import { balancedAllocation, nodeResourcesFit } from './plugins/resource-plugins.js';
 import { podTopologySpread } from './plugins/spread-plugin.js';
 
@@ -42,19 +42,21 @@ export class Framework {
     this.env = env;
   }
 
-  decide(pod: PodInfo, nodes: readonly NodeState[]): Decision {
+  decide(pod: PodInfo, cluster: Cluster): Decision {
+    const { nodes } = cluster;
     if (nodes.length === 0) return { failure: 'no nodes available to schedule pods' };
     const missing = missingClaim(pod);
     if (missing !== undefined)
       return { failure: unavailable(nodes.length, [missing], 'not found') };
     const refusals: Refusal[] = [];
-    const fitting = this.filter(pod, nodes, refusals);
+    const fitting = this.filter(pod, cluster, refusals);
     if (fitting.length === 0) return { failure: failureText(pod, nodes.length, refusals) };
-    return { nodeName: this.best(pod, fitting, nodes).name };
+    return { nodeName: this.best(pod, fitting, cluster).name };
   }
 
-  private filter(pod: PodInfo, nodes: readonly NodeState[], refusals: Refusal[]): NodeState[] {
-    const filters = PLUGINS.map(({ filter }) => filter?.(pod, nodes)).filter(
+  private filter(pod: PodInfo, cluster: Cluster, refusals: Refusal[]): NodeState[] {
+    const { nodes } = cluster;
+    const filters = PLUGINS.map(({ filter }) => filter?.(pod, cluster)).filter(
       (filter) => filter !== undefined,
     );
     const enough = feasibleEnough(nodes.length);
@@ -76,14 +78,10 @@ export class Framework {
   }
 
   /** The node with the highest sum of weighted scores; one by chance among equals. */
-  private best(
-    pod: PodInfo,
-    fitting: readonly NodeState[],
-    nodes: readonly NodeState[],
-  ): NodeState {
+  private best(pod: PodInfo, fitting: readonly NodeState[], cluster: Cluster): NodeState {
     const totals = fitting.map(() => 0);
     for (const { score, weight } of fitting.length > 1 ? PLUGINS : []) {
-      const scores = score?.(pod, fitting, nodes);
+      const scores = score?.(pod, fitting, cluster);
       scores?.forEach((value, i) => (totals[i] = (totals[i] ?? 0) + value * weight));
     }
     const highest = Math.max(...totals);

@@ -1,7 +1,7 @@
 /** What the scheduler asks of a pod again and again, computed once. */
 import type { Container, Pod, PodAffinityTerm } from '../../gen/kube-core-v1.js';
 import { milli, parseQuantity, value } from '../api/quantity.js';
-import { labelSelectorMatcher, type LabelMatcher } from '../api/selector.js';
+import { labelSelectorMatcher, type LabelMatcher, type Labels } from '../api/selector.js';
 
 /** Amounts by resource name: cpu in thousandths, everything else in units. */
 export type Resources = Map<string, number>;
@@ -14,7 +14,9 @@ export interface HostPort {
 
 export interface AffinityTerm {
   readonly topologyKey: string;
+  /** Namespaces by name, beside those whose labels match. */
   readonly namespaces: ReadonlySet<string>;
+  readonly matchesNamespace: LabelMatcher;
   readonly matches: LabelMatcher;
   /** 0 for a required term. */
   readonly weight: number;
@@ -136,20 +138,26 @@ function hostPortsOf({ spec }: Pod): HostPort[] {
   );
 }
 
-/** An empty namespace selector means all; without one, and without a list, it is the pod's own. */
+/** Without a list and a selector of namespaces, a term is about the pod's own namespace. */
 function termOf(term: PodAffinityTerm, namespace: string, weight: number): AffinityTerm {
-  const { namespaces = [], labelSelector, topologyKey } = term;
-  const own = namespaces.length === 0 ? [namespace] : namespaces;
+  const { namespaces = [], namespaceSelector, labelSelector, topologyKey } = term;
+  const isOwn = namespaces.length === 0 && namespaceSelector === undefined;
   return {
     topologyKey,
-    namespaces: new Set(term.namespaceSelector === undefined ? own : ['*']),
+    namespaces: new Set(isOwn ? [namespace] : namespaces),
+    matchesNamespace: labelSelectorMatcher(namespaceSelector),
     matches: labelSelectorMatcher(labelSelector),
     weight,
   };
 }
 
-export function isTermOf(term: AffinityTerm, { pod }: PodInfo): boolean {
+/** True when the term is about the pod. `labelsOf` gives the labels of a namespace. */
+export function isTermOf(
+  term: AffinityTerm,
+  { pod }: PodInfo,
+  labelsOf: (namespace: string) => Labels,
+): boolean {
   const { namespace = '', labels = {} } = pod.metadata;
-  if (!term.namespaces.has('*') && !term.namespaces.has(namespace)) return false;
-  return term.matches(labels);
+  if (!term.matches(labels)) return false;
+  return term.namespaces.has(namespace) || term.matchesNamespace(labelsOf(namespace));
 }

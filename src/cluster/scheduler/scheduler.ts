@@ -4,13 +4,13 @@
  * the decision on.
  */
 import type { Logger } from '../../base/observe/logger.js';
-import type { Binding, Node, Pod } from '../../gen/kube-core-v1.js';
+import type { Binding, Namespace, Node, Pod } from '../../gen/kube-core-v1.js';
 import { isApiError } from '../api/status.js';
 import { formatTime } from '../api/time.js';
 import type { KubeClient } from '../client/client.js';
 import { EventRecorder } from '../client/event-recorder.js';
 import { LeaderElector } from '../client/leader-election.js';
-import { NODES, PODS } from '../client/resource-types.js';
+import { NAMESPACES, NODES, PODS } from '../client/resource-types.js';
 import { SharedInformers } from '../client/shared-informers.js';
 import type { ClusterEnv } from '../env.js';
 import { turnsOf } from '../turns.js';
@@ -103,6 +103,13 @@ class SchedulerRun implements Scheduler {
       },
       onDelete: ({ metadata }) => this.state.deleteNode(metadata.name ?? ''),
     });
+    this.informers.of(NAMESPACES).addHandler({
+      onAdd: (namespace) => this.namespaceChanged(namespace),
+      onUpdate: (namespace, old) => {
+        if (hasOtherLabels(namespace, old)) this.namespaceChanged(namespace);
+      },
+      onDelete: ({ metadata }) => this.state.deleteNamespace(metadata.name ?? ''),
+    });
     this.informers.of(PODS).addHandler({
       onAdd: (pod) => this.podChanged(pod),
       onUpdate: (pod, old) => this.podChanged(pod, old),
@@ -123,6 +130,12 @@ class SchedulerRun implements Scheduler {
   private nodeChanged(node: Node): void {
     this.state.setNode(node);
     this.queue.moveAll();
+  }
+
+  /** Terms of affinity may select it now. */
+  private namespaceChanged(namespace: Namespace): void {
+    this.state.setNamespace(namespace);
+    this.queue.moveAll(hasAffinity);
   }
 
   private podChanged(pod: Pod, old?: Pod): void {
@@ -165,7 +178,7 @@ class SchedulerRun implements Scheduler {
   }
 
   private schedule(info: PodInfo): void {
-    const decision = this.framework.decide(info, this.state.nodes());
+    const decision = this.framework.decide(info, this.state.cluster());
     if ('failure' in decision) {
       this.queue.failed(info.uid);
       this.track(this.report(info.pod, decision.failure));
@@ -243,7 +256,11 @@ function isFinished({ status }: Pod): boolean {
 /** It came to its node, or has other labels: pods may want to be near it now, or no longer be kept away. */
 function isOtherForAffinity(pod: Pod, old: Pod | undefined): boolean {
   if (old === undefined || !isPlaced(old)) return true;
-  return JSON.stringify(pod.metadata.labels) !== JSON.stringify(old.metadata.labels);
+  return hasOtherLabels(pod, old);
+}
+
+function hasOtherLabels(a: Pod | Namespace, b: Pod | Namespace): boolean {
+  return JSON.stringify(a.metadata.labels) !== JSON.stringify(b.metadata.labels);
 }
 
 function isOurs(pod: Pod): boolean {

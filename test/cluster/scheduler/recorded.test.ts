@@ -80,7 +80,7 @@ describe('the scheduler beside kube-scheduler 1.36', () => {
       created.metadata.uid = `uid-${recorded.case}`;
       podKind.setDefaults(created);
       const info = podInfoOf(created);
-      const decision = framework.decide(info, state.nodes());
+      const decision = framework.decide(info, state.cluster());
       const scheduled = recorded.status.conditions?.find(({ type }) => type === 'PodScheduled');
       if (recorded.nodeName === null) {
         expect(decision).to.deep.equal({ failure: scheduled?.message });

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { Event, Node, Pod, PodCondition } from '../../../src/gen/kube-core-v1.js';
+import type { Event, Namespace, Node, Pod, PodCondition } from '../../../src/gen/kube-core-v1.js';
 import { silentLogger } from '../../../src/base/observe/logger.js';
 import { conflict } from '../../../src/cluster/api/status.js';
-import { EVENTS, NODES, PODS } from '../../../src/cluster/client/resource-types.js';
+import { EVENTS, NAMESPACES, NODES, PODS } from '../../../src/cluster/client/resource-types.js';
 import { restClient } from '../../../src/cluster/client/rest-client.js';
 import type { Transport, WatchBatches } from '../../../src/cluster/client/transport.js';
 import { sleep } from '../../../src/cluster/env.js';
@@ -265,6 +265,59 @@ describe('scheduler', () => {
     bench.api.put(PODS, { ...done, status: { phase: 'Failed' } });
     await bench.time.advance(10_000);
     expect(bench.nodeOf('b')).to.equal('n1');
+  });
+
+  it('keeps a pod away from pods of the namespaces that a term selects, as their labels are now', async () => {
+    const zone = (name: string): Node => {
+      const { metadata, ...rest } = node(name);
+      return { ...rest, metadata: { ...metadata, labels: { zone: name } } };
+    };
+    const team = (name: string, labels: Record<string, string>): Namespace => ({
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name, labels },
+      spec: {},
+    });
+    bench.api.put(NODES, zone('n1'));
+    bench.api.put(NAMESPACES, team('x', { team: 'a' }));
+    bench.api.put(NAMESPACES, team('y', {}));
+    const placed = pod('other', '100m', { nodeName: 'n1' });
+    bench.api.put(PODS, {
+      ...placed,
+      metadata: { ...placed.metadata, namespace: 'x', labels: { app: 'web' } },
+    });
+    await bench.time.settle();
+    const far = (name: string, matchLabels: Record<string, string>): Promise<Pod> =>
+      bench.create(
+        pod(name, '100m', {
+          affinity: {
+            podAntiAffinity: {
+              requiredDuringSchedulingIgnoredDuringExecution: [
+                {
+                  topologyKey: 'zone',
+                  labelSelector: { matchLabels: { app: 'web' } },
+                  namespaceSelector: { matchLabels },
+                },
+              ],
+            },
+          },
+        }),
+      );
+    await far('from-a', { team: 'a' });
+    await far('from-b', { team: 'b' });
+    await bench.time.settle();
+    expect(bench.nodeOf('from-b'), 'no namespace of team b has pods').to.equal('n1');
+    expect(bench.nodeOf('from-a')).to.equal(undefined);
+    expect(bench.condition('from-a')?.message).to.contain(
+      "1 node(s) didn't match pod anti-affinity rules",
+    );
+    await far('from-all', {});
+    await bench.time.settle();
+    expect(bench.nodeOf('from-all'), 'an empty selector is all').to.equal(undefined);
+    bench.api.put(NAMESPACES, team('x', { team: 'c' }));
+    await bench.time.advance(10_000);
+    expect(bench.nodeOf('from-a')).to.equal('n1');
+    expect(bench.nodeOf('from-all')).to.equal(undefined);
   });
 
   it('goes on with the next pod when one cannot be decided', async () => {

@@ -1,7 +1,7 @@
 /** InterPodAffinity: pods near or far from other pods, in both directions. */
 import type { NodeState } from '../node-state.js';
 import { isTermOf, type AffinityTerm, type PodInfo } from '../pod-info.js';
-import { MAX_SCORE, refusal, type Plugin } from './plugin.js';
+import { MAX_SCORE, refusal, type Cluster, type Plugin } from './plugin.js';
 
 /** Weight of another pod's required affinity for this one (hardPodAffinityWeight). */
 const HARD_WEIGHT = 1;
@@ -9,13 +9,14 @@ const HARD_WEIGHT = 1;
 export const interPodAffinity: Plugin = {
   name: 'InterPodAffinity',
   weight: 2,
-  filter: (pod, nodes) => {
-    const forbidden = domainsThatRefuse(pod, nodes);
-    const near = pod.affinity.map((term) => domainsWith(term, nodes));
-    const far = pod.antiAffinity.map((term) => domainsWith(term, nodes));
+  filter: (pod, cluster) => {
+    const forbidden = domainsThatRefuse(pod, cluster);
+    const near = pod.affinity.map((term) => domainsWith(term, cluster));
+    const far = pod.antiAffinity.map((term) => domainsWith(term, cluster));
     if (forbidden.size === 0 && near.length === 0 && far.length === 0) return undefined;
     return (node) => {
-      if (!isNear(pod, node, near)) return refusal(true, "node(s) didn't match pod affinity rules");
+      if (!isNear(pod, node, near, cluster))
+        return refusal(true, "node(s) didn't match pod affinity rules");
       if (pod.antiAffinity.some((term, i) => isIn(node, term, far[i]))) {
         return refusal(false, "node(s) didn't match pod anti-affinity rules");
       }
@@ -25,8 +26,8 @@ export const interPodAffinity: Plugin = {
       return undefined;
     };
   },
-  score: (pod, fitting, nodes) => {
-    const weights = domainWeights(pod, nodes);
+  score: (pod, fitting, cluster) => {
+    const weights = domainWeights(pod, cluster);
     if (weights.size === 0) return undefined;
     const raw = fitting.map((node) => {
       let sum = 0;
@@ -51,24 +52,25 @@ function hasDomain(node: NodeState, domain: string): boolean {
   return domainOf(node, domain.slice(0, domain.indexOf('='))) === domain;
 }
 
-function domainsWith(term: AffinityTerm, nodes: readonly NodeState[]): Set<string> {
+function domainsWith(term: AffinityTerm, { nodes, namespaceLabels }: Cluster): Set<string> {
   const domains = new Set<string>();
   for (const node of nodes) {
     const domain = domainOf(node, term.topologyKey);
     if (domain === undefined || domains.has(domain)) continue;
-    for (const other of node.pods.values()) if (isTermOf(term, other)) domains.add(domain);
+    for (const other of node.pods.values())
+      if (isTermOf(term, other, namespaceLabels)) domains.add(domain);
   }
   return domains;
 }
 
 /** Domains of pods whose own required anti-affinity names this pod. */
-function domainsThatRefuse(pod: PodInfo, nodes: readonly NodeState[]): Set<string> {
+function domainsThatRefuse(pod: PodInfo, { nodes, namespaceLabels }: Cluster): Set<string> {
   const domains = new Set<string>();
   for (const node of nodes) {
     for (const other of node.pods.values()) {
       for (const term of other.antiAffinity) {
         const domain = domainOf(node, term.topologyKey);
-        if (domain !== undefined && isTermOf(term, pod)) domains.add(domain);
+        if (domain !== undefined && isTermOf(term, pod, namespaceLabels)) domains.add(domain);
       }
     }
   }
@@ -90,14 +92,22 @@ function isIn(
 }
 
 /** The first pod of a group that wants to be near itself may start anywhere with the label. */
-function isNear(pod: PodInfo, node: NodeState, near: readonly ReadonlySet<string>[]): boolean {
+function isNear(
+  pod: PodInfo,
+  node: NodeState,
+  near: readonly ReadonlySet<string>[],
+  { namespaceLabels }: Cluster,
+): boolean {
   const terms = pod.affinity;
   if (terms.some(({ topologyKey }) => domainOf(node, topologyKey) === undefined)) return false;
   if (terms.every((term, i) => isIn(node, term, near[i]))) return true;
-  return near.every((domains) => domains.size === 0) && terms.every((term) => isTermOf(term, pod));
+  return (
+    near.every((domains) => domains.size === 0) &&
+    terms.every((term) => isTermOf(term, pod, namespaceLabels))
+  );
 }
 
-function domainWeights(pod: PodInfo, nodes: readonly NodeState[]): Map<string, number> {
+function domainWeights(pod: PodInfo, { nodes, namespaceLabels }: Cluster): Map<string, number> {
   const weights = new Map<string, number>();
   const count = (node: NodeState, term: AffinityTerm, weight: number): void => {
     const domain = domainOf(node, term.topologyKey);
@@ -106,14 +116,15 @@ function domainWeights(pod: PodInfo, nodes: readonly NodeState[]): Map<string, n
   for (const node of nodes) {
     for (const other of node.pods.values()) {
       for (const term of pod.preferredAffinity)
-        if (isTermOf(term, other)) count(node, term, term.weight);
+        if (isTermOf(term, other, namespaceLabels)) count(node, term, term.weight);
       for (const term of pod.preferredAntiAffinity)
-        if (isTermOf(term, other)) count(node, term, -term.weight);
-      for (const term of other.affinity) if (isTermOf(term, pod)) count(node, term, HARD_WEIGHT);
+        if (isTermOf(term, other, namespaceLabels)) count(node, term, -term.weight);
+      for (const term of other.affinity)
+        if (isTermOf(term, pod, namespaceLabels)) count(node, term, HARD_WEIGHT);
       for (const term of other.preferredAffinity)
-        if (isTermOf(term, pod)) count(node, term, term.weight);
+        if (isTermOf(term, pod, namespaceLabels)) count(node, term, term.weight);
       for (const term of other.preferredAntiAffinity)
-        if (isTermOf(term, pod)) count(node, term, -term.weight);
+        if (isTermOf(term, pod, namespaceLabels)) count(node, term, -term.weight);
     }
   }
   return weights;

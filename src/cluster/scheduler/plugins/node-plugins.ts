@@ -3,6 +3,7 @@ import type {
   Node,
   NodeSelectorRequirement,
   NodeSelectorTerm,
+  Pod,
   Taint,
   Toleration,
 } from '../../../gen/kube-core-v1.js';
@@ -69,19 +70,12 @@ export const nodeAffinity: Plugin = {
   name: 'NodeAffinity',
   weight: 2,
   filter: ({ pod }) => {
-    const { nodeSelector = {}, affinity } = pod.spec;
-    const labels = Object.entries(nodeSelector);
-    const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-    if (labels.length === 0 && required === undefined) return undefined;
-    return ({ node }) => {
-      const own = node?.metadata.labels ?? {};
-      const isSelected = labels.every(([name, value]) => own[name] === value);
-      const isNear =
-        required === undefined ||
-        required.nodeSelectorTerms.some((term) => node !== undefined && matchesTerm(term, node));
-      if (isSelected && isNear) return undefined;
-      return refusal(true, "node(s) didn't match Pod's node affinity/selector");
-    };
+    const isWanted = nodeMatcherOf(pod);
+    if (isWanted === undefined) return undefined;
+    return (node) =>
+      isWanted(node)
+        ? undefined
+        : refusal(true, "node(s) didn't match Pod's node affinity/selector");
   },
   score: ({ pod }, fitting) => {
     const preferred =
@@ -95,6 +89,20 @@ export const nodeAffinity: Plugin = {
     return normalized(raw, false);
   },
 };
+
+/** Tells the nodes that a pod's selector and required affinity allow; undefined when all are. */
+export function nodeMatcherOf({ spec }: Pod): ((node: NodeState) => boolean) | undefined {
+  const { nodeSelector = {}, affinity } = spec;
+  const labels = Object.entries(nodeSelector);
+  const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  if (labels.length === 0 && required === undefined) return undefined;
+  return ({ node }) => {
+    const own = node?.metadata.labels ?? {};
+    if (!labels.every(([name, value]) => own[name] === value)) return false;
+    if (required === undefined) return true;
+    return required.nodeSelectorTerms.some((term) => node !== undefined && matchesTerm(term, node));
+  };
+}
 
 /** A term without requirements matches nothing. */
 function matchesTerm(term: NodeSelectorTerm, node: Node): boolean {

@@ -2,8 +2,16 @@
  * A part of the decision where a pod runs. Names, order, weights and reasons are those of the
  * default profile of kube-scheduler (pkg/scheduler/apis/config/v1/default_plugins.go).
  */
+import type { Labels } from '../../api/selector.js';
 import type { NodeState } from '../node-state.js';
 import type { PodInfo } from '../pod-info.js';
+
+/** The cluster as a decision sees it. */
+export interface Cluster {
+  readonly nodes: readonly NodeState[];
+  /** Labels of a namespace; none when it is not known. */
+  readonly namespaceLabels: (namespace: string) => Labels;
+}
 
 /** Why a node does not fit. */
 export interface Refusal {
@@ -17,7 +25,7 @@ export interface Plugin {
   /** Prepares the filter for one pod; undefined when the plugin has nothing to say about it. */
   readonly filter?: (
     pod: PodInfo,
-    nodes: readonly NodeState[],
+    cluster: Cluster,
   ) => ((node: NodeState) => Refusal | undefined) | undefined;
   /** Weight of the score; 0 without one. */
   readonly weight: number;
@@ -25,7 +33,7 @@ export interface Plugin {
   readonly score?: (
     pod: PodInfo,
     fitting: readonly NodeState[],
-    nodes: readonly NodeState[],
+    cluster: Cluster,
   ) => readonly number[] | undefined;
 }
 

@@ -8,7 +8,7 @@ import type { NodeState } from '../node-state.js';
 import type { PodInfo } from '../pod-info.js';
 import { labelSelectorMatcher } from '../../api/selector.js';
 import { MAX_SCORE, refusal, type Plugin } from './plugin.js';
-import { isTolerated, nodeAffinity } from './node-plugins.js';
+import { isTolerated, nodeMatcherOf } from './node-plugins.js';
 
 const HOSTNAME = 'kubernetes.io/hostname';
 const ZONE = 'topology.kubernetes.io/zone';
@@ -29,7 +29,7 @@ interface Constraint {
 export const podTopologySpread: Plugin = {
   name: 'PodTopologySpread',
   weight: 2,
-  filter: (pod, nodes) => {
+  filter: (pod, { nodes }) => {
     const constraints = constraintsOf(pod, 'DoNotSchedule');
     if (constraints.length === 0) return undefined;
     const checks = constraints.map((constraint) => hardCheck(constraint, pod, nodes));
@@ -41,7 +41,7 @@ export const podTopologySpread: Plugin = {
       return undefined;
     };
   },
-  score: (pod, fitting, nodes) => {
+  score: (pod, fitting, { nodes }) => {
     const own = constraintsOf(pod, 'ScheduleAnyway');
     const constraints = hasOwn(pod) ? own : defaultConstraints(pod);
     if (constraints.length === 0) return undefined;
@@ -67,7 +67,7 @@ function toConstraint(constraint: TopologySpreadConstraint, pod: PodInfo): Const
   const namespace = pod.pod.metadata.namespace ?? '';
   const usesAffinity = (constraint.nodeAffinityPolicy ?? 'Honor') === 'Honor';
   const usesTaints = constraint.nodeTaintsPolicy === 'Honor';
-  const near = usesAffinity ? nodeAffinity.filter?.(pod, []) : undefined;
+  const isWanted = usesAffinity ? nodeMatcherOf(pod.pod) : undefined;
   const { tolerations = [] } = pod.pod.spec;
   return {
     topologyKey,
@@ -81,7 +81,7 @@ function toConstraint(constraint: TopologySpreadConstraint, pod: PodInfo): Const
       return matches(labels) && matchLabelKeys.every((key) => labels[key] === own[key]);
     },
     isEligible: (node) => {
-      if (near?.(node) !== undefined) return false;
+      if (isWanted?.(node) === false) return false;
       if (!usesTaints) return true;
       return (node.node?.spec.taints ?? []).every(
         (taint) => taint.effect === 'PreferNoSchedule' || isTolerated(taint, tolerations),
