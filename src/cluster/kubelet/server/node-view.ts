@@ -48,12 +48,11 @@ export class NodeView {
     return (await this.#pleg.fresh()).get(pod.metadata.uid ?? '') ?? emptyView(pod);
   }
 
-  /** Rejects with HttpProblem unless that container runs. */
-  async running(name: PodName, container: string): Promise<ContainerStatus> {
+  /** Undefined when that container does not run. Rejects with HttpProblem 404 for an unknown pod. */
+  async running(name: PodName, container: string): Promise<ContainerStatus | undefined> {
     const pod = this.find(name);
     const status = newestOf(await this.view(pod), container);
-    if (status?.state === 'running') return status;
-    throw new HttpProblem(500, `container not found ("${container}")`);
+    return status?.state === 'running' ? status : undefined;
   }
 
   /** Rejects with HttpProblem when the pod has no network now. */

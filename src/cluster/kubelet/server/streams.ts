@@ -51,17 +51,16 @@ export class Streams {
     socket: Duplex,
     head: Buffer,
   ): Promise<void> {
-    if (request.headers.upgrade?.toLowerCase() !== 'websocket') {
-      const upgrade = request.headers.upgrade ?? '';
-      throw new HttpProblem(400, `unable to upgrade to ${upgrade}: only websocket is served`);
-    }
     const offered = offeredProtocols(request.headers['sec-websocket-protocol']);
     if (route.kind === 'portForward')
       return this.#portForward(route, request, socket, head, offered);
+    const status = await this.#services.view.running(route.name, route.container);
+    if (status === undefined) throw new HttpProblem(500, notRunning(route));
+    checkUpgrade(request);
     if (chooseProtocol(offered, CHANNEL_PROTOCOLS) === undefined) {
       throw new HttpProblem(400, `none of the protocols is spoken here: ${offered.join(', ')}`);
     }
-    const { query, name, container } = route;
+    const { query } = route;
     const wishes = {
       stdin: isSet(query, 'input') || isSet(query, 'stdin'),
       stdout: isSet(query, 'output') || isSet(query, 'stdout'),
@@ -74,11 +73,12 @@ export class Streams {
     if (route.kind === 'exec' && command.length === 0) {
       throw new HttpProblem(400, 'you must specify a command');
     }
-    const { id } = await this.#services.view.running(name, container);
     const { runtime } = this.#services;
     const options = { stdin: wishes.stdin, tty: isSet(query, 'tty') };
     const begin = (): Promise<Session> =>
-      route.kind === 'exec' ? runtime.exec(id, command, options) : runtime.attach(id, options);
+      route.kind === 'exec'
+        ? runtime.exec(status.id, command, options)
+        : runtime.attach(status.id, options);
     const webSocket = await this.#upgrade(request, socket, head);
     void serveSession(webSocket, begin, wishes);
   }
@@ -96,6 +96,7 @@ export class Streams {
     head: Buffer,
     offered: readonly string[],
   ): Promise<void> {
+    checkUpgrade(request);
     if (!offered.includes(PORT_FORWARD_TUNNEL)) {
       throw new HttpProblem(400, `port forwarding needs the protocol ${PORT_FORWARD_TUNNEL}`);
     }
@@ -122,4 +123,17 @@ export class Streams {
       });
     });
   }
+}
+
+/** In the kubelet's words, which kubectl shows. */
+function notRunning({ kind, name, container }: StreamRoute): string {
+  return kind === 'attach'
+    ? `container ${container} not found in pod ${name.pod}_${name.namespace}`
+    : `container not found ("${container}")`;
+}
+
+function checkUpgrade({ headers }: IncomingMessage): void {
+  const { upgrade = '' } = headers;
+  if (upgrade.toLowerCase() === 'websocket') return;
+  throw new HttpProblem(400, `unable to upgrade to ${upgrade}: only websocket is served`);
 }

@@ -473,4 +473,41 @@ describe('kubelet: API', () => {
     });
     expect(answer).to.equal(name);
   });
+
+  for (const [path, code, text] of [
+    [
+      '/attach/default/web/app?output=1',
+      400,
+      'unable to upgrade to SPDY/3.1: only websocket is served',
+    ],
+    ['/attach/default/web/late?output=1', 500, 'container late not found in pod web_default'],
+    ['/exec/default/web/late?command=x&output=1', 500, 'container not found ("late")'],
+    ['/portForward/default/web', 400, 'unable to upgrade to SPDY/3.1: only websocket is served'],
+  ] as const) {
+    it(`tells an older client about ${path}`, async () => {
+      const answer = await new Promise<Answer>((resolve, reject) => {
+        const request = https.request({
+          host: '127.0.0.1',
+          port: server.port,
+          method: 'POST',
+          path,
+          agent: false,
+          ca: authority.certificate,
+          cert: allowed.certificate,
+          key: allowed.key,
+          headers: { connection: 'Upgrade', upgrade: 'SPDY/3.1' },
+        });
+        request.on('error', reject);
+        request.on('response', (response) => {
+          const { statusCode: status = 0 } = response;
+          let body = '';
+          response.on('data', (chunk: Buffer) => (body += chunk.toString()));
+          response.on('end', () => resolve({ status, body }));
+        });
+        request.end();
+      });
+      expect(answer.status).to.equal(code);
+      expect(answer.body).to.contain(text);
+    });
+  }
 });
