@@ -65,7 +65,7 @@ export interface Case {
   readonly steps: readonly Step[];
   /** Why a real cluster of three cannot run it. */
   readonly oneMemberOnly?: string;
-  /** Where mainstay answers otherwise than etcd on purpose, and what its transcript is instead. */
+  /** Transcript of mainstay where it answers otherwise than etcd on purpose, and the reason. */
   readonly differs?: Difference;
 }
 

@@ -79,7 +79,7 @@ class TaintEviction {
     this.scheduled.delete(key);
   }
 
-  /** How long the pod has had to bear the taints, as this process and the taints themselves know. */
+  /** Milliseconds for which the pod has borne the taints: as seen here, or more by their times. */
   private elapsedMs(key: string, { metadata }: Pod, taints: readonly Taint[]): number {
     const { env } = this.context;
     const { uid = '' } = metadata;
@@ -118,7 +118,7 @@ function evicting({ spec }: Node): readonly Taint[] {
   return (spec?.taints ?? []).filter(({ effect }) => effect === 'NoExecute');
 }
 
-/** How long a pod may stay: zero when it does not tolerate some taint, Infinity for ever. */
+/** Milliseconds that a pod may stay: zero if it does not tolerate some taint, Infinity for ever. */
 function tolerableMs(taints: readonly Taint[], tolerations: readonly Toleration[]): number {
   let shortest = Infinity;
   for (const taint of taints) {

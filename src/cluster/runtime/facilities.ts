@@ -1,6 +1,6 @@
 /**
- * What this machine can do for containers, found out by trying. Chosen is what works, and what is
- * missing is named before a pod fails of it.
+ * Facilities of this machine for containers, found out by trying. Those that work are used; those
+ * that are missing are named before a pod fails of it.
  */
 import {
   existsSync,
@@ -80,7 +80,7 @@ export async function probeFacilities(rootDir: string): Promise<Facilities> {
   };
 }
 
-/** What the built-in engine lacks here, for people; none when it can run. */
+/** Names, for people, of the things the built-in engine lacks here; none when it can run. */
 export function missingForEngine(facilities: Facilities): string[] {
   const missing: string[] = [];
   if (!facilities.isRoot) missing.push('root');

@@ -1,4 +1,4 @@
-/** What the scheduler asks of a pod again and again, computed once. */
+/** Facts of a pod that the scheduler needs again and again, computed once. */
 import type { Container, Pod, PodAffinityTerm } from '../../gen/kube-core-v1.js';
 import { milli, parseQuantity, value } from '../api/quantity.js';
 import { labelSelectorMatcher, type LabelMatcher } from '../api/selector.js';
@@ -87,7 +87,7 @@ function requestsOfContainer({ resources }: Container): Resources {
 }
 
 /**
- * What a pod needs at its worst moment: its containers together with its sidecars, or one init
+ * Needs of a pod at its worst moment: its containers together with its sidecars, or one init
  * container with the sidecars that started before it (KEP-753), and overhead on top.
  */
 function requestsOf({ spec }: Pod, of: (container: Container) => Resources): Resources {
@@ -108,7 +108,7 @@ function requestsOf({ spec }: Pod, of: (container: Container) => Resources): Res
   }
   add(total, sidecars);
   raise(total, worst);
-  // What the pod asks for as a whole stands for the sum (KEP-2837).
+  // Requests of the pod as a whole stand for the sum (KEP-2837).
   for (const [name, text] of Object.entries(spec.resources?.requests ?? {})) {
     total.set(name, amountOf(name, text));
   }

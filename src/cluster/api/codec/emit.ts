@@ -1,5 +1,5 @@
 /**
- * Which fields of a message are written, and as what, when a Go program writes it as JSON.
+ * Fields of a message that a Go program writes as JSON, and the value of those not given.
  *
  * A field of Go is never absent, only zero: a zero value is left out unless the field is a pointer
  * (then only a nil pointer is), is marked to be written always, or is a struct.
@@ -9,7 +9,7 @@ import type { Field, ScalarType } from '../schema/message.js';
 import { schemaOf, type Schema } from '../schema/table.js';
 import { setOwn } from './json-reader.js';
 
-/** What Go writes for a zero value. Messages are not among them. */
+/** JSON that Go writes for the zero value of a scalar type. */
 const ZERO: Readonly<Record<ScalarType, JsonValue>> = {
   string: '',
   bool: false,
@@ -44,7 +44,7 @@ const STRUCTS: ReadonlySet<ScalarType | ''> = new Set<ScalarType | ''>([
   'json',
 ]);
 
-/** How a field is written. */
+/** Rule by which a field is written. */
 interface Slot {
   readonly name: string;
   readonly field: Field;

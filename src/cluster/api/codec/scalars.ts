@@ -65,7 +65,7 @@ export function convertScalar(
   }
 }
 
-/** What Go's decoder calls a JSON value: `string`, `array`, `number` ... */
+/** Name that Go's decoder gives the type of a JSON value: `string`, `array`, `number` ... */
 export function describe(value: Exclude<JsonValue, null>): string {
   if (typeof value === 'boolean') return 'bool';
   return Array.isArray(value) ? 'array' : typeof value;

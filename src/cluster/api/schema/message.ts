@@ -83,10 +83,10 @@ export interface Field {
   /** Of strategic merge patches; empty means replace. */
   readonly patch: readonly PatchStrategy[];
   readonly mergeKey: string;
-  /** How server-side apply owns a list; undefined means atomic. */
+  /** Type of a list for server-side apply (x-kubernetes-list-type); undefined means atomic. */
   readonly list: ListType | undefined;
   readonly keys: readonly string[];
-  /** How server-side apply owns a map or struct, where it differs from the element's own. */
+  /** Type of a map or struct for server-side apply, if it differs from the element's own. */
   readonly ownership: 'atomic' | 'granular' | 'separable' | undefined;
   /** Default that OpenAPI names, as a JSON value. */
   readonly default: string | number | boolean | undefined;

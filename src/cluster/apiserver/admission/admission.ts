@@ -14,7 +14,7 @@ export interface AdmissionRequest {
   readonly namespace: string;
   readonly name: string;
   readonly user: User;
-  /** What is to be written; plugins change it in place. Undefined for DELETE. */
+  /** Object to be written; plugins change it in place. Undefined for DELETE. */
   readonly object: KubeObject | undefined;
 }
 
@@ -24,7 +24,7 @@ export interface AdmissionPlugin {
   readonly validate?: (request: AdmissionRequest) => Promise<void> | void;
 }
 
-/** What plugins may look up. */
+/** Objects that plugins may look up. */
 export interface ObjectLookup {
   /** From the cache, and from the store if the cache lacks it. */
   find(kind: Kind, key: string): Promise<StoredObject | undefined>;

@@ -7,7 +7,7 @@ import type { AdmissionPlugin, ObjectLookup } from './admission.js';
 
 const PROTECTED: ReadonlySet<string> = new Set(['default', 'kube-system', 'kube-public']);
 
-/** How long the cache is not asked about a namespace that was deleted through this server. */
+/** Time for which the cache is not asked about a namespace deleted through this server. */
 const UNSURE_MS = 30_000;
 
 export function namespaceLifecycle(

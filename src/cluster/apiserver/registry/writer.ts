@@ -53,7 +53,7 @@ export interface WriteContext {
   readonly warnings: string[];
 }
 
-/** How an update is settled and checked, beyond what holds for all. */
+/** Rules by which an update is settled and checked, beyond those that hold for all. */
 export interface UpdateRules {
   /** Puts back what may not be changed here. */
   readonly prepareUpdate: (next: KubeObject, old: KubeObject) => void;
@@ -81,7 +81,7 @@ export interface Deleted {
   readonly isGone: boolean;
 }
 
-/** What is to be done with an object. */
+/** Action to be taken on an object. */
 type Decision =
   | { readonly action: 'write'; readonly object: KubeObject }
   | {
@@ -155,7 +155,7 @@ export class Writer {
     const allocator = this.allocators.get(kind);
     const refused = new Set<string>();
     for (let tries = 0; tries < TRIES_MAX; tries++) {
-      // What was given out in vain must not look like the client's own choice in the next try.
+      // Values allocated in vain must not look like the client's own choice in the next try.
       const whole = allocator === undefined ? object : structuredClone(object);
       allocator?.allocate(whole, undefined, refused, context.isDryRun);
       if (context.isDryRun) {

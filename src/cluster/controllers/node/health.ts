@@ -1,4 +1,4 @@
-/** Which nodes have been silent for too long, by this process's own clock. */
+/** Nodes silent for too long, by this process's own clock. */
 import type { Lease } from '../../../gen/kube-coordination-v1.js';
 import type { Node, NodeCondition } from '../../../gen/kube-core-v1.js';
 import { formatTime } from '../../api/time.js';
@@ -8,7 +8,7 @@ const GRACE_MS = 40_000;
 /** The same for a node whose kubelet never said anything. */
 const STARTUP_GRACE_MS = 60_000;
 
-/** What the kubelet reports, with the state that a node has without any report. */
+/** Types of the conditions that a kubelet reports; they become Unknown once it is silent. */
 const REPORTED = ['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressure'];
 
 interface Sign {

@@ -20,9 +20,9 @@ export interface WaitReason {
 export interface ContainerFacts {
   /** Why the last attempt to start the container of this name did not succeed. */
   waitReason(name: string): WaitReason | undefined;
-  /** Whether its readiness probe holds; true without one. */
+  /** True while its readiness probe holds, and without one. */
   isReady(containerId: string): boolean;
-  /** Whether its startup probe has succeeded; true without one. */
+  /** True once its startup probe has succeeded, and without one. */
   hasStarted(containerId: string): boolean;
 }
 

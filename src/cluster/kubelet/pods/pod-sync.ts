@@ -1,6 +1,6 @@
 /**
- * What one pass does for a pod that should run: carries out its actions, and remembers why the next
- * must wait. All of this memory may be lost: it only delays.
+ * One pass for a pod that should run: carries out its actions, and remembers why the next must
+ * wait. All of this memory may be lost: it only delays.
  */
 import type { Pod } from '../../../gen/kube-core-v1.js';
 import type { ClusterEnv } from '../../env.js';
@@ -56,7 +56,7 @@ const MAX_MOUNT_RETRY_MS = 122_000;
 export class PodSync {
   readonly #options: PodSyncOptions;
   readonly #waits = new Map<string, WaitReason>();
-  /** When a container may be tried again, as monotonic milliseconds. */
+  /** Monotonic milliseconds from which a container may be tried again, by its name. */
   readonly #retryAt = new Map<string, number>();
   #mountRetryMs = FIRST_MOUNT_RETRY_MS;
   #mountRetryAt = 0;
@@ -200,7 +200,7 @@ export class PodSync {
   }
 }
 
-/** How long to wait after a start that failed. Images have a back-off of their own. */
+/** Milliseconds to wait after a start that failed. Images have a back-off of their own. */
 function retryAfter(reason: string, imageWaitMs: number): number {
   // Soon, so that the status says that pulls are in back-off.
   if (reason === 'ErrImagePull') return Math.min(FAST_RETRY_MS, imageWaitMs);

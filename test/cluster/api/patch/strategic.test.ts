@@ -42,7 +42,7 @@ describe('strategic merge patch', () => {
         const { status, body } = step.response;
         if (status === 500) expect(failure(apply).status).to.deep.equal(body);
         else if (status === 200) expect(settled(apply())).to.deep.equal(decided(body));
-        // What its types or its rules refuse is patched nevertheless.
+        // A patch is applied even if the result breaks types or rules: those are checked later.
         else expect(apply).not.to.throw();
       });
 
