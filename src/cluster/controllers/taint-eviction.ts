@@ -1,5 +1,6 @@
 /** Deletes pods from nodes whose taints NoExecute they do not tolerate, or no longer. */
 import type { Node, Pod, Taint, Toleration } from '../../gen/kube-core-v1.js';
+import { tolerates } from '../api/node-choice.js';
 import { isApiError } from '../api/status.js';
 import type { EventRecorder } from '../client/event-recorder.js';
 import { keyOf, splitKey, type Informer } from '../client/informer.js';
@@ -130,12 +131,4 @@ function tolerableMs(taints: readonly Taint[], tolerations: readonly Toleration[
     }
   }
   return shortest;
-}
-
-function tolerates(toleration: Toleration, taint: Taint): boolean {
-  const { key = '', operator = 'Equal', value = '', effect = '' } = toleration;
-  if (effect !== '' && effect !== taint.effect) return false;
-  if (key !== '' && key !== taint.key) return false;
-  if (operator === 'Exists') return true;
-  return key !== '' && operator === 'Equal' && value === (taint.value ?? '');
 }

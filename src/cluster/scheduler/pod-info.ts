@@ -1,16 +1,11 @@
 /** Facts of a pod that the scheduler needs again and again, computed once. */
 import type { Container, Pod, PodAffinityTerm } from '../../gen/kube-core-v1.js';
+import { hostPortsOf, type HostPort } from '../api/host-ports.js';
 import { milli, parseQuantity, value } from '../api/quantity.js';
 import { labelSelectorMatcher, type LabelMatcher } from '../api/selector.js';
 
 /** Amounts by resource name: cpu in thousandths, everything else in units. */
 export type Resources = Map<string, number>;
-
-export interface HostPort {
-  readonly protocol: string;
-  readonly ip: string;
-  readonly port: number;
-}
 
 export interface AffinityTerm {
   readonly topologyKey: string;
@@ -57,7 +52,7 @@ export function podInfoOf(pod: Pod): PodInfo {
     requests: requestsOf(pod, (container) => requestsOfContainer(container)),
     assumedCpu: amount(pod, 'cpu', ASSUMED_CPU_MILLI),
     assumedMemory: amount(pod, 'memory', ASSUMED_MEMORY_BYTES),
-    hostPorts: hostPortsOf(pod),
+    hostPorts: hostPortsOf(spec),
     affinity: required(podAffinity?.requiredDuringSchedulingIgnoredDuringExecution),
     antiAffinity: required(podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution),
     preferredAffinity: preferred(podAffinity?.preferredDuringSchedulingIgnoredDuringExecution),
@@ -123,17 +118,6 @@ function add(to: Resources, more: Resources): void {
 
 function raise(to: Resources, other: Resources): void {
   for (const [name, value_] of other) to.set(name, Math.max(to.get(name) ?? 0, value_));
-}
-
-function hostPortsOf({ spec }: Pod): HostPort[] {
-  const sidecars = (spec.initContainers ?? []).filter(
-    ({ restartPolicy }) => restartPolicy === 'Always',
-  );
-  return [...spec.containers, ...sidecars].flatMap(({ ports = [] }) =>
-    ports.flatMap(({ hostPort = 0, protocol = 'TCP', hostIP = '' }) =>
-      hostPort === 0 ? [] : [{ protocol, ip: hostIP === '' ? '0.0.0.0' : hostIP, port: hostPort }],
-    ),
-  );
 }
 
 /** An empty namespace selector means all; without one, and without a list, it is the pod's own. */

@@ -1,11 +1,6 @@
 /** Plugins that look at one node alone: NodeUnschedulable, NodeName, TaintToleration, NodeAffinity, NodePorts. */
-import type {
-  Node,
-  NodeSelectorRequirement,
-  NodeSelectorTerm,
-  Taint,
-  Toleration,
-} from '../../../gen/kube-core-v1.js';
+import type { Taint } from '../../../gen/kube-core-v1.js';
+import { isTolerated, matchesTerm, nodeChoice } from '../../api/node-choice.js';
 import type { NodeState } from '../node-state.js';
 import type { PodInfo } from '../pod-info.js';
 import { normalized, refusal, type Plugin } from './plugin.js';
@@ -55,31 +50,14 @@ export const taintToleration: Plugin = {
   },
 };
 
-/** An empty key with Exists tolerates everything, an empty effect every effect. */
-export function isTolerated(taint: Taint, tolerations: readonly Toleration[]): boolean {
-  return tolerations.some(({ key = '', operator = 'Equal', value = '', effect = '' }) => {
-    if (effect !== '' && effect !== taint.effect) return false;
-    if (key !== '' && key !== taint.key) return false;
-    if (operator === 'Exists') return true;
-    return key !== '' && operator === 'Equal' && value === (taint.value ?? '');
-  });
-}
-
 export const nodeAffinity: Plugin = {
   name: 'NodeAffinity',
   weight: 2,
   filter: ({ pod }) => {
-    const { nodeSelector = {}, affinity } = pod.spec;
-    const labels = Object.entries(nodeSelector);
-    const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-    if (labels.length === 0 && required === undefined) return undefined;
+    const suits = nodeChoice(pod.spec);
+    if (suits === undefined) return undefined;
     return ({ node }) => {
-      const own = node?.metadata.labels ?? {};
-      const isSelected = labels.every(([name, value]) => own[name] === value);
-      const isNear =
-        required === undefined ||
-        required.nodeSelectorTerms.some((term) => node !== undefined && matchesTerm(term, node));
-      if (isSelected && isNear) return undefined;
+      if (node !== undefined && suits(node)) return undefined;
       return refusal(true, "node(s) didn't match Pod's node affinity/selector");
     };
   },
@@ -95,51 +73,6 @@ export const nodeAffinity: Plugin = {
     return normalized(raw, false);
   },
 };
-
-/** A term without requirements matches nothing. */
-function matchesTerm(term: NodeSelectorTerm, node: Node): boolean {
-  const { matchExpressions = [], matchFields = [] } = term;
-  if (matchExpressions.length + matchFields.length === 0) return false;
-  const { labels = {}, name } = node.metadata;
-  return (
-    matchExpressions.every((one) => matchesRequirement(one, labels[one.key])) &&
-    matchFields.every((one) =>
-      matchesRequirement(one, one.key === 'metadata.name' ? name : undefined),
-    )
-  );
-}
-
-function matchesRequirement(
-  { operator, values = [] }: NodeSelectorRequirement,
-  value: string | undefined,
-): boolean {
-  switch (operator) {
-    case 'In':
-      return value !== undefined && values.includes(value);
-    case 'NotIn':
-      return value === undefined || !values.includes(value);
-    case 'Exists':
-      return value !== undefined;
-    case 'DoesNotExist':
-      return value === undefined;
-    case 'Gt':
-      return compare(value, values[0], (a, b) => a > b);
-    case 'Lt':
-      return compare(value, values[0], (a, b) => a < b);
-    default:
-      return false;
-  }
-}
-
-function compare(
-  value: string | undefined,
-  limit: string | undefined,
-  is: (a: bigint, b: bigint) => boolean,
-): boolean {
-  const isInteger = /^[-+]?\d+$/;
-  if (value === undefined || limit === undefined) return false;
-  return isInteger.test(value) && isInteger.test(limit) && is(BigInt(value), BigInt(limit));
-}
 
 export const nodePorts: Plugin = {
   name: 'NodePorts',

@@ -6,9 +6,10 @@
 import type { TopologySpreadConstraint } from '../../../gen/kube-core-v1.js';
 import type { NodeState } from '../node-state.js';
 import type { PodInfo } from '../pod-info.js';
+import { isTolerated } from '../../api/node-choice.js';
 import { labelSelectorMatcher } from '../../api/selector.js';
 import { MAX_SCORE, refusal, type Plugin } from './plugin.js';
-import { isTolerated, nodeAffinity } from './node-plugins.js';
+import { nodeAffinity } from './node-plugins.js';
 
 const HOSTNAME = 'kubernetes.io/hostname';
 const ZONE = 'topology.kubernetes.io/zone';
