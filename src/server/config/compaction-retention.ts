@@ -1,4 +1,5 @@
-import { parseDurationMs, parseInteger } from '../../base/flags/values.js';
+import { parseInteger } from '../../base/flags/values.js';
+import { parseDurationMs } from '../../base/go-duration.js';
 
 /** When history is compacted without being asked for. */
 export type AutoCompaction =

@@ -10,7 +10,7 @@ import type { MountedVolumes, PodVolumes } from '../volumes/pod-volumes.js';
 import { VolumesError } from '../volumes/pod-volumes.js';
 import type { BackOff } from './back-off.js';
 import type { WaitReason } from './container-statuses.js';
-import { formatDuration } from '../../api/time.js';
+import { formatDurationMs } from '../../../base/go-duration.js';
 import type { Images } from './images.js';
 import { Interrupted, unlessAborted } from './interruption.js';
 import type { Killer } from './killer.js';
@@ -190,7 +190,7 @@ export class PodSync {
     }
     wakeIn(leftMs);
     const where = describePod(pod);
-    const delay = formatDuration(backOff.delayMs(key));
+    const delay = formatDurationMs(backOff.delayMs(key));
     const message = `back-off ${delay} restarting failed container=${container.name} pod=${where}`;
     if (this.#waits.get(container.name)?.message === message) return 'waiting';
     this.#waits.set(container.name, { reason: 'CrashLoopBackOff', message });
