@@ -1,4 +1,4 @@
-import { findProgram } from '../find-program.js';
+import { findProgram } from '../../base/programs.js';
 
 /** Those that a user without root often has not on the path. */
 const SYSTEM_FOLDERS = ['/usr/sbin', '/sbin', '/usr/bin', '/bin'];
