@@ -161,7 +161,7 @@ export class Store {
     return this.index.listInto(interval, atRevision, limit, after, rows, bounds);
   }
 
-  /** Where the last `listInto` stopped because of its bounds; undefined when it went to its end. */
+  /** Key at which the bounds stopped the last `listInto`; undefined when it went to its end. */
   get listCut(): Key | undefined {
     return this.index.listCut;
   }

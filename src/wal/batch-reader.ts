@@ -44,7 +44,7 @@ export interface ReadBatch {
   readonly seal: PendingRecord;
   /** Link of the seal, which the next batch continues. */
   readonly link: number;
-  /** Where the next batch begins. */
+  /** Offset at which the next batch begins. */
   readonly end: number;
 }
 
