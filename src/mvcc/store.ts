@@ -122,7 +122,7 @@ export class Store {
 
   // ---- reads ----
 
-  /** Why `revision` cannot be read, or null when it can. */
+  /** Reason for which `revision` cannot be read, or null when it can. */
   checkRevision(revision: number): MvccReason | null {
     if (revision > this.currentRevision) return 'future-revision';
     return revision < this.compactRevision ? 'compacted' : null;

@@ -89,7 +89,7 @@ export class ValueCache {
   /** Bytes of slabs and their index, full or not. */
   sizeBytes = 0;
 
-  /** Offset of the open block in the current slab, -1 for none; below it, its first row's number. */
+  /** Offset of the open block in the current slab, -1 for none; then its first row's number. */
   private blockStart = -1;
   private blockRow = 0;
 

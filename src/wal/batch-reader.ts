@@ -31,7 +31,7 @@ export interface PendingRecord {
   readonly length: number;
 }
 
-/** Why reading a batch stopped. */
+/** Record at which reading a batch stopped, and the reason. */
 export interface Unreadable extends UnreadableRecord {
   readonly why: string;
   /** The checksums agree but the content contradicts the log: no torn write looks like this. */

@@ -63,7 +63,7 @@ export interface Case {
   readonly rows?: string;
   readonly name: string;
   readonly steps: readonly Step[];
-  /** Why a real cluster of three cannot run it. */
+  /** Reason for which a real cluster of three cannot run it. */
   readonly oneMemberOnly?: string;
   /** Transcript of mainstay where it answers otherwise than etcd on purpose, and the reason. */
   readonly differs?: Difference;

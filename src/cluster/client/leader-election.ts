@@ -17,7 +17,7 @@ export interface LeaderElectionOptions {
   readonly identity: string;
   /** Time that others wait for a leader that does not renew; 15 s. Whole seconds. */
   readonly leaseDurationMs?: number;
-  /** After how long without a renewal the leader gives up; 10 s. Shorter than the lease. */
+  /** Time without a renewal after which the leader gives up; 10 s. Shorter than the lease. */
   readonly renewDeadlineMs?: number;
   /** Between two attempts; 2 s. */
   readonly retryPeriodMs?: number;

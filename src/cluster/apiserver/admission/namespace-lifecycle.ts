@@ -15,7 +15,7 @@ export function namespaceLifecycle(
   lookup: ObjectLookup,
   env: ClusterEnv,
 ): AdmissionPlugin {
-  /** Until when the cache may show them as they were before their deletion, in monotonic ms. */
+  /** Monotonic ms until which the cache may show them as they were before their deletion. */
   const unsure = new Map<string, number>();
   const isUnsure = (name: string): boolean => (unsure.get(name) ?? 0) > env.monoMs();
   const deleted = (name: string): void => {

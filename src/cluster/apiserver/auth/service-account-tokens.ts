@@ -88,7 +88,7 @@ export class ServiceAccountTokens {
     return { token, expiresAtMs: (now + seconds) * 1000 };
   }
 
-  /** Whose token it is; undefined when it is not good, for whatever reason. */
+  /** User of a token; undefined when it is not good, for whatever reason. */
   async authenticate(token: string): Promise<User | undefined> {
     const claims = this.claimsOf(token);
     if (claims === undefined || !this.isInTime(claims)) return undefined;

@@ -3,7 +3,7 @@ import type { Lease } from '../../../gen/kube-coordination-v1.js';
 import type { Node, NodeCondition } from '../../../gen/kube-core-v1.js';
 import { formatTime } from '../../api/time.js';
 
-/** After how long without a sign of life a node's state is unknown. */
+/** Time without a sign of life after which a node's state is unknown. */
 const GRACE_MS = 40_000;
 /** The same for a node whose kubelet never said anything. */
 const STARTUP_GRACE_MS = 60_000;

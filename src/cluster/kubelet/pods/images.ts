@@ -22,7 +22,7 @@ export interface ImagesOptions {
 export class Images {
   readonly #options: ImagesOptions;
   readonly #backOff: BackOff;
-  /** Why the last pull failed, by the key of its back-off. */
+  /** Reason for which the last pull failed, by the key of its back-off. */
   readonly #failures = new Map<string, string>();
   readonly #pulls = new Map<string, Promise<string>>();
 

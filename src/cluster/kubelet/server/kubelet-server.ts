@@ -32,7 +32,7 @@ export interface ServerServices {
   readonly host: Host;
   readonly view: NodeView;
   readonly config: KubeletConfig;
-  /** Why the kubelet is not healthy; empty if it is. */
+  /** Reason for which the kubelet is not healthy; empty if it is. */
   readonly problem: () => string;
 }
 

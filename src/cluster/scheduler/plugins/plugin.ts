@@ -5,7 +5,7 @@
 import type { NodeState } from '../node-state.js';
 import type { PodInfo } from '../pod-info.js';
 
-/** Why a node does not fit. */
+/** Reasons for which a node does not fit. */
 export interface Refusal {
   readonly reasons: readonly string[];
   /** Removing pods of the node would not help. */
