@@ -21,7 +21,7 @@ export interface H2loadPlan {
   readonly inFlight: number;
   readonly durationMs: number;
   readonly warmupMs: number;
-  /** Where the body file goes. */
+  /** Directory for the body file. */
   readonly dir: string;
 }
 

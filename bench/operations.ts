@@ -71,7 +71,7 @@ export function keyBytes(n: number): Uint8Array {
   return Buffer.from(keyName(n), 'latin1');
 }
 
-/** Where the numbers of the bench keys in an encoded request begin: a load rewrites them in place. */
+/** Offsets of the bench keys' numbers in an encoded request: a load rewrites them in place. */
 function numbersIn(body: Uint8Array): number[] {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
   const found: number[] = [];

@@ -35,7 +35,7 @@ export interface SuiteLimits {
 
 export interface Verdict {
   readonly ok: boolean;
-  /** Why it is not ok although no test failed; empty otherwise. */
+  /** Reasons for which it is not ok although no test failed; empty otherwise. */
   readonly reasons: readonly string[];
   /** `N passed, N failed, N skipped`; each failed static check counts as one failure. */
   readonly line: string;

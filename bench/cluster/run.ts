@@ -1,5 +1,6 @@
 /**
- * What a cluster costs on this machine: `npm run bench:cluster [-- --nodes N --store-members M --idle SECONDS --pods N]`.
+ * Costs of a cluster on this machine:
+ * `npm run bench:cluster [-- --nodes N --store-members M --idle SECONDS --pods N]`.
  *
  * Starts the built `mainstay up`, and measures time to Ready nodes, the time from the creation of a
  * pod to Running and Ready (image present), the time of a rolling update, and memory and processor

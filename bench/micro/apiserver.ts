@@ -103,7 +103,7 @@ async function rateOnce(what: string, work: () => Promise<unknown>): Promise<voi
   report(what, 1, beganMs);
 }
 
-/** What a list costs the server alone: the bytes are counted, not read. */
+/** Bytes of a list's answer: they are counted, not read, so that the server's cost alone shows. */
 function received(path: string, headers: Readonly<Record<string, string>>): Promise<number> {
   const { port, ca, identity } = server.target;
   return new Promise((resolve, reject) => {

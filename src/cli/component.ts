@@ -8,7 +8,7 @@ import { installSignals } from './signals.js';
 
 /** A part of a cluster that runs as a process of its own. */
 export interface Component {
-  /** What it does less than it could on another machine: a sentence each, for people. */
+  /** Shortcomings that it would not have on another machine: a sentence each, for people. */
   readonly limits: readonly string[];
   stop(): Promise<void>;
   report(): LogFields;

@@ -59,7 +59,7 @@ interface Lease {
   // Expiry, on the leader.
   /** The reign the other fields are of; they mean nothing in another one. */
   reign: number;
-  /** When the lease expires or, once it was handed out for revocation, when it is handed out again. */
+  /** Time at which the lease expires or, once handed out for revocation, is handed out again. */
   dueMs: number;
   queueIndex: number;
   /** Handed out for revocation: it can no longer be renewed. */
@@ -78,7 +78,7 @@ export class Lessor {
   /** Counts promotions and demotions: the expiry of a lease is dropped when it changes. */
   private reign = 0;
   private queue = new LeaseQueue<Lease>();
-  /** When the time of leases that exist at promotion begins. */
+  /** Time from which leases that exist at promotion are counted. */
   private startMs = 0;
   /** Leases that may lack their place, while there are any; those placed or granted meanwhile are of this reign. */
   private unplaced: Iterator<Lease, undefined> | undefined = undefined;
@@ -320,7 +320,7 @@ export class Lessor {
     return this.leasesById.keys();
   }
 
-  /** When a lease expires; Infinity when there is no such lease, and on a member that is not the leader. */
+  /** Time at which a lease expires; Infinity if there is none, or this member is not the leader. */
   dueMs(id: LeaseId, nowMs: number): number {
     this.adopt(nowMs);
     const lease = this.leasesById.get(id);

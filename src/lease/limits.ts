@@ -3,7 +3,7 @@
 /** Leases that may expire in one second after a change of leader; the others follow later. */
 export const EXPIRIES_PER_SEC = 1000;
 
-/** When a lease handed out by `expired` is handed out again: longer than a proposal takes to fail. */
+/** Time until `expired` hands out a lease again: longer than a proposal takes to fail. */
 export const REVOKE_RETRY_MS = 10_000;
 
 /**

@@ -72,7 +72,7 @@ export class BTree {
   private readonly path: Inner[] = [];
   private readonly at = new Int32Array(HEIGHT_MAX);
 
-  /** Where the last `find`, `seek` or `nextLeaf` stands. */
+  /** Position of the last `find`, `seek` or `nextLeaf`. */
   leaf: Leaf;
   slot = 0;
   /** Keys in the tree, live or not. */

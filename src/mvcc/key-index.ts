@@ -34,7 +34,7 @@ interface Removable {
   readonly sub: number;
 }
 
-/** Where a compaction of the index stands. */
+/** Progress of a compaction of the index. */
 export class CompactionCursor {
   readonly revision: number;
   after: Key | null = null;

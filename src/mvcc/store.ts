@@ -122,7 +122,7 @@ export class Store {
 
   // ---- reads ----
 
-  /** Why `revision` cannot be read, or null when it can. */
+  /** Reason for which `revision` cannot be read, or null when it can. */
   checkRevision(revision: number): MvccReason | null {
     if (revision > this.currentRevision) return 'future-revision';
     return revision < this.compactRevision ? 'compacted' : null;
@@ -161,7 +161,7 @@ export class Store {
     return this.index.listInto(interval, atRevision, limit, after, rows, bounds);
   }
 
-  /** Where the last `listInto` stopped because of its bounds; undefined when it went to its end. */
+  /** Key at which the bounds stopped the last `listInto`; undefined when it went to its end. */
   get listCut(): Key | undefined {
     return this.index.listCut;
   }

@@ -53,6 +53,6 @@ export interface StoreEvent {
   readonly kv: Uint8Array;
   /** Only puts: create_revision === mod_revision. */
   readonly isCreate: boolean;
-  /** Where the previous row of this key is (prev_kv); null when the key was created by this event. */
+  /** Revision of this key's previous row (prev_kv); null when this event created the key. */
   readonly prev: { readonly main: number; readonly sub: number } | null;
 }

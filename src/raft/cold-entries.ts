@@ -9,7 +9,7 @@ class Slab {
   count = 0;
   private readonly terms: Float64Array;
   private readonly types: Uint8Array;
-  /** Where each payload ends; it begins where the one before ends. */
+  /** Offset at which each payload ends; it begins where the one before ends. */
   private readonly ends: Uint32Array;
 
   constructor(bytes: Uint8Array, entries: number) {

@@ -20,7 +20,8 @@ export class BlockCache {
   private begun = 0;
   /** Bytes used of the newest slab. */
   private used = 0;
-  // Where each block lies. A number is never used again, so that writing a slab again leaves the entries as they are.
+  // Place of each block: slab, first byte, end. A number is never used again, so that writing a
+  // slab again leaves the entries as they are.
   private slabOf = new Int32Array(FIRST_BLOCKS).fill(ABSENT);
   private starts = new Uint32Array(FIRST_BLOCKS);
   private ends = new Uint32Array(FIRST_BLOCKS);

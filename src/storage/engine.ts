@@ -43,7 +43,7 @@ export interface SnapshotSource {
   close(): void;
 }
 
-/** Where a received snapshot goes. `write` calls `done` when it can take more. */
+/** Receiver of a snapshot. `write` calls `done` when it can take more. */
 export interface SnapshotSink {
   write(chunk: Uint8Array, done: Done): void;
   /** All bytes arrived: verify, make durable. An error means the content is damaged and nothing was kept. */

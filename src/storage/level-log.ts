@@ -22,7 +22,7 @@ const LAST = 4;
 
 /** End of the records of a log. */
 export interface LogEnd {
-  /** Where the first record that is not whole begins, in bytes from the start of the file; the file's size for none. */
+  /** Offset in bytes of the first record that is not whole; the file's size for none. */
   readonly offset: number;
   /**
    * `clean`: the file ends with a whole record. `cut`: it ends within one, as a process that dies while it writes

@@ -36,7 +36,10 @@ export class RowLog {
   /** Bytes of the blocks that are stored or about to be. */
   bytes = 0;
   private readonly cache: BlockCache;
-  /** Where the last point read stopped: lists in key order often read a block's rows one after the other. */
+  /**
+   * Reader that stands at the last point read: lists in key order often read a block's rows one
+   * after the other.
+   */
   private readonly point = new BlockReader();
   /** The block that `point` reads, -1 for none. */
   private pointBlock = -1;

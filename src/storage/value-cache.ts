@@ -29,7 +29,7 @@ class Slab {
   readonly bytes: Buffer;
   mains = new Float64Array(FIRST_ROWS);
   subs = new Uint32Array(FIRST_ROWS);
-  /** Where each row's payload begins. */
+  /** Offset at which each row's payload begins. */
   starts = new Uint32Array(FIRST_ROWS);
   rows = 0;
   used = 0;
@@ -89,7 +89,7 @@ export class ValueCache {
   /** Bytes of slabs and their index, full or not. */
   sizeBytes = 0;
 
-  /** Where the open block begins in the current slab, and its first row's number; -1 when none is open. */
+  /** Offset of the open block in the current slab, -1 for none; then its first row's number. */
   private blockStart = -1;
   private blockRow = 0;
 

@@ -31,7 +31,7 @@ export interface PendingRecord {
   readonly length: number;
 }
 
-/** Why reading a batch stopped. */
+/** Record at which reading a batch stopped, and the reason. */
 export interface Unreadable extends UnreadableRecord {
   readonly why: string;
   /** The checksums agree but the content contradicts the log: no torn write looks like this. */
@@ -44,7 +44,7 @@ export interface ReadBatch {
   readonly seal: PendingRecord;
   /** Link of the seal, which the next batch continues. */
   readonly link: number;
-  /** Where the next batch begins. */
+  /** Offset at which the next batch begins. */
   readonly end: number;
 }
 

@@ -22,7 +22,7 @@ export class LogContent {
   link = 0;
   /** Entries up to here are covered by a marker read before, so their payloads are not kept. */
   keepAfter = 0;
-  /** Where the log last began anew; no entry at or below it can follow. */
+  /** Index at which the log last began anew; no entry at or below it can follow. */
   private restartIndex = 0;
   private slab: Uint8Array = NO_BYTES;
   private slabUsed = 0;

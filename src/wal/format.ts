@@ -72,7 +72,10 @@ export const FORMAT_VERSION = 2;
 export const OLDEST_FORMAT_VERSION = 1;
 /** First release that reads FORMAT_VERSION, for the refusal of an older one: major, minor, patch. */
 const READABLE_SINCE = [0, 2, 0] as const;
-/** Where a header names it; with magic, version, length and CRC the part that no later format may change. */
+/**
+ * Offset at which a header names it. With magic, version, length and CRC this is the part that no
+ * later format may change.
+ */
 const READABLE_SINCE_AT = 104;
 const HEADER_FIXED_BYTES = 156;
 const HEADER_CRC_BYTES = 4;
@@ -104,7 +107,7 @@ export function alignSector(offset: number): number {
   return Math.ceil(offset / SECTOR_BYTES) * SECTOR_BYTES;
 }
 
-/** Where a record that may begin at `offset` (a multiple of 8) begins: headers do not cross sectors. */
+/** First offset for a record from `offset` (a multiple of 8) on: headers cross no sectors. */
 export function recordStart(offset: number): number {
   const inSector = offset % SECTOR_BYTES;
   return inSector + RECORD_HEADER_BYTES > SECTOR_BYTES ? offset + SECTOR_BYTES - inSector : offset;

@@ -67,7 +67,7 @@ export interface Scan {
   readonly link: number;
   /** Sequence of the segment that holds the newest marker. */
   readonly snapshotSeq: number;
-  /** Where the next batch goes in the last segment. */
+  /** Offset in the last segment at which the next batch goes. */
   readonly position: number;
   readonly torn: TornTail | null;
   readonly damage: Damage | null;

@@ -32,7 +32,7 @@ export interface RepairReport {
   readonly isRestarted: boolean;
   /** True if the backend is still ahead of the log, so that the member cannot start from the two. */
   readonly isBehindWitness: boolean;
-  /** Where the files as they were found are kept; empty when none was changed. */
+  /** Directory that keeps the files as they were found; empty when none was changed. */
   readonly savedIn: string;
 }
 

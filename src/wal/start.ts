@@ -1,4 +1,4 @@
-/** Where a log that is made or opened begins to write. */
+/** Makes or opens a log, and finds the place at which it begins to write. */
 import { dirname } from 'node:path';
 import type { DiskFile, Env } from '../base/env/env.js';
 import { invariant } from '../base/invariant.js';

@@ -2,7 +2,7 @@ import { invariant } from '../base/invariant.js';
 import { RECORD_HEADER_BYTES, SECTOR_BYTES, TRAILER_BYTES, alignSector } from './format.js';
 import { TRAILER_WRONG_BITS } from './limits.js';
 
-/** Where a record that cannot be read lies; `payloadBytes` is 0 when not even its header can be. */
+/** Place of a record that cannot be read; `payloadBytes` is 0 when not even its header can be. */
 export interface UnreadableRecord {
   readonly at: number;
   readonly payloadBytes: number;

@@ -8,7 +8,7 @@ import type { WatchHub } from './hub.js';
 import type { ControlFields } from './wire.js';
 import { encodeControl } from './wire.js';
 
-/** Where a stream's messages go. */
+/** Receiver of a stream's messages. */
 export interface WatchSink {
   /** The encoded `header = 1` field for a store revision. The same array for the same content, if possible. */
   headerField(revision: number): Uint8Array;

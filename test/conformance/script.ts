@@ -63,9 +63,9 @@ export interface Case {
   readonly rows?: string;
   readonly name: string;
   readonly steps: readonly Step[];
-  /** Why a real cluster of three cannot run it. */
+  /** Reason for which a real cluster of three cannot run it. */
   readonly oneMemberOnly?: string;
-  /** Where mainstay answers otherwise than etcd on purpose, and what its transcript is instead. */
+  /** Transcript of mainstay where it answers otherwise than etcd on purpose, and the reason. */
   readonly differs?: Difference;
 }
 

@@ -60,7 +60,7 @@ export class FakeRuntime implements ContainerRuntime {
   readonly history: string[] = [];
   /** Called before the operation; may throw or wait. */
   before: (operation: string, name: string) => Promise<void> | void = () => undefined;
-  /** Whether a registry has the image. */
+  /** True when a registry has the image. */
   hasRemote: (image: string) => boolean = () => false;
   onExec: (container: FakeContainer, command: readonly string[]) => Promise<ExecResult> = () =>
     Promise.resolve({ stdout: new Uint8Array(), stderr: new Uint8Array(), exitCode: 0 });

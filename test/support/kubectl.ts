@@ -1,6 +1,6 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { StartupError } from '../../src/base/flags/startup-error.js';
-import { findProgram } from '../../src/cli/find-program.js';
+import { findProgram } from '../../src/base/programs.js';
 import { installKubectl } from '../../src/cli/kubectl/install-kubectl.js';
 import { until } from './until.js';
 

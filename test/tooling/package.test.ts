@@ -25,7 +25,7 @@ const CLONE = ['bin', 'docs', 'proto', 'scripts', 'src', 'test/support'];
 const CLONE_FILES = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', 'tsconfig.json'];
 /** The user `nobody`, who owns no files. */
 const NOBODY = 65_534;
-/** What only the cluster needs, as a module's name or in its path. */
+/** Packages that only the cluster needs, as a module's name or in its path. */
 const CLUSTER_PACKAGES =
   /(^|\/node_modules\/)(ws|@peculiar\/x509|reflect-metadata|dns-packet|modern-tar)(\/|$)/m;
 const STEP_MS = 120_000;

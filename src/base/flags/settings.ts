@@ -1,9 +1,10 @@
+import { parseDurationMs } from '../go-duration.js';
 import { parseUrlList } from './url.js';
 import type { ServerUrl } from './url.js';
 import type { FlagSpec } from './spec.js';
 import { StartupError } from './startup-error.js';
 import type { FlagTable } from './table.js';
-import { parseBool, parseDurationMs, parseInteger } from './values.js';
+import { parseBool, parseInteger } from './values.js';
 
 /** A flag's value in memory. Units: durations are milliseconds. */
 export type FlagValue = string | boolean | number | readonly ServerUrl[] | readonly string[];

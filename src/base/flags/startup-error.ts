@@ -47,7 +47,7 @@ export function findRefusal(lines: readonly string[]): Refusal | undefined {
   return { message: message.trim(), nextStep: nextStep.trim() };
 }
 
-/** Why listening on `url` failed. `flag` is the flag the URL came from, without dashes. */
+/** Refusal to start as `url` cannot be listened on. `flag`: the URL's flag, without dashes. */
 export function listenFailure(url: string, flag: string, cause: unknown): StartupError {
   switch (errorCode(cause)) {
     case 'EADDRINUSE':
@@ -75,7 +75,7 @@ export function listenFailure(url: string, flag: string, cause: unknown): Startu
   }
 }
 
-/** Why the data directory (or the directory of the log) cannot be used. */
+/** Refusal to start as the data directory (or the directory of the log) cannot be used. */
 export function dataDirFailure(dir: string, cause: unknown): StartupError {
   switch (errorCode(cause)) {
     case 'EACCES':

@@ -49,7 +49,7 @@ export class BoundPort {
     );
   }
 
-  /** Where the port is; undefined for a unix socket. */
+  /** Address of the port; undefined for a unix socket. */
   get address(): net.AddressInfo | undefined {
     const address = this.server.address();
     return address === null || typeof address === 'string' ? undefined : address;

@@ -62,7 +62,7 @@ export function connectionBound(limit: number | undefined): number {
 export class ConnectionBudget {
   readonly bound: number;
   open = 0;
-  /** Whose connections these are, for the log. */
+  /** Owner of these connections, for the log. */
   private readonly name: string;
   private readonly log: Logger;
   private readonly clock: Clock;

@@ -26,7 +26,7 @@ export function listenOptions(url: ServerUrl): ListenOptions {
   return { host: url.host === 'localhost' ? '127.0.0.1' : url.host, port: url.port };
 }
 
-/** Where `url` is reached. */
+/** Options for a connection to `url`. */
 export function connectOptions(url: ServerUrl): TcpNetConnectOpts | IpcNetConnectOpts {
   if (isSocketFile(url)) return { path: url.host };
   return { host: url.host, port: url.port, noDelay: true };

@@ -17,7 +17,7 @@ export interface Family<Source> {
   readonly write: (out: Samples, source: Source) => void;
 }
 
-/** Where a family writes its samples. `labels` is a text of `labelText`, or empty. */
+/** Receiver of a family's samples. `labels` is a text of `labelText`, or empty. */
 export interface Samples {
   sample(labels: string, value: number): void;
   histogram(labels: string, source: Histogram): void;

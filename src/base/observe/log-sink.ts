@@ -4,7 +4,7 @@ import sonicBoom from 'sonic-boom';
 import type { SonicBoom } from 'sonic-boom';
 import { StartupError } from '../flags/startup-error.js';
 
-/** Where finished lines go. */
+/** Receiver of finished lines. */
 export interface LogSink {
   write(line: string): void;
   /** Writes at once, behind everything that waits. Throws: Error when the system refuses. */

@@ -35,7 +35,7 @@ export function sortInSlices<T>(
 class MergeSort<T> {
   private readonly rows: T[];
   private readonly compare: (a: T, b: T) => number;
-  /** Where each run begins; one ends where the next begins, the last at `end`. */
+  /** Row at which each run begins; one ends where the next begins, the last at `end`. */
   private readonly starts: number[] = [];
   /** Rows before it are in runs. */
   private end = 0;

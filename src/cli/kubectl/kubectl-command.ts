@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { StartupError } from '../../base/flags/startup-error.js';
-import { findProgram } from '../find-program.js';
+import { findProgram } from '../../base/programs.js';
 import { exitCodeOf } from '../outcome.js';
 import { runningCluster } from '../up/current-cluster.js';
 import { installKubectl } from './install-kubectl.js';

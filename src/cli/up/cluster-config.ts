@@ -1,4 +1,4 @@
-/** What the processes of a cluster on this machine are started with, made of its plan. */
+/** Configurations of the processes of a cluster on this machine, made of its plan. */
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { StartupError } from '../../base/flags/startup-error.js';
@@ -14,7 +14,7 @@ import { HOST } from './ports.js';
 
 export const API_PORT = 6443;
 const KUBELET_PORT = 10250;
-/** Where the control plane is reached in its namespace. */
+/** Address of the control plane in its namespace. */
 const HUB_ADDRESS = '10.99.0.1';
 const HUB_PREFIX_LENGTH = 24;
 const SERVICE_CIDR = '10.96.0.0/16';
@@ -67,7 +67,7 @@ export function fabricPlan(plan: ClusterPlan): FabricPlan {
   return { id, address: HUB_ADDRESS, prefixLength: HUB_PREFIX_LENGTH, nodes };
 }
 
-/** Where the API server listens, and where nodes reach it. */
+/** Address and port at which the API server listens, and nodes reach it. */
 function apiServerAddress(plan: ClusterPlan): { address: string; port: number } {
   return plan.network === 'host'
     ? { address: HOST, port: plan.apiPort }
@@ -111,7 +111,7 @@ export function nodeConfig(plan: ClusterPlan, dir: string, name: string): NodeCo
   };
 }
 
-/** What must not outlive the machine's restart. */
+/** Directory of files that must not outlive the machine's restart. */
 export function machineDir(plan: ClusterPlan): string {
   const parent = process.geteuid?.() === 0 ? '/run' : tmpdir();
   return join(parent, `mainstay-${plan.id}`);

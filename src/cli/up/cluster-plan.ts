@@ -35,7 +35,7 @@ export interface PlannedNode {
   readonly podCidr: string;
 }
 
-/** What was asked for; undefined means as stored, or the default. */
+/** Numbers that the user asked for; undefined means as stored, or the default. */
 export interface PlanWishes {
   readonly nodes: number | undefined;
   readonly storeMembers: number | undefined;

@@ -1,9 +1,9 @@
-import { findProgram } from '../find-program.js';
+import { findProgram } from '../../base/programs.js';
 
 /** Those that a user without root often has not on the path. */
 const SYSTEM_FOLDERS = ['/usr/sbin', '/sbin', '/usr/bin', '/bin'];
 
-/** What this machine lacks for network namespaces of nodes, for people; empty when nothing. */
+/** Names, for people, of things this machine lacks for network namespaces of nodes; or empty. */
 export function missingForNamespaces(): string[] {
   const has = (program: string): boolean => findProgram(program, SYSTEM_FOLDERS) !== undefined;
   return [

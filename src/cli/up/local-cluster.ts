@@ -173,7 +173,7 @@ class LocalCluster {
     if (!this.foreground.isEnding) processes.start();
   }
 
-  /** Where users reach the API server. */
+  /** URL at which users reach the API server. */
   private get server(): string {
     return `https://${HOST}:${this.plan.apiPort}`;
   }

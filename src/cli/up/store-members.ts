@@ -10,7 +10,7 @@ export interface MemberStart {
   readonly name: string;
   /** Of `mainstay server`. */
   readonly flags: readonly string[];
-  /** Where it serves clients: `http://host:port` or `unix:///path`. */
+  /** URL at which it serves clients: `http://host:port` or `unix:///path`. */
   readonly url: string;
 }
 

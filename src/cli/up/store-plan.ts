@@ -3,7 +3,7 @@ import { StartupError } from '../../base/flags/startup-error.js';
 import { readPlan, writePlan } from './cluster-dir.js';
 import { freePorts, HOST, takenPorts } from './ports.js';
 
-/** Where the members of a store live; kept in its directory, so that it can be continued. */
+/** Members of a store and their ports; kept in its directory, so that it can be continued. */
 export interface StorePlan {
   readonly token: string;
   readonly members: readonly PlannedMember[];
@@ -19,8 +19,8 @@ const DEFAULT_MEMBERS = 3;
 const DEFAULT_CLIENT_PORT = 2379;
 
 /**
- * Reads the plan of a directory that has one, or makes and stores a new one. What is not asked for
- * is as stored, or the default.
+ * Reads the plan of a directory that has one, or makes and stores a new one. Numbers not asked for
+ * are as stored, or the default.
  *
  * Rejects with StartupError when the directory holds something else, or a given port is taken.
  */

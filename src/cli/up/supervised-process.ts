@@ -133,8 +133,8 @@ function tail(path: string): string[] {
 }
 
 /**
- * Why a process ended before it was ready: its own refusal if it gave one, else the end of its log.
- * `isLost`: the log is about to be removed.
+ * Error for a process that ended before it was ready: its own refusal if it gave one, else the end
+ * of its log. `isLost`: the log is about to be removed.
  */
 export function startFailure(
   name: string,

@@ -4,7 +4,7 @@ import { labelValueProblems, qualifiedNameProblems } from './validation/names.js
 
 export type SelectorOperator = '=' | '==' | '!=' | 'in' | 'notin' | 'exists' | '!' | 'gt' | 'lt';
 
-/** What one label must or must not be. All requirements of a selector have to hold. */
+/** Condition on the value of one label. All requirements of a selector have to hold. */
 export interface Requirement {
   readonly key: string;
   readonly operator: SelectorOperator;

@@ -23,8 +23,9 @@ export interface FieldTerm {
   readonly isEqual: boolean;
 }
 
-/** Selects whatever has any labels or none. */
+/** Matches every object, with or without labels. */
 export const everything: LabelMatcher = () => true;
+/** Matches no object. */
 export const nothing: LabelMatcher = () => false;
 
 /** The `labelSelector` of a query as a function; an empty one selects everything. Throws: ApiError 400. */

@@ -4,6 +4,7 @@
  *
  * Wall time is milliseconds since 1970 throughout. Errors are in the words of Go's package time.
  */
+import { durationFault, parseDurationMs } from '../../base/go-duration.js';
 
 /** A text that is not a time or duration. */
 export class TimeError extends Error {
@@ -145,49 +146,11 @@ function quote(text: string): string {
   return JSON.stringify(text);
 }
 
-const UNIT_MS: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  μs: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-};
-
 /** Milliseconds of a Go duration such as `1m30s` or `-1.5h`. Throws: TimeError. */
 export function parseDuration(text: string): number {
-  const unsigned = text.replace(/^[+-]/, '');
-  if (unsigned === '0') return 0;
-  const parts = [...unsigned.matchAll(/(\d+\.?\d*|\.\d+)([^\d.]*)/g)];
-  const length = parts.reduce((sum, [part]) => sum + part.length, 0);
-  if (unsigned === '' || length !== unsigned.length)
-    throw new TimeError(`time: invalid duration ${quote(text)}`);
-  let ms = 0;
-  for (const [, number = '', unit = ''] of parts) {
-    if (unit === '') throw new TimeError(`time: missing unit in duration ${quote(text)}`);
-    const scale = Object.hasOwn(UNIT_MS, unit) ? UNIT_MS[unit] : undefined;
-    if (scale === undefined)
-      throw new TimeError(`time: unknown unit ${quote(unit)} in duration ${quote(text)}`);
-    ms += Number(number) * scale;
-  }
-  return text.startsWith('-') ? -ms : ms;
-}
-
-/** As Go's Duration.String: `1h0m0s`, `1.5s`, `20ms`, `0s`. */
-export function formatDuration(ms: number): string {
-  if (ms === 0) return '0s';
-  const sign = ms < 0 ? '-' : '';
-  const nanos = Math.round(Math.abs(ms) * 1e6);
-  if (nanos < 1e3) return `${sign}${nanos}ns`;
-  if (nanos < 1e6) return `${sign}${nanos / 1e3}µs`;
-  if (nanos < 1e9) return `${sign}${nanos / 1e6}ms`;
-  const minutes = Math.floor(nanos / 60e9);
-  const seconds = `${(nanos - minutes * 60e9) / 1e9}s`;
-  if (minutes === 0) return `${sign}${seconds}`;
-  if (minutes < 60) return `${sign}${minutes}m${seconds}`;
-  return `${sign}${Math.floor(minutes / 60)}h${minutes % 60}m${seconds}`;
+  const ms = parseDurationMs(text);
+  if (ms === undefined) throw new TimeError(durationFault(text));
+  return ms;
 }
 
 /** An age as kubectl prints it (duration.HumanDuration): `45s`, `3m12s`, `5h2m`, `3d4h`, `12d`, `2y10d`. */

@@ -114,7 +114,7 @@ export class Core {
     await this.store.currentRevision();
   }
 
-  /** How long the store took, by operation and resource. */
+  /** Seconds that the store took, by operation and resource. */
   storeDurations(): ReturnType<ObjectStore['durations']> {
     return this.store.durations();
   }

@@ -62,14 +62,14 @@ export interface ApiServerOptions {
   readonly serviceAccountKey: string;
   /** As 10.96.0.0/16. */
   readonly serviceCidr: string;
-  /** Where others reach this server: its address in the endpoints of default/kubernetes. */
+  /** Address at which others reach this server, as in the endpoints of default/kubernetes. */
   readonly advertiseAddress: string;
   readonly port: number;
 }
 
 const ISSUER = 'https://kubernetes.default.svc.cluster.local';
 const NOBODY = { name: '', uid: '', groups: [], extra: {} };
-/** What the API server itself is to its own pipeline. */
+/** Identity of the API server towards its own pipeline. */
 const LOOPBACK: ClientCertificate = {
   commonName: 'system:apiserver',
   organizations: ['system:masters'],

@@ -3,7 +3,7 @@ import type { ClusterEnv } from '../env.js';
 import { TokenBucket } from './rate-limits.js';
 import { RecentMap } from './recent-map.js';
 
-/** How many objects and events are remembered, each. */
+/** Objects remembered at most, and as many events. */
 const CAPACITY = 4096;
 /** Events of one object that may come at once, and the rate after them. */
 const SPAM = { burst: 25, perSecond: 1 / 300 };

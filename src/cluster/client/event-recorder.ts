@@ -17,7 +17,7 @@ export interface EventRecorderOptions {
   readonly env: ClusterEnv;
   readonly log: Logger;
   readonly client: KubeClient;
-  /** Who reports: `deployment-controller`, `kubelet`. */
+  /** Name of the reporter: `deployment-controller`, `kubelet`. */
   readonly component: string;
   /** The node that it runs on, for what belongs to a node. */
   readonly host?: string;

@@ -40,7 +40,7 @@ export function splitKey(key: string): { readonly namespace: string; readonly na
 /**
  * A copy of one collection that follows the API server, shared by all that need it in a process.
  *
- * What it guarantees:
+ * Its guarantees:
  * - each object in it was the object's state at some moment, and never goes back to an older one;
  * - as long as the API server can be reached, it becomes equal to what the server holds;
  * - a handler sees each object as one add, any number of updates, one delete, in this order; states

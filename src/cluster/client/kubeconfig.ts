@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { StartupError } from '../../base/flags/startup-error.js';
 
-/** How to reach an API server, and as whom. */
+/** Address of an API server, and credentials of its user. */
 export interface ClusterAccess {
   /** `https://host:port`, maybe with a path before that of each request. */
   readonly server: string;
@@ -25,7 +25,7 @@ export interface ClusterAccess {
 
 type Mapping = Readonly<Record<string, unknown>>;
 
-/** What users of other clients may have, and this one does not do. */
+/** Fields of a user that other clients know; a file that has one is refused here. */
 const UNSUPPORTED_USER_FIELDS = ['exec', 'auth-provider', 'username', 'password', 'as'];
 
 /**

@@ -15,9 +15,9 @@ export interface LeaderElectionOptions {
   readonly name: string;
   /** Of this candidate, different from all others: `host_uuid`. */
   readonly identity: string;
-  /** How long others wait for a leader that does not renew; 15 s. Whole seconds. */
+  /** Time that others wait for a leader that does not renew; 15 s. Whole seconds. */
   readonly leaseDurationMs?: number;
-  /** After how long without a renewal the leader gives up; 10 s. Shorter than the lease. */
+  /** Time without a renewal after which the leader gives up; 10 s. Shorter than the lease. */
   readonly renewDeadlineMs?: number;
   /** Between two attempts; 2 s. */
   readonly retryPeriodMs?: number;
@@ -36,7 +36,7 @@ const RETRY_JITTER = 1.2;
 
 interface Observed {
   readonly lease: Lease;
-  /** When it was first seen like this, by this process's own clock. */
+  /** Monotonic milliseconds at which it was first seen like this, by this process's own clock. */
   readonly atMs: number;
 }
 

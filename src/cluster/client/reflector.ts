@@ -6,7 +6,7 @@ import { turnsOf } from '../turns.js';
 import { Backoff } from './backoff.js';
 import type { ListOptions, ResourceClient, WatchEvent, WatchOptions } from './client.js';
 
-/** Where a reflector shows what it sees. */
+/** Receiver of all that a reflector sees. */
 export interface ReflectorSink<T extends KubeObject> {
   /** The whole content as of one revision. Nothing else is shown before it has ended. */
   replace(objects: readonly T[]): Promise<void>;

@@ -93,12 +93,11 @@ class RestResourceClient<T extends KubeObject> implements ResourceClient<T> {
       'the client that creates {} needs a namespace exactly when these have one',
       this.#type.resource,
     );
-    return this.#call({ method: 'POST', path, body: object, ...writing(options) });
+    return this.#write('POST', path, object, options);
   }
 
   update(object: T, options: WriteOptions = {}): Promise<T> {
-    const path = this.#path(object.metadata.name ?? '');
-    return this.#call({ method: 'PUT', path, body: object, ...writing(options) });
+    return this.#write('PUT', this.#path(object.metadata.name ?? ''), object, options);
   }
 
   updateStatus(object: T, options: WriteOptions = {}): Promise<T> {
@@ -133,8 +132,7 @@ class RestResourceClient<T extends KubeObject> implements ResourceClient<T> {
     body: object,
     options: WriteOptions = {},
   ): Promise<R> {
-    const path = this.#path(name, subresource);
-    return this.#call({ method: 'POST', path, body, ...writing(options) });
+    return this.#write('POST', this.#path(name, subresource), body, options);
   }
 
   getSubresource<R>(
@@ -151,12 +149,15 @@ class RestResourceClient<T extends KubeObject> implements ResourceClient<T> {
     body: object,
     options: WriteOptions = {},
   ): Promise<R> {
-    const path = this.#path(name, subresource);
-    return this.#call({ method: 'PUT', path, body, ...writing(options) });
+    return this.#write('PUT', this.#path(name, subresource), body, options);
   }
 
   #path(name?: string, subresource?: string): string {
     return resourcePath(this.#type, this.#namespace, name, subresource);
+  }
+
+  #write<R>(method: 'POST' | 'PUT', path: string, body: object, options: WriteOptions): Promise<R> {
+    return this.#call({ method, path, body, ...writing(options) });
   }
 
   #patch(path: string, kind: PatchKind, body: JsonValue, options: WriteOptions): Promise<T> {

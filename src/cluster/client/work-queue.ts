@@ -83,7 +83,7 @@ export class WorkQueue<T = string> {
     this.#failures.delete(item);
   }
 
-  /** How often it was added with back-off since it was well. */
+  /** Number of times that it was added with back-off since it was well. */
   retries(item: T): number {
     return this.#failures.get(item) ?? 0;
   }

@@ -8,7 +8,7 @@ export interface Workers<T> {
   readonly env: ClusterEnv;
   readonly log: Logger;
   readonly queue: WorkQueue<T>;
-  /** How many items are reconciled at the same time. */
+  /** Items reconciled at the same time, at most. */
   readonly count: number;
   /** Brings one item to where it should be. Idempotent; it may throw anything. */
   readonly reconcile: (item: T) => Promise<void>;

@@ -17,7 +17,7 @@ export interface ControlPlaneConfig {
   readonly storeEndpoints: readonly string[];
   /** Holds what src/cluster/pki makes. */
   readonly pkiDir: string;
-  /** Where the API server listens and is reached. */
+  /** Address at which the API server listens and is reached. */
   readonly address: string;
   readonly port: number;
   /** As 10.96.0.0/16. */

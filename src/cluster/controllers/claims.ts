@@ -8,7 +8,7 @@ export interface Claims<O extends KubeObject, T extends KubeObject> {
   readonly owner: O;
   readonly owners: ResourceClient<O>;
   readonly selector: LabelMatcher;
-  /** What the owner controls, and orphans of its namespace. */
+  /** Objects that the owner controls, and orphans of its namespace; others are passed over. */
   readonly candidates: readonly T[];
   readonly client: ResourceClient<T>;
 }

@@ -1,5 +1,5 @@
 /**
- * What all controllers share: one set of informers, a work queue each, and level-triggered
+ * Frame of all controllers: one set of informers, a work queue each, and level-triggered
  * `reconcile(key)` over the caches. A controller is set up before the informers start: it adds its
  * handlers, and opens one loop for each kind of work.
  */
@@ -15,7 +15,7 @@ import type { ClusterEnv } from '../env.js';
 export interface Loop {
   /** For messages: `deployment`. */
   readonly name: string;
-  /** How many keys are reconciled at the same time. */
+  /** Keys reconciled at the same time, at most. */
   readonly workers: number;
   /** Brings what the key names to where it should be. It may throw anything: the key comes again. */
   readonly reconcile: (key: string) => Promise<void>;

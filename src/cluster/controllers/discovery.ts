@@ -1,4 +1,4 @@
-/** Which resources the API server has, custom ones too: for what concerns objects of every kind. */
+/** Resources of the API server, custom ones too, for controllers of objects of every kind. */
 import type {
   APIGroupList,
   APIResource,

@@ -30,7 +30,7 @@ export function garbageCollector(context: ControllerContext): void {
   new GarbageCollector(context);
 }
 
-/** What is known of the owners of an object. */
+/** Owners that an object names, by what the cluster has of each. */
 interface Owners {
   /** They exist, and keep the object. */
   readonly solid: readonly OwnerReference[];

@@ -15,9 +15,9 @@ interface Write {
 }
 
 /**
- * What a controller has written to objects of one resource and its cache may not show yet, by the
- * key for which it was written. Until it does, the cache is no ground to create, delete or resize
- * more. This only saves wrong work: a controller that starts anew has a fresh cache.
+ * Writes of a controller to objects of one resource that its cache may not show yet, by the key
+ * they were made for. Until it shows them, the cache is no ground to create, delete or resize more.
+ * This only saves wrong work: a controller that starts anew has a fresh cache.
  */
 export class OwnWrites<T extends KubeObject> {
   private readonly env: ClusterEnv;

@@ -12,7 +12,7 @@ import { hasEnded } from './pods.js';
 import { byAge, isGoing } from './references.js';
 
 const PERIOD_MS = 20_000;
-/** How long a node must be missing. */
+/** Time for which a node must be missing before its pods are deleted. */
 const QUARANTINE_MS = 40_000;
 /** Pods that have ended, in the whole cluster. */
 const MAX_ENDED = 12_500;
@@ -22,7 +22,7 @@ export function podGarbage(context: ControllerContext): void {
   const { env, client, informers } = context;
   const pods = informers.of(PODS);
   const nodes = informers.of(NODES);
-  /** When each missing node was first missed, by its name. */
+  /** Monotonic milliseconds at which each missing node was first missed, by its name. */
   const missing = new Map<string, number>();
 
   const isGone = async (nodeName: string): Promise<boolean> => {

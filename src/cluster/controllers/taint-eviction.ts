@@ -1,5 +1,6 @@
 /** Deletes pods from nodes whose taints NoExecute they do not tolerate, or no longer. */
 import type { Node, Pod, Taint, Toleration } from '../../gen/kube-core-v1.js';
+import { tolerates } from '../api/node-choice.js';
 import { isApiError } from '../api/status.js';
 import type { EventRecorder } from '../client/event-recorder.js';
 import { keyOf, splitKey, type Informer } from '../client/informer.js';
@@ -79,7 +80,7 @@ class TaintEviction {
     this.scheduled.delete(key);
   }
 
-  /** How long the pod has had to bear the taints, as this process and the taints themselves know. */
+  /** Milliseconds for which the pod has borne the taints: as seen here, or more by their times. */
   private elapsedMs(key: string, { metadata }: Pod, taints: readonly Taint[]): number {
     const { env } = this.context;
     const { uid = '' } = metadata;
@@ -118,7 +119,7 @@ function evicting({ spec }: Node): readonly Taint[] {
   return (spec?.taints ?? []).filter(({ effect }) => effect === 'NoExecute');
 }
 
-/** How long a pod may stay: zero when it does not tolerate some taint, Infinity for ever. */
+/** Milliseconds that a pod may stay: zero if it does not tolerate some taint, Infinity for ever. */
 function tolerableMs(taints: readonly Taint[], tolerations: readonly Toleration[]): number {
   let shortest = Infinity;
   for (const taint of taints) {
@@ -130,12 +131,4 @@ function tolerableMs(taints: readonly Taint[], tolerations: readonly Toleration[
     }
   }
   return shortest;
-}
-
-function tolerates(toleration: Toleration, taint: Taint): boolean {
-  const { key = '', operator = 'Equal', value = '', effect = '' } = toleration;
-  if (effect !== '' && effect !== taint.effect) return false;
-  if (key !== '' && key !== taint.key) return false;
-  if (operator === 'Exists') return true;
-  return key !== '' && operator === 'Equal' && value === (taint.value ?? '');
 }

@@ -29,7 +29,7 @@ export interface KubeletConfig {
   /** Size at which a container's log is rotated, and how many files of it are kept. */
   readonly containerLogMaxBytes: number;
   readonly containerLogMaxFiles: number;
-  /** How far negative oom_score_adj may go here; engines without CAP_SYS_RESOURCE get 0. */
+  /** Lowest oom_score_adj that may be set here; engines without CAP_SYS_RESOURCE get 0. */
   readonly minOomScoreAdj: number;
   readonly server: KubeletServerConfig | undefined;
 }

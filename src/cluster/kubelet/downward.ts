@@ -1,4 +1,4 @@
-/** What a pod may know of itself: fields and resources, for variables and files (downward API). */
+/** Facts of a pod for its own variables and files: fields and resources (downward API). */
 import type { Container, Pod, ResourceFieldSelector } from '../../gen/kube-core-v1.js';
 import { findContainer } from './pods/pod-spec.js';
 import { quantityValue } from './quantity-value.js';

@@ -150,8 +150,8 @@ function fromBase64(text: string): string {
 }
 
 /**
- * Where services are: those of the pod's namespace unless it wants no links, and the API server's
- * always.
+ * Variables with addresses of services: those of the pod's namespace unless it wants no links, and
+ * the API server's always.
  */
 function serviceVariables(pod: Pod, services: readonly Service[]): Map<string, string> {
   const values = new Map<string, string>();

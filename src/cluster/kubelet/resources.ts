@@ -43,7 +43,7 @@ function raise(into: Record<string, number>, floor: Resources): void {
 }
 
 /**
- * What a pod asks for, by resource: its containers together, or more while its init containers run
+ * Requests of a pod, by resource: its containers together, or more while its init containers run
  * (one at a time, beside the sidecars that began before).
  */
 export function podRequests(pod: Pod): Record<string, number> {

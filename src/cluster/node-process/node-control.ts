@@ -1,5 +1,5 @@
 /**
- * What the user of the machine asks a node for, beside what the API server does: a socket in the
+ * Requests of the machine's user to a node, beside those of the API server: a socket in the
  * directory of the cluster, which its owner alone can reach.
  *
  *   POST /images {"path": "/image.tar"}   200 {"images": ["docker.io/library/a:1"]}

@@ -25,9 +25,9 @@ export interface NodeConfig {
   readonly ownsNetwork: boolean;
   /** Everything of the node that outlives a restart of the machine. */
   readonly rootDir: string;
-  /** What ends with the machine. */
+  /** Directory of state that ends with the machine. */
   readonly stateDir: string;
-  /** Where the user's own wishes are taken (node-control.ts). */
+  /** Path of the socket for requests of the machine's user (node-control.ts). */
   readonly controlSocket: string;
   /** Control group above those of all pods. */
   readonly cgroupRoot: string;
@@ -52,7 +52,7 @@ export interface NodeDependencies {
 export interface RunningNode {
   /** Joins the connection with one to `port` of the node's own address. */
   forward(connection: Socket, port: number): void;
-  /** What this machine does not allow: a sentence each, for people. */
+  /** Things that this machine does not allow: a sentence each, for people. */
   readonly limits: readonly string[];
   /** Numbers for people. */
   report(): Readonly<Record<string, unknown>>;

@@ -5,7 +5,7 @@ import { startProxy } from '../proxy/start-proxy.js';
 import type { NodeConfig, NodeDependencies } from './node-process.js';
 
 export interface Services {
-  /** What does not work on this machine: a sentence each, for people. */
+  /** Things that do not work on this machine: a sentence each, for people. */
   readonly limits: readonly string[];
   /** Rules in the kernel stay. */
   stop(): Promise<void>;
@@ -15,7 +15,7 @@ export interface Services {
 const NO_RESOLVERS = '/dev/null';
 
 /**
- * What makes services reachable on a node, by address and by name: proxy and DNS. `client` has the
+ * Makes services reachable on a node, by address and by name: proxy and DNS. `client` has the
  * proxy's identity, `nodeClient` the node's own, which sees the node's pods.
  *
  * In the machine's own network there is no DNS: pods there have the machine's resolver.

@@ -27,7 +27,7 @@ export interface KeyPair {
   readonly key: string;
 }
 
-/** Who a certificate is for, and what for. */
+/** Holder of a certificate, and its usages. */
 export interface Subject {
   readonly commonName: string;
   /** The groups of a client. */

@@ -55,8 +55,8 @@ export interface ServiceAccountKey {
 
 /**
  * Everything by which the parts of a cluster know one another, in `dir`: names of files as kubeadm
- * has them, mode 0600. What is there and still does is kept; a certificate is made anew when less
- * than a third of its life is left, when its names or its authority changed, or when it is damaged.
+ * has them, mode 0600. Files that are there and still do are kept. A certificate is made anew when
+ * less than a third of its life is left, its names or its authority changed, or it is damaged.
  *
  * An authority of one's own in `ca.crt` and `ca.key` is used; without `ca.key` all certificates
  * must be there. Rejects with StartupError that says what to do.

@@ -1,6 +1,6 @@
 import type { PortEntry } from './service-table.js';
 
-/** What leads packets to endpoints: the kernel's rules, or forwarders of this process. */
+/** Leader of packets to endpoints: the kernel's rules, or forwarders of this process. */
 export interface RuleSink {
   /**
    * Brings each owner's ports from one state to the next; those of other owners stay. An owner is

@@ -1,6 +1,6 @@
 /**
- * What the proxy makes of a service and its endpoint slices: for each port, where packets go from
- * this node. Pure.
+ * Table that the proxy makes of a service and its endpoint slices: for each port, the targets of
+ * packets from this node. Pure.
  */
 import type { Service, ServicePort } from '../../gen/kube-core-v1.js';
 import type { Endpoint, EndpointSlice } from '../../gen/kube-discovery-v1.js';

@@ -1,4 +1,4 @@
-/** How a child process ended, and what it wrote. */
+/** End of a child process as an exit code, and its output. */
 import type { ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { constants } from 'node:os';

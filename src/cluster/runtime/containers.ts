@@ -1,5 +1,5 @@
 /**
- * Containers of a node, from creation to removal. What is true of a container is in its files
+ * Containers of a node, from creation to removal. The truth about a container is in its files
  * and in the kernel; memory only follows them.
  */
 import { mkdir, rm } from 'node:fs/promises';

@@ -1,6 +1,6 @@
 /**
- * What this machine can do for containers, found out by trying. Chosen is what works, and what is
- * missing is named before a pod fails of it.
+ * Facilities of this machine for containers, found out by trying. Those that work are used; those
+ * that are missing are named before a pod fails of it.
  */
 import {
   existsSync,
@@ -11,7 +11,8 @@ import {
   constants,
 } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
+import { findProgram } from '../../base/programs.js';
 import { mountOverlay, unmountBelow } from './mounts.js';
 
 const CGROUP_ROOT = '/sys/fs/cgroup';
@@ -80,7 +81,7 @@ export async function probeFacilities(rootDir: string): Promise<Facilities> {
   };
 }
 
-/** What the built-in engine lacks here, for people; none when it can run. */
+/** Names, for people, of the things the built-in engine lacks here; none when it can run. */
 export function missingForEngine(facilities: Facilities): string[] {
   const missing: string[] = [];
   if (!facilities.isRoot) missing.push('root');
@@ -110,22 +111,12 @@ export function describeFacilities(facilities: Facilities): string {
 }
 
 function findPrograms(): Partial<Record<ProgramName, string>> {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...SYSTEM_FOLDERS];
   const found: Partial<Record<ProgramName, string>> = {};
   for (const name of [...Object.keys(PROGRAMS), ...Object.keys(OPTIONAL)] as ProgramName[]) {
-    const path = folders.map((folder) => join(folder, name)).find(isExecutable);
+    const path = findProgram(name, SYSTEM_FOLDERS);
     if (path !== undefined) found[name] = path;
   }
   return found;
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function probeCgroups(): { version: 0 | 1 | 2; controllers: string[] } {

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 
 /**
- * Where the engine keeps what. `rootDir` outlives the machine's restart; `stateDir` holds what ends
- * with it: namespaces and runc's own records.
+ * Paths of the engine's files. `rootDir` outlives the machine's restart; `stateDir` is for state
+ * that ends with it: namespaces and runc's own records.
  */
 export class Layout {
   private readonly rootDir: string;

@@ -1,5 +1,5 @@
 /**
- * What the runtimes of this folder share: sandboxes, containers and images in directories of the
+ * Common part of this folder's runtimes: sandboxes, containers and images in directories of the
  * node. Neither sandboxes nor containers need this process; another that opens the same directories
  * goes on with them.
  */
@@ -36,7 +36,7 @@ import { Sandboxes, type SandboxDriver } from './sandboxes.js';
 export interface LocalRuntimeOptions {
   /** Images, containers, addresses. */
   readonly rootDir: string;
-  /** What ends with the machine: namespaces, runc's records. */
+  /** Directory of state that ends with the machine: namespaces, runc's records. */
   readonly stateDir: string;
   /** IPv4 range of the node's pods. */
   readonly podCidr: string;

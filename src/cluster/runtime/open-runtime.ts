@@ -14,8 +14,8 @@ export interface OpenRuntimeOptions extends Omit<LocalRuntimeOptions, 'facilitie
 }
 
 /**
- * Opens the runtime on its directories, and logs in one line what the machine offers. Whoever calls
- * it is alone on the directories, in the node's network namespace and the machine's mounts.
+ * Opens the runtime on its directories, and logs in one line what the machine offers. Its caller is
+ * alone on the directories, and runs in the node's network namespace and the machine's mounts.
  *
  * Rejects with RuntimeError Unimplemented when `engine` is asked for and cannot run.
  */

@@ -1,5 +1,5 @@
 /**
- * What a node needs of a container engine. The shape is that of the Container Runtime Interface
+ * Interface of a container engine for a node. The shape is that of the Container Runtime Interface
  * (k8s.io/cri-api runtime.v1), so that a CRI socket fits behind it as well as the built-in engine
  * (engine/) and plain processes (process/).
  *
@@ -56,7 +56,7 @@ export interface PodSandboxConfig {
   readonly name: string;
   readonly namespace: string;
   readonly uid: string;
-  /** How many sandboxes this pod had before. */
+  /** Number of sandboxes that this pod had before. */
   readonly attempt: number;
   /** Empty: the node's (host network). */
   readonly hostname: string;
@@ -131,7 +131,7 @@ export interface ContainerSecurity {
 
 export interface ContainerConfig {
   readonly name: string;
-  /** How many containers of this name the pod had before. */
+  /** Number of containers of this name that the pod had before. */
   readonly attempt: number;
   /** Id of an image, as `imageStatus` names it. */
   readonly imageId: string;

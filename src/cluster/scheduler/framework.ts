@@ -35,7 +35,7 @@ export type Decision = { readonly nodeName: string } | { readonly failure: strin
 
 export class Framework {
   private readonly env: ClusterEnv;
-  /** Where the next pod begins to look, so that all nodes get their turn. */
+  /** Index of the node at which the next pod begins to look, so that all nodes get their turn. */
   private start = 0;
 
   constructor(env: ClusterEnv) {

@@ -1,6 +1,7 @@
 /** A node with what runs on it, as the scheduler counts it. */
 import type { Node } from '../../gen/kube-core-v1.js';
-import { amountOf, type HostPort, type PodInfo, type Resources } from './pod-info.js';
+import { portsClash, type HostPort } from '../api/host-ports.js';
+import { amountOf, type PodInfo, type Resources } from './pod-info.js';
 
 export class NodeState {
   readonly name: string;
@@ -38,7 +39,7 @@ export class NodeState {
   /** True if a port is taken by a pod; an address of all zeros clashes with every address. */
   isPortTaken(wanted: HostPort): boolean {
     for (const { hostPorts } of this.pods.values()) {
-      if (hostPorts.some((port) => clash(port, wanted))) return true;
+      if (hostPorts.some((port) => portsClash(port, wanted))) return true;
     }
     return false;
   }
@@ -50,9 +51,4 @@ export class NodeState {
     this.assumedCpu += sign * info.assumedCpu;
     this.assumedMemory += sign * info.assumedMemory;
   }
-}
-
-function clash(a: HostPort, b: HostPort): boolean {
-  if (a.port !== b.port || a.protocol !== b.protocol) return false;
-  return a.ip === b.ip || a.ip === '0.0.0.0' || b.ip === '0.0.0.0';
 }

@@ -1,16 +1,11 @@
-/** What the scheduler asks of a pod again and again, computed once. */
+/** Facts of a pod that the scheduler needs again and again, computed once. */
 import type { Container, Pod, PodAffinityTerm } from '../../gen/kube-core-v1.js';
+import { hostPortsOf, type HostPort } from '../api/host-ports.js';
 import { milli, parseQuantity, value } from '../api/quantity.js';
 import { labelSelectorMatcher, type LabelMatcher, type Labels } from '../api/selector.js';
 
 /** Amounts by resource name: cpu in thousandths, everything else in units. */
 export type Resources = Map<string, number>;
-
-export interface HostPort {
-  readonly protocol: string;
-  readonly ip: string;
-  readonly port: number;
-}
 
 export interface AffinityTerm {
   readonly topologyKey: string;
@@ -59,7 +54,7 @@ export function podInfoOf(pod: Pod): PodInfo {
     requests: requestsOf(pod, (container) => requestsOfContainer(container)),
     assumedCpu: amount(pod, 'cpu', ASSUMED_CPU_MILLI),
     assumedMemory: amount(pod, 'memory', ASSUMED_MEMORY_BYTES),
-    hostPorts: hostPortsOf(pod),
+    hostPorts: hostPortsOf(spec),
     affinity: required(podAffinity?.requiredDuringSchedulingIgnoredDuringExecution),
     antiAffinity: required(podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution),
     preferredAffinity: preferred(podAffinity?.preferredDuringSchedulingIgnoredDuringExecution),
@@ -89,7 +84,7 @@ function requestsOfContainer({ resources }: Container): Resources {
 }
 
 /**
- * What a pod needs at its worst moment: its containers together with its sidecars, or one init
+ * Needs of a pod at its worst moment: its containers together with its sidecars, or one init
  * container with the sidecars that started before it (KEP-753), and overhead on top.
  */
 function requestsOf({ spec }: Pod, of: (container: Container) => Resources): Resources {
@@ -110,7 +105,7 @@ function requestsOf({ spec }: Pod, of: (container: Container) => Resources): Res
   }
   add(total, sidecars);
   raise(total, worst);
-  // What the pod asks for as a whole stands for the sum (KEP-2837).
+  // Requests of the pod as a whole stand for the sum (KEP-2837).
   for (const [name, text] of Object.entries(spec.resources?.requests ?? {})) {
     total.set(name, amountOf(name, text));
   }
@@ -125,17 +120,6 @@ function add(to: Resources, more: Resources): void {
 
 function raise(to: Resources, other: Resources): void {
   for (const [name, value_] of other) to.set(name, Math.max(to.get(name) ?? 0, value_));
-}
-
-function hostPortsOf({ spec }: Pod): HostPort[] {
-  const sidecars = (spec.initContainers ?? []).filter(
-    ({ restartPolicy }) => restartPolicy === 'Always',
-  );
-  return [...spec.containers, ...sidecars].flatMap(({ ports = [] }) =>
-    ports.flatMap(({ hostPort = 0, protocol = 'TCP', hostIP = '' }) =>
-      hostPort === 0 ? [] : [{ protocol, ip: hostIP === '' ? '0.0.0.0' : hostIP, port: hostPort }],
-    ),
-  );
 }
 
 /** Without a list and a selector of namespaces, a term is about the pod's own namespace. */

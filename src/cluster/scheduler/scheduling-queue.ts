@@ -14,7 +14,7 @@ const FLUSH_CHECK_MS = 30_000;
 interface Entry {
   info: PodInfo;
   attempts: number;
-  /** When it was first tried, or added: the order among pods of one priority. */
+  /** Monotonic milliseconds since it was first tried, or added: the order within one priority. */
   readonly sinceMs: number;
   readonly number: number;
   state: 'active' | 'waiting' | 'backoff' | 'taken';

@@ -1,7 +1,7 @@
 /**
- * Port forwarding as client-go speaks it inside SPDY/3.1: the client opens two streams a connection,
- * `error` and `data`, which name the same request id and port (k8s.io/kubelet portforward). What goes
- * wrong is told in plain text on the error stream; other connections go on.
+ * Port forwarding as client-go speaks it inside SPDY/3.1 (k8s.io/kubelet portforward). The client
+ * opens two streams a connection, `error` and `data`, which name the same request id and port. A
+ * failure is told in plain text on the error stream; other connections go on.
  */
 import { pipeline, type Duplex } from 'node:stream';
 import type { ClusterEnv, ClusterTimer } from '../env.js';
@@ -10,7 +10,7 @@ import { SpdySession, type SpdyStream } from './spdy-session.js';
 /** WebSocket sub-protocol that carries SPDY frames in binary messages (KEP-4006). */
 export const PORT_FORWARD_TUNNEL = 'SPDY/3.1+portforward.k8s.io';
 
-/** How long the first stream of a pair waits for the other. */
+/** Time that the first stream of a pair waits for the other. */
 const PAIR_TIMEOUT_MS = 30_000;
 
 interface Pair {

@@ -9,7 +9,7 @@ import { concatBytes, uint32 } from './bytes.js';
 /** A block that unpacks to more than this is refused. */
 export const MAX_HEADER_BYTES = 64 * 1024;
 
-/** How far back deflate looks. */
+/** Distance that deflate looks back (RFC 1951). */
 const WINDOW_BYTES = 32 * 1024;
 
 /** Names of the dictionary that stand behind their length in four bytes. */

@@ -1,7 +1,7 @@
 /**
- * The server's side of a SPDY/3.1 connection, as client-go's port-forward speaks it: the client opens
- * streams, each a Duplex here, and nobody counts windows. What one stream's reader leaves lying
- * holds up the connection, as in Kubernetes' own server.
+ * The server's side of a SPDY/3.1 connection, as client-go's port-forward speaks it. The client
+ * opens streams, each a Duplex here, and nobody counts windows. Data that one stream's reader
+ * leaves lying holds up the connection, as in Kubernetes' own server.
  */
 import { Duplex } from 'node:stream';
 import {
@@ -92,7 +92,7 @@ export class SpdyStream extends Duplex {
   }
 }
 
-/** What a stream needs of its session. */
+/** Part of its session that a stream needs. */
 interface StreamHost {
   send(frame: Buffer, done?: (error?: Error | null) => void): void;
   resume(stream: SpdyStream): void;
@@ -209,7 +209,7 @@ export class SpdySession implements StreamHost {
   private onData(id: number, piece: Buffer, isLast: boolean): void {
     const stream = this.streams.get(id);
     if (stream === undefined) {
-      // What is on its way when a stream ends is dropped; a stream that never was is an error.
+      // Data under way when a stream ends is dropped; a stream that never was is an error.
       if (id > this.lastStreamId) this.send(rstStream(id, RstStatus.invalidStream));
       return;
     }

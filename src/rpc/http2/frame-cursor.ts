@@ -13,7 +13,7 @@ import { MAX_FRAME_BYTES } from './limits.js';
 const MIN_ASSEMBLY_BYTES = 1024;
 const NO_BYTES: Buffer = Buffer.alloc(0);
 
-/** Why the bytes are not HTTP/2 as this server accepts it; `next` returns no frame after it. */
+/** Fault of bytes that are no HTTP/2 this server accepts; `next` returns no frame after it. */
 export interface CursorFault {
   readonly code: ErrorCode;
   readonly reason: string;

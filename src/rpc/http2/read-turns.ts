@@ -12,7 +12,7 @@ export interface UnfinishedRead {
 }
 
 export class ReadTurns {
-  /** When reading is to pause in this turn of the event loop. */
+  /** Time at which reading is to pause in this turn of the event loop. */
   endMs = 0;
   private readonly env: TransportEnv;
   private hasBegun = false;

@@ -72,7 +72,7 @@ export function plainErrorHeaders(code: number, message: string): [string, strin
 
 /** HEADERS frame of a reply, followed by the header of a DATA frame and of the message in it; ids and lengths zero. */
 export const REPLY_START = buildReplyStart();
-/** Where in `REPLY_START` the DATA frame begins. */
+/** Offset in `REPLY_START` at which the DATA frame begins. */
 export const REPLY_DATA_AT = FRAME_HEADER_BYTES + RESPONSE_HEADERS.length;
 /** HEADERS frame with the trailers of a call that succeeds; id zero. */
 export const REPLY_END = buildReplyEnd();

@@ -3,7 +3,7 @@ import type { PartSource } from '../service.js';
 import type { GzipQueue } from './gzip.js';
 import { MESSAGE_PREFIX_BYTES } from './response-blocks.js';
 
-/** Where the time comes from: the connection. */
+/** Clock of the queue: the connection. */
 export interface QueueClock {
   readonly nowMs: number;
 }

@@ -28,7 +28,7 @@ import { decodeLeaseExpiry, type LeaseExpiry } from '../contract/lease-expiry.js
 import type { ApplyResult, StateMachine } from './state-machine.js';
 import type { TxnPath } from './txn.js';
 
-/** What has to be decided before a command changes anything; the state stays as it is meanwhile. */
+/** Work done in steps before a command changes anything; the state stays as it is meanwhile. */
 export interface Decision {
   /** Goes on for some microseconds; true once it is decided. */
   step(): boolean;

@@ -1,6 +1,7 @@
-import { parseDurationMs, parseInteger } from '../../base/flags/values.js';
+import { parseInteger } from '../../base/flags/values.js';
+import { parseDurationMs } from '../../base/go-duration.js';
 
-/** When history is compacted without being asked for. */
+/** Rule by which history is compacted without being asked for. */
 export type AutoCompaction =
   | { readonly mode: 'off' }
   | { readonly mode: 'periodic'; readonly retentionMs: number }

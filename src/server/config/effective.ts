@@ -1,5 +1,5 @@
 import { availableParallelism, cpus } from 'node:os';
-import { formatDurationMs } from '../../base/flags/values.js';
+import { formatDurationMs } from '../../base/go-duration.js';
 import { ETCD_VERSION, goArchitecture, mainstayVersion } from '../../base/flags/version.js';
 import type { LogFields } from '../../base/observe/logger.js';
 import { FEATURE_GATES, GATE_NAMES } from './feature-gates.js';

@@ -74,7 +74,7 @@ export interface Proposals {
 /** The state to read from, and when it may be read. */
 export interface Reads {
   readonly store: Store;
-  /** Where work goes that may take longer than a moment. */
+  /** Scheduler of work that may take longer than a moment. */
   readonly slices: SlicedWork;
   /** Runs `done(null)` when a read started now may be served from local state as linearizable. */
   linearizable(done: (error: RpcError | null) => void): void;

@@ -27,7 +27,7 @@ export class MemberDirectory {
   }
 
   /**
-   * Whose data the directory holds; undefined when it holds no log of a member.
+   * Identity of the member whose data the directory holds; undefined when it holds no log.
    *
    * Throws: StartupError when another process uses it, when etcd or a newer mainstay wrote it, or when it cannot be read.
    * Nothing in it is changed.

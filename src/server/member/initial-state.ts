@@ -27,7 +27,7 @@ export function writeBootstrapState(backend: Backend, members: readonly Bootstra
   backend.flush();
 }
 
-/** Where the core continues: right after what the image holds, with the log that was recovered. */
+/** State with which the core continues: right after the image, with the log that was recovered. */
 export function initialState(recovery: WalRecovery | null, backend: Backend): RaftInitialState {
   const stored = backend.confState;
   invariant(stored.length > 0, 'the backend holds no membership');

@@ -19,7 +19,7 @@ import { HANDSHAKE_TIMEOUT_MS } from './limits.js';
 
 export type ConnectionKind = 'messages' | 'snapshot';
 
-/** Why a connection could not be made. */
+/** Failure to make a connection. */
 export interface DialFailure {
   readonly error: Error;
   /** Nothing listens at the address. */

@@ -79,7 +79,7 @@ export class TcpPeerTransport implements PeerTransport {
     this.env = options.env;
   }
 
-  /** Where the transport listens, in the order of the `ports` option. */
+  /** Addresses at which the transport listens, in the order of the `ports` option. */
   get listenAddresses(): readonly AddressInfo[] {
     return this.options.ports.map((port) => port.address).filter((a) => a !== undefined);
   }

@@ -110,7 +110,7 @@ function valueIn(values: RowValues, row: RowRef): Uint8Array {
   return values.get(row) ?? NO_VALUE;
 }
 
-/** Where the rows of an answer are. */
+/** Sources of the rows of an answer. */
 export interface RowSpace {
   readonly store: Store;
   readonly lessor: Lessor;

@@ -4,11 +4,11 @@ import {
   canonicalMicroTime,
   canonicalTime,
   compactDuration,
-  formatDuration,
   formatMicroTime,
   formatTime,
   parseDuration,
   parseTime,
+  TimeError,
 } from '../../../src/cluster/api/time.js';
 
 const SECOND = 1000;
@@ -71,24 +71,9 @@ describe('time: RFC 3339', () => {
 });
 
 describe('time: durations', () => {
-  it('reads what it writes', () => {
-    fc.assert(
-      fc.property(fc.integer({ min: -1_000_000_000, max: 1_000_000_000 }), (ms) => {
-        expect(parseDuration(formatDuration(ms))).to.be.closeTo(ms, 1e-6);
-      }),
-    );
-  });
-
-  it("writes Go's form", () => {
-    const forms = [90 * SECOND, HOUR, 1500, 20, 0.5, 0, -1500, 0.000001].map(formatDuration);
-    expect(forms).to.eql(['1m30s', '1h0m0s', '1.5s', '20ms', '500µs', '0s', '-1.5s', '1ns']);
-  });
-
-  it('refuses what is none', () => {
-    expect(() => parseDuration('')).to.throw('time: invalid duration ""');
-    expect(() => parseDuration('5')).to.throw('time: missing unit in duration "5"');
-    expect(() => parseDuration('1d')).to.throw('time: unknown unit "d" in duration "1d"');
-    expect(() => parseDuration('1m-1s')).to.throw('time: unknown unit "m-" in duration "1m-1s"');
+  it('reads durations, and refuses the rest in the words of Go', () => {
+    expect(parseDuration('1m30s')).to.equal(90_000);
+    expect(() => parseDuration('5')).to.throw(TimeError, 'time: missing unit in duration "5"');
   });
 
   it('prints ages as kubectl does', () => {

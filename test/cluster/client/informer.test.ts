@@ -14,7 +14,7 @@ interface Bench {
   readonly time: VirtualTime;
   readonly api: FakeApi;
   readonly pods: Informer<Pod>;
-  /** What a handler saw: `+ a`, `~ a`, `- a`, `-- a` for a deletion that was not seen itself. */
+  /** Calls of a handler: `+ a`, `~ a`, `- a`, `-- a` for a deletion that was not seen itself. */
   readonly seen: string[];
 }
 

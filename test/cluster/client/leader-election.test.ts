@@ -28,7 +28,7 @@ class Bench {
   /** `a+` when a begins to lead, `a-` when it has ended. */
   readonly seen: string[] = [];
   readonly leading = new Set<string>();
-  /** How many have led at the same time. */
+  /** Largest number that has led at the same time. */
   most = 0;
 
   constructor(seed = 1) {

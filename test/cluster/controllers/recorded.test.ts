@@ -57,7 +57,7 @@ describe('controllers: deployments as the real ones do them', () => {
 
       const realSets = everSeen(recording.stream.map(({ object }) => object));
       const realEvents = statesAt(recording, 'events', Infinity);
-      // How many steps a long rollout takes depends on when its pods become ready.
+      // The steps of a long rollout depend on the moments at which its pods become ready.
       if (realEvents.length === 0 || areCombined(realEvents)) return;
       const ourSets = everSeen(replay.world.history);
       for (const component of ['deployment-controller', 'replicaset-controller']) {
@@ -112,7 +112,7 @@ describe('controllers: other recordings', () => {
   });
 });
 
-/** Which pods there are of which owner. */
+/** Pods with their owners, as texts. */
 function ownership(pods: readonly KubeObject[]): string[] {
   return pods
     .map(({ metadata }) => {

@@ -40,7 +40,7 @@ export function targetOf(path: string): { type: ResourceType; namespace: string;
   return { type, namespace, name };
 }
 
-/** What the recording has of a resource at a moment, oldest first. */
+/** Objects of a resource that the recording has at a moment, oldest first. */
 export function statesAt(recording: Recording, resource: string, dt: number): KubeObject[] {
   const states = new Map<string, KubeObject>();
   for (const seen of recording.stream) {
@@ -103,7 +103,7 @@ function plain(value: unknown): unknown {
   return Object.fromEntries(entries);
 }
 
-/** What a component reported, each as often as it did, in one order. */
+/** Events of a component as texts, each as often as reported, in one order. */
 export function eventTexts(
   events: readonly KubeObject[],
   sets: readonly KubeObject[],

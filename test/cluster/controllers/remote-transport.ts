@@ -11,7 +11,7 @@ const MAX_CALL_MS = 5;
 const MAX_EVENT_MS = 60;
 
 export interface Death {
-  /** How many writes come through. */
+  /** Number of writes that come through. */
   readonly writes: number;
   /** The last one is done, but its answer does not come back. */
   readonly losesAnswer: boolean;

@@ -34,7 +34,7 @@ export class Replay {
     await this.world.stop();
   }
 
-  /** What is there of a resource now, oldest first. */
+  /** Objects of a resource that are there now, oldest first. */
   ours<T extends KubeObject>(type: ResourceType<T>): T[] {
     const names = this.world.history.map(({ metadata }) => metadata.name ?? '');
     const age = ({ metadata }: KubeObject): number => names.indexOf(metadata.name ?? '');

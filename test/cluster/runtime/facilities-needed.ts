@@ -1,4 +1,5 @@
 import { tmpdir } from 'node:os';
+import { skipWithout } from '../../support/servers.js';
 import { missingForEngine, probeFacilities } from '../../../src/cluster/runtime/facilities.js';
 
 const facilities = await probeFacilities(tmpdir());
@@ -7,21 +8,20 @@ for (const name of ['socat', 'script', 'busybox'] as const) {
   if (facilities.programs[name] === undefined) missing.push(name);
 }
 
-/** A `describe` of tests with real containers. Without root or runc they are skipped, loudly; in CI they fail. */
+/**
+ * A `describe` of tests with real containers. On a machine that lacks something for them they are
+ * skipped by the rule of `skipWithout`: with a loud line, and as a failure where CI=true.
+ */
 export function whereEngineRuns(title: string, body: () => void): void {
-  if (missing.length === 0) {
-    describe(title, body);
-    return;
-  }
-  const text = `${title}: this machine lacks ${missing.join(', ')}`;
-  if (process.env['CI'] === 'true') {
-    describe(title, () => {
-      it('has what it needs', () => {
-        throw new Error(text);
-      });
+  describe(title, () => {
+    if (missing.length === 0) {
+      body();
+      return;
+    }
+    before(function () {
+      skipWithout(this, missing.join(', '));
     });
-    return;
-  }
-  console.error(`WARNING: skipped: ${text}`);
-  describe.skip(title, body);
+    // One level further down: hooks beside the one that skips would run, and they need the engine.
+    describe('with containers', body);
+  });
 }

@@ -1,6 +1,6 @@
 /**
- * What every container runtime must do for pods, as tests. A case names the capabilities it needs; a
- * runtime that lacks one gets the case reported as not applicable, by name, and not as a test.
+ * Duties of every container runtime towards pods, as tests. A case names the capabilities it needs;
+ * a runtime that lacks one gets the case reported as not applicable, by name, and not as a test.
  */
 import { expect } from 'chai';
 import {
@@ -118,7 +118,7 @@ class Pods {
     await until(async () => (await this.runtime.containerStatus(container)).state === 'exited');
   }
 
-  /** What the container's log says of one stream. */
+  /** Text of one stream in the container's log. */
   async log(container: string, stream: string): Promise<string> {
     const { logPath } = await this.runtime.containerStatus(container);
     const pattern = new RegExp(`^\\S+ ${stream} ([FP]) (.*)$`);

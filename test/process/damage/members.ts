@@ -65,7 +65,7 @@ class LocalNet {
 
 export interface ClusterOptions {
   readonly size: number;
-  /** Where member `i`, from 0 on, keeps its data. */
+  /** Data directory of member `i`, counted from 0. */
   readonly dataDir: (i: number) => string;
   readonly env: (i: number) => Env;
 }

@@ -61,7 +61,7 @@ export interface SimNode {
   disk: Platter;
   /** An older state of the disk, for a rollback. */
   copy: Platter | null;
-  /** Why the member stopped for good. */
+  /** Reason for which the member stopped for good. */
   contradiction: Contradiction | null;
   writes: Write[];
   toApply: Entry[];

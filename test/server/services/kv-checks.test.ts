@@ -81,7 +81,8 @@ function clash(x: Effect, y: Effect): boolean {
   if (x.kind === 'put' && y.kind === 'put') return x.start === y.start;
   const [deletion, insertion] = x.kind === 'delete' ? [x, y] : [y, x];
   if (!(insertion.start >= deletion.start && insertion.start < deletion.end)) return false;
-  // Where their ways part: a delete inside a nested transaction is not held against nested transactions before it.
+  // A delete inside a nested transaction is not held against nested transactions before it. The
+  // level is the first at which the two differ.
   let level = 0;
   while (deletion.place[level] === insertion.place[level]) level++;
   const isDeleteNested = deletion.place.length > level + 1;

@@ -252,7 +252,7 @@ export class FakeStore {
   }
 }
 
-/** What the write of one part leaves of the rest. */
+/** Object after the write of one part of it: the other parts stay as they are. */
 function merged(old: Whole, body: Whole, subresource: string): Whole {
   const { uid, creationTimestamp, deletionTimestamp, deletionGracePeriodSeconds, generation } =
     old.metadata;

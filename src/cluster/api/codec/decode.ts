@@ -11,7 +11,7 @@ import { SchemaError, type Normalized } from './normalize.js';
 import { readProtobufBody } from './envelope.js';
 import { readYamlBody } from './yaml-reader.js';
 
-/** How bodies of each media type are read; an error lists the types in this order. */
+/** Readers of bodies by media type; an error lists the types in this order. */
 const READERS: ReadonlyMap<string, (bytes: Uint8Array) => Body> = new Map([
   ['application/json', readJsonBody],
   ['application/yaml', readYamlBody],

@@ -1,5 +1,5 @@
 /**
- * Which fields of a message are written, and as what, when a Go program writes it as JSON.
+ * Fields of a message that a Go program writes as JSON, and the value of those not given.
  *
  * A field of Go is never absent, only zero: a zero value is left out unless the field is a pointer
  * (then only a nil pointer is), is marked to be written always, or is a struct.
@@ -9,42 +9,35 @@ import type { Field, ScalarType } from '../schema/message.js';
 import { schemaOf, type Schema } from '../schema/table.js';
 import { setOwn } from './json-reader.js';
 
-/** What Go writes for a zero value. Messages are not among them. */
-const ZERO: Readonly<Record<ScalarType, JsonValue>> = {
-  string: '',
-  bool: false,
-  int32: 0,
-  int64: 0,
-  double: 0,
-  bytes: null,
-  time: null,
-  microtime: null,
-  duration: '0s',
-  quantity: '0',
-  intOrString: 0,
-  raw: null,
-  fieldsV1: null,
-  json: null,
-  any: null,
-  schemaOrBool: null,
-  schemaOrArray: null,
-  schemaOrStringArray: null,
+interface GoType {
+  /** JSON that Go writes for the zero value. */
+  readonly zero: JsonValue;
+  /** A struct of Go, to which "leave out if empty" does not apply. */
+  readonly isStruct: boolean;
+}
+
+const GO_TYPES: Readonly<Record<ScalarType, GoType>> = {
+  string: { zero: '', isStruct: false },
+  bool: { zero: false, isStruct: false },
+  int32: { zero: 0, isStruct: false },
+  int64: { zero: 0, isStruct: false },
+  double: { zero: 0, isStruct: false },
+  bytes: { zero: null, isStruct: false },
+  time: { zero: null, isStruct: true },
+  microtime: { zero: null, isStruct: true },
+  duration: { zero: '0s', isStruct: true },
+  quantity: { zero: '0', isStruct: true },
+  intOrString: { zero: 0, isStruct: true },
+  raw: { zero: null, isStruct: true },
+  fieldsV1: { zero: null, isStruct: true },
+  json: { zero: null, isStruct: true },
+  any: { zero: null, isStruct: false },
+  schemaOrBool: { zero: null, isStruct: false },
+  schemaOrArray: { zero: null, isStruct: false },
+  schemaOrStringArray: { zero: null, isStruct: false },
 };
 
-/** Structs of Go, to which "leave out if empty" does not apply. */
-const STRUCTS: ReadonlySet<ScalarType | ''> = new Set<ScalarType | ''>([
-  '',
-  'time',
-  'microtime',
-  'duration',
-  'quantity',
-  'intOrString',
-  'raw',
-  'fieldsV1',
-  'json',
-]);
-
-/** How a field is written. */
+/** Rule by which a field is written. */
 interface Slot {
   readonly name: string;
   readonly field: Field;
@@ -91,7 +84,7 @@ function slotOf(name: string, field: Field): Slot {
       absent: isAlways ? 'null' : 'nothing',
       dropsZero: !isAlways && field.message !== KEPT_WHEN_EMPTY,
     };
-  if (STRUCTS.has(field.scalar))
+  if (field.scalar === '' || GO_TYPES[field.scalar].isStruct)
     return { name, field, absent: isOmitZero ? 'nothing' : 'zero', dropsZero: false };
   return { name, field, absent: isAlways ? 'zero' : 'nothing', dropsZero: !isAlways };
 }
@@ -110,7 +103,7 @@ export function zeroMessage(name: string): JsonObject {
 
 /** An element of a list or a map whose value is null. */
 export function zeroElement(field: Field): JsonValue {
-  return field.message === '' ? ZERO[field.scalar as ScalarType] : zeroMessage(field.message);
+  return field.scalar === '' ? zeroMessage(field.message) : GO_TYPES[field.scalar].zero;
 }
 
 /** A map with its names in order, as Go writes maps. */

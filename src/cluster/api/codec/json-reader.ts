@@ -5,6 +5,7 @@
  * `JSON.parse` does none of these, so the text is read here; 1 MiB takes some 10 ms.
  * Ref: RFC 8259.
  */
+import { GO_ESCAPES } from '../go-escapes.js';
 import type { JsonObject, JsonValue } from '../object.js';
 
 /** The text is not JSON. The message is that of encoding/json. */
@@ -243,17 +244,7 @@ function isDigit(code: number): boolean {
   return code >= ZERO && code <= NINE;
 }
 
-const ESCAPES: Readonly<Record<string, string>> = {
-  '\x07': '\\a',
-  '\b': '\\b',
-  '\f': '\\f',
-  '\n': '\\n',
-  '\r': '\\r',
-  '\t': '\\t',
-  '\v': '\\v',
-  '\\': '\\\\',
-  "'": "\\'",
-};
+const ESCAPES: Readonly<Record<string, string>> = { ...GO_ESCAPES, "'": "\\'" };
 
 /** The first byte of a character in UTF-8. */
 function quoted(code: number): string {

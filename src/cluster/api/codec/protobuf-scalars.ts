@@ -3,11 +3,12 @@
  * {seconds, nanos}, Quantity {string}, IntOrString {type, intVal, strVal}, RawExtension, FieldsV1
  * and JSON {raw}.
  */
+import { formatDurationMs } from '../../../base/go-duration.js';
 import { DecodeError, EMPTY_BYTES, type Reader } from '../../../base/protobuf/runtime.js';
 import type { JsonValue } from '../object.js';
 import { canonicalQuantity, QuantityError } from '../quantity.js';
 import type { Field } from '../schema/message.js';
-import { formatDuration, formatMicros, formatTime } from '../time.js';
+import { formatMicros, formatTime } from '../time.js';
 import { textOf } from './body.js';
 import { JsonSyntaxError, readJson } from './json-reader.js';
 
@@ -68,7 +69,7 @@ function decodeSpecial(scalar: string, reader: Reader, end: number): JsonValue {
     case 'microtime':
       return isEmpty ? null : formatMicros(first * 1000, Math.floor(second / 1000));
     case 'duration':
-      return formatDuration(first / 1e6);
+      return formatDurationMs(first / 1e6);
     case 'quantity':
       return quantity(textOf(bytes[1] ?? EMPTY_BYTES));
     case 'intOrString':

@@ -1,17 +1,12 @@
 /**
  * JSON values of scalar fields, checked and brought into the form in which Kubernetes writes them.
  */
+import { formatDurationMs } from '../../../base/go-duration.js';
 import { invariant } from '../../../base/invariant.js';
 import type { JsonValue } from '../object.js';
 import { canonicalQuantity, QuantityError } from '../quantity.js';
 import type { ScalarType } from '../schema/message.js';
-import {
-  canonicalMicroTime,
-  canonicalTime,
-  formatDuration,
-  parseDuration,
-  TimeError,
-} from '../time.js';
+import { canonicalMicroTime, canonicalTime, parseDuration, TimeError } from '../time.js';
 
 /** A value does not fit its type. */
 export class Misfit {
@@ -65,7 +60,7 @@ export function convertScalar(
   }
 }
 
-/** What Go's decoder calls a JSON value: `string`, `array`, `number` ... */
+/** Name that Go's decoder gives the type of a JSON value: `string`, `array`, `number` ... */
 export function describe(value: Exclude<JsonValue, null>): string {
   if (typeof value === 'boolean') return 'bool';
   return Array.isArray(value) ? 'array' : typeof value;
@@ -104,7 +99,7 @@ function quantity(value: Exclude<JsonValue, null>): string | Misfit {
 
 function moment(scalar: 'time' | 'microtime' | 'duration', text: string): string | null | Misfit {
   try {
-    if (scalar === 'duration') return formatDuration(parseDuration(text));
+    if (scalar === 'duration') return formatDurationMs(parseDuration(text));
     return (scalar === 'time' ? canonicalTime(text) : canonicalMicroTime(text)) ?? null;
   } catch (error) {
     if (error instanceof TimeError) return new Misfit(error.message, '', true);

@@ -1,5 +1,5 @@
 /**
- * What a scalar of YAML 1.1 stands for. Times stay texts, and there are no numbers to the base 60:
+ * JSON value of a YAML 1.1 scalar. Times stay texts, and there are no numbers to the base 60:
  * `12:30` is a text.
  */
 import type { Scalar } from 'yaml';

@@ -1,7 +1,7 @@
 /**
- * What the API server has to be told about a kind. Verbs are written once for all kinds; a kind's
- * own file (kinds/<group>/<kind>.ts) exports one value of this type and nothing else that is not
- * derived from the schema table. `registry.ts` lists them.
+ * Description of a kind for the API server. Verbs are written once for all kinds; a kind's own file
+ * (kinds/<group>/<kind>.ts) exports one value of this type and nothing else that is not derived
+ * from the schema table. `registry.ts` lists them.
  */
 import type { FieldError } from '../status.js';
 import type { KubeObject } from '../object.js';
@@ -20,7 +20,7 @@ export const ALL_VERBS: readonly Verb[] = [
   'watch',
 ];
 
-/** What clients need to know to reach a resource, with the type of its objects. */
+/** Names by which clients reach a resource, with the type of its objects. */
 export interface ResourceType<T extends KubeObject = KubeObject> {
   /** Empty for the core group. */
   readonly group: string;
@@ -117,7 +117,7 @@ export interface StatusSubresource<T extends KubeObject> {
   readonly resetsMetadata?: readonly string[];
 }
 
-/** Where autoscaling/v1 Scale finds its numbers, as dotted paths. */
+/** Dotted paths of the fields from which autoscaling/v1 Scale takes its numbers. */
 export interface ScalePaths {
   readonly specReplicas: string;
   readonly statusReplicas: string;

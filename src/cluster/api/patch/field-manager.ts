@@ -2,12 +2,12 @@
 /** Bytes of UTF-8. */
 const MAX_LENGTH = 128;
 
-/** What Go counts as printable: letters, marks, numbers, punctuation, symbols and the ASCII space. */
+/** Printable characters of Go: letters, marks, numbers, punctuation, symbols, the ASCII space. */
 const PRINTABLE = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$/u;
 
 /**
- * Who writes: the `fieldManager` of the query, or else what stands before the first slash of
- * User-Agent, without what cannot be printed and cut to 128 bytes. May be empty.
+ * Name of the writer: the `fieldManager` of the query, else the part of User-Agent before its first
+ * slash, without unprintable characters and cut to 128 bytes. May be empty.
  */
 export function managerName(fieldManager: string, userAgent: string): string {
   if (fieldManager !== '') return fieldManager;

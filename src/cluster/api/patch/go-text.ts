@@ -1,4 +1,4 @@
-/** How Go's fmt and reflect write JSON values: error texts of Kubernetes hold them. */
+/** JSON values as Go's fmt and reflect write them: error texts of Kubernetes hold such texts. */
 import type { JsonValue } from '../object.js';
 
 /** As %v: `map[image:x name:c]`, `[a b]`, `<nil>`. */

@@ -1,7 +1,7 @@
 /** Order of lists that a strategic merge patch merged (KEP "preserve order in strategic merge patch"). */
 import type { JsonValue } from '../object.js';
 
-/** What an item of a list is known by; `mergeKey` is empty for a list of scalars. */
+/** Key by which an item of a list is known; `mergeKey` is empty for a list of scalars. */
 export function keyOf(item: JsonValue, mergeKey: string): JsonValue | undefined {
   if (mergeKey === '') return item;
   if (typeof item !== 'object' || item === null || Array.isArray(item)) return undefined;

@@ -27,7 +27,7 @@ export interface VersionedPair {
   /** Undefined before the object is created. */
   readonly live: JsonObject | undefined;
   readonly next: JsonObject;
-  /** What this endpoint puts back whatever a client sends: nobody owns it through here. */
+  /** Fields that this endpoint always puts back as they were: nobody owns them through here. */
   readonly resetFields: FieldSet;
 }
 
@@ -98,9 +98,9 @@ type Owners = Map<string, Owner>;
  * The managedFields that `next` has to be stored with; undefined for none. It is the list of
  * `live` itself when nobody owns more or less than before.
  *
- * What `next` holds as managedFields is what the client sent: through the main resource it replaces
- * the list of `live` if it is valid, `[]` and `[{}]` reset it. An object that has no managers, or
- * whose lists have elements without a key, is not tracked from then on.
+ * The managedFields of `next` are as the client sent them: through the main resource they replace
+ * the list of `live` if they are valid, `[]` and `[{}]` reset it. An object that has no managers,
+ * or whose lists have elements without a key, is not tracked from then on.
  */
 export function trackUpdate(update: Update): ManagedFieldsEntry[] | undefined {
   const liveEntries = managedFieldsOf(update.live);
@@ -165,7 +165,7 @@ function ownersOf(entries: readonly ManagedFieldsEntry[]): Owners | undefined {
   return owners;
 }
 
-/** What tells managers apart: an applier keeps its identity from one version to the next. */
+/** Identity of a manager as a text: an applier keeps it from one version to the next. */
 function identifierOf(owner: Omit<Owner, 'entry' | 'time' | 'fields'>): string {
   const { manager, operation, apiVersion, subresource } = owner;
   return JSON.stringify({

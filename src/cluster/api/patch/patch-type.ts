@@ -1,4 +1,4 @@
-/** What a strategic merge patch has to know of a type: strategies and merge keys of its fields. */
+/** Facts of a type for a strategic merge patch: strategies and merge keys of its fields. */
 import type { Field } from '../schema/message.js';
 import { schemaOf, type Schema } from '../schema/table.js';
 import { apiError } from '../status.js';

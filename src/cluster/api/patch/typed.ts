@@ -1,5 +1,5 @@
 /**
- * Which paths of an object are owned one by one, and which of them two objects differ in
+ * Paths of an object that are owned one by one, and those of them in which two objects differ
  * (sigs.k8s.io/structured-merge-diff, typed; KEP-555).
  *
  * Objects are in the form in which they are served: no member that Go would omit, none of an
@@ -13,7 +13,7 @@ import { jsonEqual } from './equal.js';
 import { EMPTY_SET, fieldSet, isEmpty, type FieldSet } from './field-set.js';
 import { fieldElement, keyElement, valueElement, type PathElement } from './path-element.js';
 
-/** How a value is owned. */
+/** Manner in which a value is owned: as a whole, or by its parts. */
 export type OwnedType = Leaf | Struct | OwnedMap | KeyedList | ValueSet;
 
 /** As a whole: scalars, atomic lists, maps and structs, embedded objects. */
@@ -49,7 +49,7 @@ interface ValueSet {
   readonly sort: 'set';
 }
 
-/** What changed from one object to another. The sets have no path in common. */
+/** Paths that changed from one object to another. The sets have no path in common. */
 export interface Comparison {
   readonly added: FieldSet;
   readonly modified: FieldSet;
@@ -202,7 +202,7 @@ const ADDED: Comparison = { ...SAME, added: HERE };
 const MODIFIED: Comparison = { ...SAME, modified: HERE };
 const REMOVED: Comparison = { ...SAME, removed: HERE };
 
-/** What changes from `before` to `after`, both of the type. Throws: NotOwnable. */
+/** Paths that change from `before` to `after`, both of the type. Throws: NotOwnable. */
 export function compareTyped(type: OwnedType, before: JsonObject, after: JsonObject): Comparison {
   return compare(type, before, after);
 }
@@ -299,7 +299,7 @@ function compareLists(
   return found.finish(before, after);
 }
 
-/** Elements with one key. Where a side has several, they count as one value without insides. */
+/** Elements with one key. Several on one side count as one value without insides. */
 function compareItems(
   element: OwnedType,
   before: readonly JsonValue[],

@@ -10,52 +10,36 @@
  */
 import { invariant } from '../../../base/invariant.js';
 
-/** A message name contains a dot; a scalar's name does not. */
-export type ScalarType =
-  | 'string'
-  | 'bool'
-  | 'int32'
-  | 'int64'
-  | 'double'
-  /** Base64 in JSON. */
-  | 'bytes'
-  /** RFC 3339 in seconds. */
-  | 'time'
-  /** RFC 3339 with six decimals. */
-  | 'microtime'
-  | 'duration'
-  | 'quantity'
-  | 'intOrString'
-  /** An embedded object of any kind; JSON bytes on the wire. */
-  | 'raw'
-  | 'fieldsV1'
-  /** Any JSON value. */
-  | 'json'
-  | 'any'
-  | 'schemaOrBool'
-  | 'schemaOrArray'
-  | 'schemaOrStringArray';
-
-const SCALARS: ReadonlySet<string> = new Set<ScalarType>([
+/** Types that are no messages. A message name contains a dot; a scalar's name does not. */
+const SCALARS = [
   'string',
   'bool',
   'int32',
   'int64',
   'double',
+  /** Base64 in JSON. */
   'bytes',
+  /** RFC 3339 in seconds. */
   'time',
+  /** RFC 3339 with six decimals. */
   'microtime',
   'duration',
   'quantity',
   'intOrString',
+  /** An embedded object of any kind; JSON bytes on the wire. */
   'raw',
   'fieldsV1',
+  /** Any JSON value. */
   'json',
   'any',
   'schemaOrBool',
   'schemaOrArray',
   'schemaOrStringArray',
-]);
+] as const;
+
+export type ScalarType = (typeof SCALARS)[number];
+
+const SCALAR_NAMES: ReadonlySet<string> = new Set(SCALARS);
 
 export type Shape = 'single' | 'list' | 'map' | 'mapOfLists';
 export type PatchStrategy = 'merge' | 'replace' | 'retainKeys';
@@ -83,10 +67,10 @@ export interface Field {
   /** Of strategic merge patches; empty means replace. */
   readonly patch: readonly PatchStrategy[];
   readonly mergeKey: string;
-  /** How server-side apply owns a list; undefined means atomic. */
+  /** Type of a list for server-side apply (x-kubernetes-list-type); undefined means atomic. */
   readonly list: ListType | undefined;
   readonly keys: readonly string[];
-  /** How server-side apply owns a map or struct, where it differs from the element's own. */
+  /** Type of a map or struct for server-side apply, if it differs from the element's own. */
   readonly ownership: 'atomic' | 'granular' | 'separable' | undefined;
   /** Default that OpenAPI names, as a JSON value. */
   readonly default: string | number | boolean | undefined;
@@ -130,7 +114,7 @@ function parseField(line: string): Field {
     values.set(at === -1 ? mark : mark.slice(0, at), at === -1 ? '' : mark.slice(at + 1));
   }
   const { shape, element } = parseType(type);
-  const isScalar = SCALARS.has(element);
+  const isScalar = SCALAR_NAMES.has(element);
   invariant(isScalar || element.includes('.'), 'a type is a scalar or the full name of a message');
   const given = values.get('default');
   return {

@@ -4,6 +4,7 @@
  *
  * A path is plain text: `spec.containers[0].name`, `data[some key]`.
  */
+import { GO_ESCAPES } from '../go-escapes.js';
 import type { FieldError } from '../status.js';
 
 /**
@@ -152,24 +153,14 @@ function goJson(value: object | null | undefined): string {
   );
 }
 
-const GO_ESCAPES: Readonly<Record<string, string>> = {
-  '"': '\\"',
-  '\\': '\\\\',
-  '\x07': '\\a',
-  '\b': '\\b',
-  '\f': '\\f',
-  '\n': '\\n',
-  '\r': '\\r',
-  '\t': '\\t',
-  '\v': '\\v',
-};
+const TEXT_ESCAPES: Readonly<Record<string, string>> = { ...GO_ESCAPES, '"': '\\"' };
 
 /** Text as Go's `%q` shows it. */
 export function goQuote(text: string): string {
   const inner = text.replace(/["\\]|[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/gu, (char) => {
     const code = char.codePointAt(0) ?? 0;
     const hex = code.toString(16);
-    if (GO_ESCAPES[char] !== undefined) return GO_ESCAPES[char];
+    if (TEXT_ESCAPES[char] !== undefined) return TEXT_ESCAPES[char];
     if (code < 0x80) return `\\x${hex.padStart(2, '0')}`;
     return code > 0xffff ? `\\U${hex.padStart(8, '0')}` : `\\u${hex.padStart(4, '0')}`;
   });

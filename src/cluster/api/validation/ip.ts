@@ -155,7 +155,7 @@ function inRanges(...texts: string[]): (address: IpAddress) => boolean {
   return (address) => blocks.some((block) => isInBlock(address, block));
 }
 
-/** What a client is told about an IPv6 address that is valid but not as others write it. */
+/** Warning about an IPv6 address that is valid but not in the canonical form; else empty. */
 export function ipWarnings(field: string, value: string): string[] {
   const address = parseIp(value);
   if (address?.family !== 'IPv6' || ipText(address) === value) return [];

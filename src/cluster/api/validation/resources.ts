@@ -122,7 +122,10 @@ function validateHugePages(name: string, amount: string, path: string): FieldErr
   return when(!isMultiple, () => fieldInvalid(path, amount, detail));
 }
 
-/** What a container, or with `ofPod` a pod as a whole, asks for. `claims`: names of the pod's claims. */
+/**
+ * Findings about the resources of a container, or with `ofPod` of a pod as a whole. `claimNames`
+ * are the names of the pod's claims.
+ */
 export function validateResourceRequirements(
   { limits = {}, requests = {}, claims = [] }: ResourceRequirements,
   claimNames: readonly string[],

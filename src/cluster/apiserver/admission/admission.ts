@@ -26,7 +26,7 @@ export interface AdmissionPlugin {
   readonly validate?: (request: AdmissionRequest) => Promise<void> | void;
 }
 
-/** What plugins may look up. */
+/** Objects that plugins may look up. */
 export interface ObjectLookup {
   /** From the cache, and from the store if the cache lacks it. */
   find(kind: Kind, key: string): Promise<StoredObject | undefined>;

@@ -7,7 +7,7 @@ import type { AdmissionPlugin, ObjectLookup } from './admission.js';
 
 const PROTECTED: ReadonlySet<string> = new Set(['default', 'kube-system', 'kube-public']);
 
-/** How long the cache is not asked about a namespace that was deleted through this server. */
+/** Time for which the cache is not asked about a namespace deleted through this server. */
 const UNSURE_MS = 30_000;
 
 export function namespaceLifecycle(
@@ -15,7 +15,7 @@ export function namespaceLifecycle(
   lookup: ObjectLookup,
   env: ClusterEnv,
 ): AdmissionPlugin {
-  /** Until when the cache may show them as they were before their deletion, in monotonic ms. */
+  /** Monotonic ms until which the cache may show them as they were before their deletion. */
   const unsure = new Map<string, number>();
   const isUnsure = (name: string): boolean => (unsure.get(name) ?? 0) > env.monoMs();
   const deleted = (name: string): void => {

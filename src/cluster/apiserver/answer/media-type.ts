@@ -1,6 +1,6 @@
 /**
- * Which form of an answer a client wants: the Accept header against what this server can make. A
- * clause that asks for protobuf or CBOR is passed over; every known client offers JSON beside it.
+ * Form of an answer that a client wants: the Accept header against the forms this server can make.
+ * A clause that asks for protobuf or CBOR is passed over; every known client offers JSON beside it.
  */
 import { apiError, notAcceptable } from '../../api/status.js';
 

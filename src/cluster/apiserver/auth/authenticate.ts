@@ -1,6 +1,6 @@
 /**
- * Who asks: the subject of a client certificate, or the service account of a bearer token. A request
- * with neither may read health and version; a bad token is refused everywhere.
+ * User of a request: the subject of a client certificate, or the service account of a bearer token.
+ * A request with neither may read health and version; a bad token is refused everywhere.
  */
 import { apiError, forbidden, unauthorized } from '../../api/status.js';
 import type { ApiRequest, Exchange, Step, User } from '../pipeline/exchange.js';

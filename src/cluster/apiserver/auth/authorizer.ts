@@ -1,6 +1,6 @@
 /**
- * Who may do what. A fixed table stands for RBAC: administrators, the components of the control plane,
- * nodes, and what every authenticated client may ask. Everything else is forbidden.
+ * Rights of users. A fixed table stands for RBAC: administrators, the components of the control
+ * plane, nodes, and requests open to every authenticated client. Everything else is forbidden.
  */
 import { apiError, forbidden } from '../../api/status.js';
 import type { Step } from '../pipeline/exchange.js';

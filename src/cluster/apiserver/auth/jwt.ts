@@ -24,7 +24,7 @@ export class JwtVerifier {
     this.keys = new Map(keys.map((key) => [keyId(key), { key, alg: algorithmOf(key) }]));
   }
 
-  /** What a token claims, if one of the keys signed it; undefined otherwise. Times are not looked at. */
+  /** Claims of a token, if one of the keys signed it; else undefined. Times are not looked at. */
   verify(token: string): Claims | undefined {
     const [head = '', body = '', signature = '', ...rest] = token.split('.');
     const header = parsePart(head);

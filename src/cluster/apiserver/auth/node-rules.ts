@@ -1,5 +1,5 @@
 /**
- * What a node may do with its own objects, and with what its pods refer to: the Node authorizer of
+ * Rights of a node on its own objects, and on those its pods refer to: the Node authorizer of
  * Kubernetes and the part of NodeRestriction that a URL shows. A node that is taken over thus tells
  * no secrets of pods that run elsewhere.
  */

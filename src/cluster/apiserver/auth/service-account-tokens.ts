@@ -88,7 +88,7 @@ export class ServiceAccountTokens {
     return { token, expiresAtMs: (now + seconds) * 1000 };
   }
 
-  /** Whose token it is; undefined when it is not good, for whatever reason. */
+  /** User of a token; undefined when it is not good, for whatever reason. */
   async authenticate(token: string): Promise<User | undefined> {
     const claims = this.claimsOf(token);
     if (claims === undefined || !this.isInTime(claims)) return undefined;
@@ -150,7 +150,7 @@ function includesAudience(claim: unknown, audience: string): boolean {
   return claim === audience || (Array.isArray(claim) && claim.includes(audience));
 }
 
-/** What the private claims say, if they agree with the subject. */
+/** Subject by the private claims; undefined when they lack a part or contradict `sub`. */
 function subjectOf(claims: Claims): TokenSubject | undefined {
   const own = claims['kubernetes.io'] as Record<string, unknown> | undefined;
   const namespace = own?.['namespace'];

@@ -26,7 +26,7 @@ export interface ApiEndpointsSetup {
   readonly client: KubeClient;
   readonly env: ClusterEnv;
   readonly log: Logger;
-  /** Where others reach this API server. */
+  /** Address at which others reach this API server. */
   readonly address: string;
   readonly port: number;
 }

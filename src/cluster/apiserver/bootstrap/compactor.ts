@@ -18,7 +18,7 @@ export interface CompactorSetup {
   readonly log: Logger;
 }
 
-/** What a round found: who compacted last is known by the version of the key. */
+/** State that a round found. The key's version tells if another server compacted since. */
 interface Mark {
   readonly version: number;
   readonly revision: number;

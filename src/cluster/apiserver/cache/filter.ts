@@ -1,4 +1,4 @@
-/** Which objects a list or watch is about: a scope of keys, and selectors. */
+/** Filter of a list or watch: a scope of keys, and selectors. */
 import type { Kind } from '../../api/kinds/kind.js';
 import type { KubeObject } from '../../api/object.js';
 import type { StoredObject } from '../storage/stored-object.js';

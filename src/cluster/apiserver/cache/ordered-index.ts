@@ -79,7 +79,7 @@ export class OrderedIndex {
     }
   }
 
-  /** How many keys begin with `prefix` and are not below `from`. */
+  /** Number of keys that begin with `prefix` and are not below `from`. */
   countFrom(prefix: string, from: string): number {
     // No key holds a character above this one.
     const end = prefix === '' ? this.count : this.rank(`${prefix}\uffff`);

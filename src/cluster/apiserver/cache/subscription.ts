@@ -1,6 +1,6 @@
 import type { StoredObject } from '../storage/stored-object.js';
 
-/** What one watcher is shown. */
+/** Event that one watcher is shown. */
 export type WatchItem =
   | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly stored: StoredObject }
   /** `isInitialEnd`: all objects that were there at the beginning have been shown. */

@@ -24,7 +24,7 @@ import { WatcherIndex } from './watcher-index.js';
 
 /** Objects of one read while the cache fills. */
 const FILL_PAGE = 500;
-/** How long a request waits for the cache (k8s.io/apiserver cacher: 3 s). */
+/** Longest wait of a request for the cache (k8s.io/apiserver cacher: 3 s). */
 const WAIT_MAX_MS = 3000;
 /** A progress request may stay unanswered while the server is behind. */
 const PROGRESS_RETRY_MS = 20;
@@ -39,7 +39,7 @@ interface RevisionWaiter {
   readonly resolve: () => void;
 }
 
-/** What a cache needs of the store. */
+/** Methods of the store that a cache needs. */
 export type CacheSource = Pick<ObjectStore, 'currentRevision' | 'list' | 'watch'>;
 
 export interface WatchCacheSetup {

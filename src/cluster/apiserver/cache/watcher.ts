@@ -21,7 +21,7 @@ export interface WatcherOptions {
   readonly wantsBookmarks: boolean;
 }
 
-/** What a watcher needs of its cache. */
+/** Part of its cache that a watcher needs. */
 export interface WatcherHost {
   readonly ring: EventRing;
   /** All events up to it are in the ring. */

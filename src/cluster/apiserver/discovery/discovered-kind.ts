@@ -1,6 +1,9 @@
 import type { Kind } from '../../api/kinds/kind.js';
 
-/** What discovery and OpenAPI tell of a resource. A Kind is one; so are resources that are never stored. */
+/**
+ * Facts of a resource that discovery and OpenAPI tell. A Kind is one; so are resources that are
+ * never stored.
+ */
 export type DiscoveredKind = Pick<
   Kind,
   | 'group'

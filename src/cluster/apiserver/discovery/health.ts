@@ -9,8 +9,8 @@ export interface HealthCheck {
   /** Endpoints that ask it. */
   readonly of: readonly Endpoint[];
   /**
-   * What is wrong; undefined: nothing. A rejection is a failure as well. The reason is told to
-   * administrators only, below the check's own path.
+   * Reason of a failure; undefined: all is well. A rejection is a failure as well. The reason is
+   * told to administrators only, below the check's own path.
    */
   readonly check: () => Promise<string | undefined> | string | undefined;
 }

@@ -1,9 +1,10 @@
-/** /metrics: what is counted, under the names that dashboards of Kubernetes know. */
+/** /metrics: counts and durations, under the names that dashboards of Kubernetes know. */
 import {
   EXPOSITION_TYPE,
   exposition,
   labelText,
   type Family,
+  type Samples,
 } from '../../../base/observe/exposition.js';
 import type { Histogram } from '../../../base/observe/histogram.js';
 import type { InFlight } from '../http/in-flight.js';
@@ -24,14 +25,19 @@ export interface MetricsSource {
   }>;
 }
 
+/** Writes one sample for each text of labels. */
+function perLabels(countsOf: (source: MetricsSource) => Iterable<readonly [string, number]>) {
+  return (out: Samples, source: MetricsSource): void => {
+    for (const [labels, count] of countsOf(source)) out.sample(labels, count);
+  };
+}
+
 const FAMILIES: readonly Family<MetricsSource>[] = [
   {
     name: 'apiserver_request_total',
     type: 'counter',
     help: 'Requests answered, by verb, resource and code.',
-    write: (out, { requests }) => {
-      for (const [labels, count] of requests.totals) out.sample(labels, count);
-    },
+    write: perLabels(({ requests }) => requests.totals),
   },
   {
     name: 'apiserver_request_duration_seconds',
@@ -54,9 +60,7 @@ const FAMILIES: readonly Family<MetricsSource>[] = [
     name: 'apiserver_longrunning_requests',
     type: 'gauge',
     help: 'Watches, logs, exec, attach and port-forward that run now.',
-    write: (out, { requests }) => {
-      for (const [labels, count] of requests.longRunningNow) out.sample(labels, count);
-    },
+    write: perLabels(({ requests }) => requests.longRunningNow),
   },
   {
     name: 'apiserver_storage_objects',

@@ -1,4 +1,4 @@
-/** Where others learn how to verify tokens of service accounts (OpenID Connect Discovery 1.0). */
+/** Documents by which others verify tokens of service accounts (OpenID Connect Discovery 1.0). */
 import type { ServiceAccountTokens } from '../auth/service-account-tokens.js';
 import type { Step } from '../pipeline/exchange.js';
 import { jsonAnswer } from './media.js';

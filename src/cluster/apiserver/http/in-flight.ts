@@ -1,5 +1,5 @@
 /**
- * How many requests are worked on at a time. One that finds no room is told to come back, so that a
+ * Limit of requests worked on at a time. One that finds no room is told to come back, so that a
  * flood makes answers rare and not slow (k8s.io/apiserver, WithMaxInFlightLimit). Requests that run
  * for long do not count, and cluster administrators are never sent away.
  */

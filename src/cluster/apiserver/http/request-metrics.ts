@@ -1,4 +1,4 @@
-/** What the API server counts of its requests, under the names of Kubernetes' metrics. */
+/** Counts and durations of the API server's requests, with the labels of Kubernetes' metrics. */
 import { labelText } from '../../../base/observe/exposition.js';
 import { Histogram } from '../../../base/observe/histogram.js';
 import type { RequestInfo } from '../pipeline/exchange.js';

@@ -11,7 +11,7 @@ const GZIP_THRESHOLD_BYTES = 128 * 1024;
 /** One write to a socket; more is handed over when it has left. */
 const SLICE_BYTES = 256 * 1024;
 
-/** What a server does with the answers that have no end of their own. */
+/** Answers without an end of their own, as functions by which a server that stops ends them. */
 export interface OpenAnswers {
   add(end: () => void): void;
   delete(end: () => void): void;

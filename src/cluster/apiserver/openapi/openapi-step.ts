@@ -59,7 +59,7 @@ function index(documents: ReadonlyMap<string, Document>): Answer {
       { serverRelativeURL: `${ROOT}/${name}?hash=${hash}` },
     ]),
   );
-  // Whatever the client accepts: the real server sets no type, and its HTTP library guesses this one.
+  // The client's Accept counts for nothing: the real server sets no type, and its library guesses.
   return { type: 'text', status: 200, contentType: TEXT_TYPE, text: JSON.stringify({ paths }) };
 }
 

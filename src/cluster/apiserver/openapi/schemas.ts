@@ -174,7 +174,7 @@ export class SchemaSet {
   }
 }
 
-/** How lists and maps are merged and owned. */
+/** Extensions that say how a list or map is merged and owned (`x-kubernetes-...`). */
 function marksOf(field: Field): Json {
   const { list, keys, patch, mergeKey, ownership, shape } = field;
   const marks: Record<string, unknown> = {};

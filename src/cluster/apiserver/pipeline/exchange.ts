@@ -17,7 +17,7 @@ export interface UpgradeRequest {
   readonly head: Uint8Array;
 }
 
-/** What a verified client certificate says (x509 subject). */
+/** Subject of a verified client certificate (x509). */
 export interface ClientCertificate {
   readonly commonName: string;
   readonly organizations: readonly string[];
@@ -43,7 +43,7 @@ export interface ApiRequest {
   readonly upgrade: UpgradeRequest | undefined;
 }
 
-/** What a path and method ask for (k8s.io/apiserver RequestInfo). */
+/** Verb and object that a path and method ask for (k8s.io/apiserver RequestInfo). */
 export interface RequestInfo {
   /** False for paths outside /api and /apis, and for discovery. */
   readonly isResource: boolean;
@@ -59,7 +59,7 @@ export interface RequestInfo {
   readonly path: string;
 }
 
-/** Who asks. */
+/** Sender of a request, once authenticated (k8s.io/apiserver user.Info). */
 export interface User {
   readonly name: string;
   readonly uid: string;

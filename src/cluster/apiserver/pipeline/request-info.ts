@@ -6,7 +6,7 @@
 import { badRequest } from '../../api/status.js';
 import type { RequestInfo } from './exchange.js';
 
-/** What follows the name of a namespace and is not a resource in it. */
+/** Segments behind the name of a namespace that name no resource in it. */
 const NAMESPACE_SUBRESOURCES: ReadonlySet<string> = new Set(['status', 'finalize']);
 
 /** Verbs that may stand as a path segment before the resource; old clients write watches so. */
@@ -94,7 +94,7 @@ function nonResource(verb: string, path: string): RequestInfo {
   };
 }
 
-/** What stands behind group and version; undefined for discovery and all other paths. */
+/** Group, version and the segments behind them; undefined for discovery and all other paths. */
 function resourceParts(
   path: string,
 ):

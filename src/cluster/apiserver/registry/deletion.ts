@@ -1,5 +1,5 @@
 /**
- * What a delete does to an object: at once, after its grace, or when its last finalizer has gone
+ * Effect of a delete on an object: it goes at once, after its grace, or with its last finalizer
  * (k8s.io/apiserver/pkg/registry/rest/delete.go and registry/generic).
  */
 import type { DeleteOptions } from '../../../gen/kube-meta-v1.js';

@@ -68,7 +68,7 @@ export function settleName(object: KubeObject, name: string): void {
   }
 }
 
-/** What a new object begins with. */
+/** Metadata with which a new object begins; set in place. */
 export function beginMetadata(kind: Kind, object: KubeObject, env: ClusterEnv): void {
   const { metadata } = object;
   metadata.uid = newUid(env);

@@ -15,7 +15,7 @@ import { fieldInvalid } from '../../api/validation/field-error.js';
 
 export interface Patch {
   readonly apply: (current: JsonObject, message: string) => JsonObject;
-  /** What an error shows of a patched object that does not fit its kind, and why it does not. */
+  /** Texts of the error for a patched object that does not fit its kind: the object, the reason. */
   readonly misfit: (
     patched: JsonObject,
     error: SchemaError,

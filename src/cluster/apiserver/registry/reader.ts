@@ -74,7 +74,7 @@ export class Reader {
     }
     if (revision === undefined) await cache.waitForNow();
     else await cache.waitFor(revision);
-    // Whatever state is at hand was asked for; such a list is never cut.
+    // Revision 0 asks for the state at hand; such a list is never cut.
     const limit = revision === 0 ? 0 : query.limit;
     return this.pageOfIndex(cache, cache.index, cache.revision, filter, '', limit);
   }

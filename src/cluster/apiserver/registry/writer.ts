@@ -129,7 +129,7 @@ export class Writer {
     const allocator = this.allocators.get(kind);
     const refused = new Set<string>();
     for (let tries = 0; tries < TRIES_MAX; tries++) {
-      // What was given out in vain must not look like the client's own choice in the next try.
+      // Values allocated in vain must not look like the client's own choice in the next try.
       const whole = allocator === undefined ? object : structuredClone(object);
       allocator?.allocate(whole, undefined, refused, context.isDryRun);
       if (context.isDryRun) {

@@ -36,7 +36,7 @@ export interface StoredPage {
   readonly revision: number;
 }
 
-/** What a conditional write found: done, or what stands against it. */
+/** Outcome of a conditional write: the object written, or the state that stands against it. */
 export type WriteOutcome =
   | { readonly done: StoredObject }
   | {

@@ -93,7 +93,7 @@ export class StoredObject {
   }
 }
 
-/** How the JSON of a kind's objects begins. ASCII. */
+/** Text with which the JSON of a kind's objects begins. ASCII. */
 function headOf({ kind, group, version }: Kind): string {
   return `{"kind":"${kind}","apiVersion":"${apiVersionOf(group, version)}",`;
 }

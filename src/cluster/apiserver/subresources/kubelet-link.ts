@@ -59,7 +59,7 @@ export function askKubelet(
   });
 }
 
-/** Why a connection failed, in the words of Go's net package, which people search for. */
+/** Failure of a connection in the words of Go's net package, which people search for. */
 export function dialText({ host, port }: KubeletAddress, error: NodeJS.ErrnoException): string {
   const at = `dial tcp ${host}:${port}`;
   switch (error.code) {

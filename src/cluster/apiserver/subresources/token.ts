@@ -131,7 +131,10 @@ function checkSeconds(seconds: number): void {
 
 type Bound = Pick<TokenSubject, 'pod' | 'node' | 'secret'>;
 
-/** What the token is to live and die with. */
+/**
+ * Objects with which the token lives and dies; none without `ref`. Throws: ApiError when they are
+ * absent, or not the account's.
+ */
 async function bind(
   ref: BoundObjectReference | undefined,
   namespace: string,

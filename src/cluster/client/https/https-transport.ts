@@ -164,7 +164,7 @@ async function* batches(
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       const texts = lines.push(chunk);
-      // What the server sends as an event of a watch is one.
+      // Lines of a watch are taken for events unchecked: the server is trusted with its own format.
       if (texts.length > 0) yield texts.map((text) => parsed(call, text) as WatchEvent<KubeObject>);
     }
     if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || !lines.isAtEnd) {

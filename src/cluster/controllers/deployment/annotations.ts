@@ -1,4 +1,4 @@
-/** What a Deployment and its ReplicaSets remember of each other in annotations. */
+/** Annotations in which a Deployment and its ReplicaSets keep facts of each other. */
 import type { Deployment, ReplicaSet } from '../../../gen/kube-apps-v1.js';
 import type { KubeObject } from '../../api/object.js';
 

@@ -1,4 +1,4 @@
-/** How many pods a Deployment's ReplicaSets should have: all of it arithmetic on objects. */
+/** Numbers of pods that a Deployment's ReplicaSets should have: all of it arithmetic on objects. */
 import type { Deployment, ReplicaSet } from '../../../gen/kube-apps-v1.js';
 import { DESIRED, MAX, numberOf } from './annotations.js';
 import { byAge } from '../references.js';
@@ -70,8 +70,8 @@ export function newReplicas(
 }
 
 /**
- * Which old sets to shrink: first by pods that are not available anyway, then by as many available
- * ones as may be missing.
+ * Old sets to shrink: first by pods that are not available anyway, then by as many available ones
+ * as may be missing.
  */
 export function shrinkOld(
   deployment: Deployment,
@@ -102,7 +102,7 @@ export function shrinkOld(
 
 /**
  * Spreads a change of the wanted number over the sets that have pods, by their share, so that an
- * update that is under way goes on as it was. What rounding leaves goes to the largest.
+ * update that is under way goes on as it was. The remainder of rounding goes to the largest.
  */
 export function spread(deployment: Deployment, active: readonly ReplicaSet[]): Resize[] {
   const wanted = wantedReplicas(deployment);

@@ -81,7 +81,7 @@ function matches(selector: Labels, labels: Labels): boolean {
   return Object.entries(selector).every(([key, value]) => labels[key] === value);
 }
 
-/** What an endpoint is made of. */
+/** Fields of a pod that its endpoint is made of, as one text to compare. */
 function endpointText(pod: Pod): string {
   const { metadata, spec, status } = pod;
   const ready = conditionOf(pod, 'Ready');

@@ -1,4 +1,4 @@
-/** Which slices to write so that they hold the wanted endpoints, with few and small writes. */
+/** Slices to write so that they hold the wanted endpoints, with few and small writes. */
 import type { Endpoint, EndpointSlice } from '../../../gen/kube-discovery-v1.js';
 import { isSameJson } from '../json.js';
 import { portsText, type TargetPort } from './ports.js';

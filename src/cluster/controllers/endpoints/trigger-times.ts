@@ -4,8 +4,8 @@ import { conditionOf } from '../pods.js';
 export const TRIGGER_TIME = 'endpoints.kubernetes.io/last-change-trigger-time';
 
 /**
- * What made the endpoints of a Service change, and when, for measuring how long it takes until
- * proxies know. Times are RFC 3339, which sorts as text.
+ * Times at which pods made the endpoints of a Service change; proxies measure their own delay from
+ * them. Times are RFC 3339, which sorts as text.
  */
 export class TriggerTimes {
   private readonly ofPods = new Map<string, ReadonlyMap<string, string>>();

@@ -16,7 +16,7 @@ export const ORPHAN = 'orphan';
 /** They have no owners, and there are many. */
 const IGNORED = new Set(['/events', 'events.k8s.io/events']);
 
-/** Where an object is: `apps/deployments:default/web`. */
+/** Group, resource and key of an object as one text: `apps/deployments:default/web`. */
 export type Place = string;
 
 export interface Located {

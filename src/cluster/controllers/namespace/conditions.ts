@@ -3,7 +3,7 @@ import { formatTime } from '../../api/time.js';
 import { isSameJson } from '../json.js';
 import type { Remaining } from './content.js';
 
-/** What went wrong while the content of a namespace was deleted, and what of it is left. */
+/** Failures while the content of a namespace was deleted, and the content that is left. */
 export interface Findings {
   readonly discoveryFailures: readonly string[];
   readonly errors: readonly string[];

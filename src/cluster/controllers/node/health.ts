@@ -1,14 +1,14 @@
-/** Which nodes have been silent for too long, by this process's own clock. */
+/** Nodes silent for too long, by this process's own clock. */
 import type { Lease } from '../../../gen/kube-coordination-v1.js';
 import type { Node, NodeCondition } from '../../../gen/kube-core-v1.js';
 import { formatTime } from '../../api/time.js';
 
-/** After how long without a sign of life a node's state is unknown. */
+/** Time without a sign of life after which a node's state is unknown. */
 const GRACE_MS = 40_000;
 /** The same for a node whose kubelet never said anything. */
 const STARTUP_GRACE_MS = 60_000;
 
-/** What the kubelet reports, with the state that a node has without any report. */
+/** Types of the conditions that a kubelet reports; they become Unknown once it is silent. */
 const REPORTED = ['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressure'];
 
 interface Sign {

@@ -1,4 +1,4 @@
-/** How fast nodes of a zone may be emptied, by how many of them are down. */
+/** Rate at which nodes of a zone may be emptied, by the share of them that is down. */
 import type { Node } from '../../../gen/kube-core-v1.js';
 import { TokenBucket } from '../../client/rate-limits.js';
 import type { ClusterEnv } from '../../env.js';

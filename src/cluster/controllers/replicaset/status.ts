@@ -9,7 +9,7 @@ import { isTerminating, msToAvailable } from '../pods.js';
 import { messageOf } from '../errors.js';
 
 export interface Outcome {
-  /** What ended the creation or deletion of pods. */
+  /** Error that ended the creation or deletion of pods. */
   readonly error: unknown;
   /** Pods that were to be created if positive, deleted if negative. */
   readonly missing: number;

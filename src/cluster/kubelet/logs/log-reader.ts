@@ -20,7 +20,7 @@ export interface LogOptions {
 export interface LogSource {
   readonly env: ClusterEnv;
   readonly path: string;
-  /** Whether the container may still write. */
+  /** True while the container may still write. */
   readonly isRunning: () => Promise<boolean>;
   /** Takes a piece; resolves when it may get the next one. */
   readonly write: (text: Uint8Array) => Promise<void>;
@@ -94,7 +94,7 @@ async function readOn(
   return at - pendingBytes;
 }
 
-/** Where the last `lines` lines begin. */
+/** Offset in bytes at which the last `lines` lines begin; 0 when all lines are wanted. */
 async function startOf(file: FileHandle, lines: number | undefined): Promise<number> {
   if (lines === undefined) return 0;
   const { size } = await file.stat();

@@ -1,4 +1,4 @@
-/** What the machine is and has, from /proc, /sys and /etc. */
+/** Identity and resources of the machine, from /proc, /sys and /etc. */
 import { readFile, statfs } from 'node:fs/promises';
 import os from 'node:os';
 
@@ -15,14 +15,14 @@ export interface HostFacts {
   readonly architecture: string;
 }
 
-/** What is left now, for the pressure conditions. */
+/** Memory, disk and threads that are left now, for the pressure conditions. */
 export interface HostPressure {
   readonly memoryAvailableBytes: number;
   readonly diskAvailableFraction: number;
   readonly threadsAvailableFraction: number;
 }
 
-/** What all processes of the machine use. */
+/** Resources that all processes of the machine use together. */
 export interface HostUsage {
   /** Nanoseconds of CPU time since it started. */
   readonly cpuNs: number;

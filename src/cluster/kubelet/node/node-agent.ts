@@ -174,7 +174,10 @@ function isReady(status: NodeStatus | undefined): boolean {
   return status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True';
 }
 
-/** What counts as a change: everything but heartbeats, and what other parts of the cluster write. */
+/**
+ * Text of all that counts as a change of a node's status. Heartbeats are left out, and fields that
+ * other parts of the cluster write.
+ */
 function print(status: NodeStatus | undefined): string {
   const { capacity, allocatable, addresses, daemonEndpoints, nodeInfo, images } = status ?? {};
   const conditions = (status?.conditions ?? [])

@@ -48,7 +48,7 @@ export class NodeLease {
         await this.#renew(node());
       } catch (error) {
         if (signal.aborted) return;
-        // What is there now decides: a lost answer may have been a success.
+        // The lease is read anew: a write whose answer was lost may have succeeded.
         this.#lease = undefined;
         this.#log.warn('node lease not renewed', { why: messageOf(error) });
         pauseMs = RETRY_MS;

@@ -101,7 +101,7 @@ function capacityOf(config: KubeletConfig, facts: HostFacts): Record<string, str
   };
 }
 
-/** What pods may ask for together: capacity without what the node keeps for itself. */
+/** Resources that pods may ask for together: capacity less the part the node keeps for itself. */
 export function allocatableOf(config: KubeletConfig, facts: HostFacts): Record<string, string> {
   const reserved = (name: string): number => quantityValue(config.reserved[name] ?? '0');
   const milliCpu = Math.max(0, Math.round((facts.cpus - reserved('cpu')) * 1000));

@@ -1,11 +1,7 @@
 /** The node's last word on a pod that was bound to it: does it fit here? */
-import type {
-  ContainerPort,
-  Node,
-  NodeSelectorRequirement,
-  Pod,
-  Toleration,
-} from '../../../gen/kube-core-v1.js';
+import type { Node, Pod } from '../../../gen/kube-core-v1.js';
+import { hostPortsOf, portsClash } from '../../api/host-ports.js';
+import { isTolerated, nodeChoice } from '../../api/node-choice.js';
 import { quantityValue } from '../quantity-value.js';
 import { podRequests } from '../resources.js';
 
@@ -18,7 +14,7 @@ export interface Rejection {
 export function admit(pod: Pod, others: readonly Pod[], node: Node): Rejection | undefined {
   return (
     lacksResource(pod, others, node.status?.allocatable ?? {}) ??
-    predicate('NodeAffinity', matchesNode(pod, node), NO_AFFINITY) ??
+    predicate('NodeAffinity', nodeChoice(pod.spec)?.(node) ?? true, NO_AFFINITY) ??
     predicate('NodePorts', portsAreFree(pod, others), NO_PORTS) ??
     predicate('TaintToleration', toleratesNode(pod, node), NO_TOLERATION)
   );
@@ -59,70 +55,13 @@ function lacksResource(
   return undefined;
 }
 
-function portsAreFree(pod: Pod, others: readonly Pod[]): boolean {
-  const taken = others.flatMap(hostPortsOf);
-  return hostPortsOf(pod).every((port) => !taken.some((other) => clash(port, other)));
-}
-
-function hostPortsOf({ spec }: Pod): ContainerPort[] {
-  const containers = [...(spec.initContainers ?? []), ...spec.containers];
-  return containers.flatMap(({ ports = [] }) => ports.filter(({ hostPort = 0 }) => hostPort > 0));
-}
-
-function clash(a: ContainerPort, b: ContainerPort): boolean {
-  const anyIp = (ip: string | undefined): boolean =>
-    ip === undefined || ip === '' || ip === '0.0.0.0';
-  const isSameIp = a.hostIP === b.hostIP || anyIp(a.hostIP) || anyIp(b.hostIP);
-  return isSameIp && a.hostPort === b.hostPort && (a.protocol ?? 'TCP') === (b.protocol ?? 'TCP');
-}
-
-function matchesNode(pod: Pod, node: Node): boolean {
-  const { labels = {}, name = '' } = node.metadata;
-  const wanted = Object.entries(pod.spec.nodeSelector ?? {});
-  if (!wanted.every(([key, value]) => labels[key] === value)) return false;
-  const required = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-  if (required === undefined) return true;
-  return required.nodeSelectorTerms.some(({ matchExpressions = [], matchFields = [] }) => {
-    // A term that asks for nothing selects nothing.
-    if (matchExpressions.length + matchFields.length === 0) return false;
-    return (
-      matchExpressions.every((one) => satisfies(one, labels[one.key])) &&
-      matchFields.every((one) => satisfies(one, one.key === 'metadata.name' ? name : undefined))
-    );
-  });
-}
-
-function satisfies(
-  { operator, values = [] }: NodeSelectorRequirement,
-  value: string | undefined,
-): boolean {
-  switch (operator) {
-    case 'In':
-      return value !== undefined && values.includes(value);
-    case 'NotIn':
-      return value === undefined || !values.includes(value);
-    case 'Exists':
-      return value !== undefined;
-    case 'DoesNotExist':
-      return value === undefined;
-    case 'Gt':
-      return Number(value) > Number(values[0]);
-    case 'Lt':
-      return Number(value) < Number(values[0]);
-    default:
-      return false;
-  }
+function portsAreFree({ spec }: Pod, others: readonly Pod[]): boolean {
+  const taken = others.flatMap((other) => hostPortsOf(other.spec));
+  return hostPortsOf(spec).every((port) => !taken.some((other) => portsClash(port, other)));
 }
 
 /** Only taints that also end running pods keep a bound pod away. */
-function toleratesNode(pod: Pod, node: Node): boolean {
+function toleratesNode({ spec }: Pod, node: Node): boolean {
   const taints = (node.spec.taints ?? []).filter(({ effect }) => effect === 'NoExecute');
-  return taints.every(({ key, value = '', effect }) =>
-    (pod.spec.tolerations ?? []).some((one: Toleration) => {
-      const isForEffect = one.effect === undefined || one.effect === '' || one.effect === effect;
-      const isForKey = one.key === undefined || one.key === '' || one.key === key;
-      const isForValue = one.operator === 'Exists' || (one.value ?? '') === value;
-      return isForEffect && isForKey && isForValue;
-    }),
-  );
+  return taints.every((taint) => isTolerated(taint, spec.tolerations ?? []));
 }

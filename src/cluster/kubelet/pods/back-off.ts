@@ -43,7 +43,7 @@ export class BackOff {
     entry.lastMs = nowMs;
   }
 
-  /** When the last attempt was noted, as wall time; 0 if never. */
+  /** Wall time in milliseconds of the last attempt noted; 0 if none was. */
   lastMs(key: string): number {
     return this.#entries.get(key)?.lastMs ?? 0;
   }

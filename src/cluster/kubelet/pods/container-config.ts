@@ -29,7 +29,7 @@ export interface ContainerParts {
   readonly env: readonly EnvEntry[];
   readonly mounts: readonly Mount[];
   readonly resources: ContainerResources;
-  /** Where the container's termination message is on the node. */
+  /** Path on the node of the container's termination message. */
   readonly messageFile: string;
 }
 

@@ -11,18 +11,18 @@ import { ephemeralContainersOf, isSidecar, restartsAfter } from './pod-spec.js';
 import type { PodView } from './pod-view.js';
 import { historyOf } from './pod-view.js';
 
-/** Why a container does not run though it should. */
+/** Reason for which a container does not run though it should. */
 export interface WaitReason {
   readonly reason: string;
   readonly message: string;
 }
 
 export interface ContainerFacts {
-  /** Why the last attempt to start the container of this name did not succeed. */
+  /** Reason for which the last attempt to start the container of this name failed. */
   waitReason(name: string): WaitReason | undefined;
-  /** Whether its readiness probe holds; true without one. */
+  /** True while its readiness probe holds, and without one. */
   isReady(containerId: string): boolean;
-  /** Whether its startup probe has succeeded; true without one. */
+  /** True once its startup probe has succeeded, and without one. */
   hasStarted(containerId: string): boolean;
 }
 

@@ -5,7 +5,7 @@ import type { ClusterEnv } from '../../env.js';
 import type { ContainerRuntime, Image } from '../../runtime/runtime.js';
 import { RuntimeError } from '../../runtime/runtime.js';
 import { BackOff } from './back-off.js';
-import { formatDuration } from '../../api/time.js';
+import { formatDurationMs } from '../../../base/go-duration.js';
 import { withDefaultTag } from './image-reference.js';
 import { uidOf } from './pod-spec.js';
 import type { Recorder } from './recorder.js';
@@ -22,7 +22,7 @@ export interface ImagesOptions {
 export class Images {
   readonly #options: ImagesOptions;
   readonly #backOff: BackOff;
-  /** Why the last pull failed, by the key of its back-off. */
+  /** Reason for which the last pull failed, by the key of its back-off. */
   readonly #failures = new Map<string, string>();
   readonly #pulls = new Map<string, Promise<string>>();
 
@@ -107,7 +107,7 @@ export class Images {
       const image = await this.#options.runtime.imageStatus(id);
       if (image === undefined) throw new RuntimeError('ImageNotFound', `image ${id} is gone`);
       this.#failures.delete(key);
-      const took = formatDuration(Math.round(env.monoMs() - startMs));
+      const took = formatDurationMs(Math.round(env.monoMs() - startMs));
       const message = `Successfully pulled image "${wanted}" in ${took} (${took} including waiting). Image size: ${image.sizeBytes} bytes.`;
       this.#event(pod, container, 'Normal', 'Pulled', message);
       return image;

@@ -22,7 +22,7 @@ export interface KillerOptions extends HookOptions {
 
 export class Killer {
   readonly #options: KillerOptions;
-  /** When containers on their way out will be killed, as monotonic milliseconds, by id. */
+  /** Monotonic milliseconds at which containers on their way out will be killed, by id. */
   readonly #deadlines = new Map<string, number>();
 
   constructor(options: KillerOptions) {

@@ -25,7 +25,7 @@ export interface PlegOptions {
   readonly runtime: ContainerRuntime;
   /** Called for each pod of which something changed since the listing before. */
   readonly onChange: (uid: string) => void;
-  /** What a container that ended left as its termination message. */
+  /** Termination message that an ended container left. */
   readonly readMessage: (container: ContainerStatus) => Promise<string>;
 }
 
@@ -158,7 +158,7 @@ interface GrowingView {
   readonly containers: ContainerStatus[];
 }
 
-/** By uid. What carries no pod's labels belongs to somebody else. */
+/** By uid. Sandboxes and containers without a pod's labels belong to somebody else. */
 function viewsOf(
   sandboxes: readonly PodSandboxStatus[],
   containers: readonly ContainerStatus[],

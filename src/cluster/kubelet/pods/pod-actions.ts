@@ -15,9 +15,9 @@ import {
 } from './pod-spec.js';
 
 export interface ProbeFacts {
-  /** Whether the container with this id failed the probe so often that it must end. */
+  /** True when the container with this id failed the probe so often that it must end. */
   hasFailed(probe: 'liveness' | 'startup', containerId: string): boolean;
-  /** Whether its startup probe has succeeded; true without one. */
+  /** True once its startup probe has succeeded, and without one. */
   hasStarted(containerId: string): boolean;
 }
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Pod } from '../../../gen/kube-core-v1.js';
 
-/** Where the kubelet keeps files of pods; every path follows from names, so that none is remembered. */
+/** Paths of the kubelet's files of pods; each follows from names, so that none is remembered. */
 export class PodPaths {
   readonly podsDirectory: string;
   readonly logsDirectory: string;
@@ -24,7 +24,7 @@ export class PodPaths {
     return join(this.pod(uid), 'volumes');
   }
 
-  /** What the pod's containers see as /etc/hosts. */
+  /** File that the pod's containers see as /etc/hosts. */
   hosts(uid: string): string {
     return join(this.pod(uid), 'etc-hosts');
   }

@@ -212,7 +212,7 @@ export class PodRunner {
   }
 }
 
-/** How many containers of that name the pod had, also when the runtime no longer has them. */
+/** Number of containers of that name the pod had, also when the runtime no longer has them. */
 function nextAttempt(pod: Pod, view: PodView, name: string): number {
   const newest = newestOf(view, name);
   if (newest !== undefined) return newest.state === 'created' ? newest.attempt : newest.attempt + 1;
@@ -222,7 +222,7 @@ function nextAttempt(pod: Pod, view: PodView, name: string): number {
   return hadOne ? known.restartCount + 1 : 0;
 }
 
-/** What goes wrong while a container's configuration is put together is the configuration's fault. */
+/** Turns errors of the making of a container's configuration into errors of the configuration. */
 async function configured<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;

@@ -68,7 +68,7 @@ export function usesHostNetwork(pod: Pod): boolean {
   return pod.spec.hostNetwork === true;
 }
 
-/** Whether a container that ended starts again, by its own rules and the pod's policy. */
+/** True when a container that ended starts again, by its own rules and the pod's policy. */
 export function restartsAfter(pod: Pod, container: Container, exitCode: number): boolean {
   for (const rule of container.restartPolicyRules ?? []) {
     const { operator = '', values = [] } = rule.exitCodes ?? {};

@@ -15,7 +15,7 @@ import { readySandbox, runningContainers } from './pod-view.js';
 export interface PodStatusInput extends StatusInput {
   readonly nodeIps: readonly string[];
   readonly nowMs: number;
-  /** Why the node ended or refused the pod: `Evicted`, `OutOfcpu`, `DeadlineExceeded`. */
+  /** The node ended or refused the pod, as `Evicted`, `OutOfcpu` or `DeadlineExceeded`. */
   readonly failure: { readonly reason: string; readonly message: string } | undefined;
 }
 

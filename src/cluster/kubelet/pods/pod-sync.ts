@@ -1,6 +1,6 @@
 /**
- * What one pass does for a pod that should run: carries out its actions, and remembers why the next
- * must wait. All of this memory may be lost: it only delays.
+ * One pass for a pod that should run: carries out its actions, and remembers why the next must
+ * wait. All of this memory may be lost: it only delays.
  */
 import type { Pod } from '../../../gen/kube-core-v1.js';
 import type { ClusterEnv } from '../../env.js';
@@ -10,7 +10,7 @@ import type { MountedVolumes, PodVolumes } from '../volumes/pod-volumes.js';
 import { VolumesError } from '../volumes/pod-volumes.js';
 import type { BackOff } from './back-off.js';
 import type { WaitReason } from './container-statuses.js';
-import { formatDuration } from '../../api/time.js';
+import { formatDurationMs } from '../../../base/go-duration.js';
 import type { Images } from './images.js';
 import { Interrupted, unlessAborted } from './interruption.js';
 import type { Killer } from './killer.js';
@@ -56,7 +56,7 @@ const MAX_MOUNT_RETRY_MS = 122_000;
 export class PodSync {
   readonly #options: PodSyncOptions;
   readonly #waits = new Map<string, WaitReason>();
-  /** When a container may be tried again, as monotonic milliseconds. */
+  /** Monotonic milliseconds from which a container may be tried again, by its name. */
   readonly #retryAt = new Map<string, number>();
   #mountRetryMs = FIRST_MOUNT_RETRY_MS;
   #mountRetryAt = 0;
@@ -190,7 +190,7 @@ export class PodSync {
     }
     wakeIn(leftMs);
     const where = describePod(pod);
-    const delay = formatDuration(backOff.delayMs(key));
+    const delay = formatDurationMs(backOff.delayMs(key));
     const message = `back-off ${delay} restarting failed container=${container.name} pod=${where}`;
     if (this.#waits.get(container.name)?.message === message) return 'waiting';
     this.#waits.set(container.name, { reason: 'CrashLoopBackOff', message });
@@ -200,7 +200,7 @@ export class PodSync {
   }
 }
 
-/** How long to wait after a start that failed. Images have a back-off of their own. */
+/** Milliseconds to wait after a start that failed. Images have a back-off of their own. */
 function retryAfter(reason: string, imageWaitMs: number): number {
   // Soon, so that the status says that pulls are in back-off.
   if (reason === 'ErrImagePull') return Math.min(FAST_RETRY_MS, imageWaitMs);

@@ -1,4 +1,4 @@
-/** Why a container could not be started: reason and message of its waiting state. */
+/** Failure to start a container: reason and message of its waiting state. */
 export class StartError extends Error {
   override name = 'StartError';
   /** `ErrImagePull`, `CreateContainerConfigError` ... */

@@ -3,7 +3,7 @@ import type { JsonObject, JsonValue } from '../../api/object.js';
 
 /** Lists of addresses, which a strategic merge joins by their `ip`. */
 type AddressList = 'hostIPs' | 'podIPs';
-/** What a kubelet writes; the rest of a status belongs to others. */
+/** Fields of a status that a kubelet writes; the others belong to other writers. */
 const OWN_FIELDS = [
   'observedGeneration',
   'phase',

@@ -106,7 +106,7 @@ export class ProbeManager {
     });
   }
 
-  /** What waited for the container's start is asked at once. */
+  /** Runs the probes that waited for the container's start at once. */
   #hurry(uid: string, containerId: string): void {
     for (const kind of ['readiness', 'liveness'] as const) {
       this.#find(uid, containerId, kind)?.hurry();

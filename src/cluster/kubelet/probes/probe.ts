@@ -2,7 +2,7 @@
 import type { Container, Probe } from '../../../gen/kube-core-v1.js';
 import type { ContainerRuntime } from '../../runtime/runtime.js';
 import { RuntimeError } from '../../runtime/runtime.js';
-import { formatDuration } from '../../api/time.js';
+import { formatDurationMs } from '../../../base/go-duration.js';
 import { messageOf } from '../pods/start-error.js';
 import type { NetworkProbes } from './network.js';
 import { namedPort } from './target.js';
@@ -77,7 +77,7 @@ async function exec(
     return { result: exitCode === 0 ? 'success' : 'failure', output };
   } catch (error) {
     if (!(error instanceof RuntimeError) || error.reason !== 'DeadlineExceeded') throw error;
-    const text = `command timed out: "${command.join(' ')}" timed out after ${formatDuration(timeoutMs)}`;
+    const text = `command timed out: "${command.join(' ')}" timed out after ${formatDurationMs(timeoutMs)}`;
     return { result: 'failure', output: text };
   }
 }

@@ -33,7 +33,7 @@ export class Prober {
   readonly #options: ProberOptions;
   #result: ProbeResult;
   #last: ProbeResult = 'unknown';
-  /** How often in a row the last result came. */
+  /** Number of times in a row that the last result came. */
   #run = 0;
   #isAsking = false;
   #isOver = false;

@@ -25,7 +25,7 @@ export async function serveSession(
   begin: () => Promise<Session>,
   wishes: SessionWishes,
 ): Promise<void> {
-  // What comes before the session is there waits in the socket.
+  // Messages that come before the session is there wait in the socket.
   socket.pause();
   let session: Session;
   try {

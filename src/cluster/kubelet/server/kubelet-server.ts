@@ -32,7 +32,7 @@ export interface ServerServices {
   readonly host: Host;
   readonly view: NodeView;
   readonly config: KubeletConfig;
-  /** Why the kubelet is not healthy; empty if it is. */
+  /** Reason for which the kubelet is not healthy; empty if it is. */
   readonly problem: () => string;
 }
 
@@ -52,7 +52,7 @@ export async function startServer(
     key: server.privateKey,
     ca: server.clientCa,
     requestCert: true,
-    // Who has no certificate gets an answer that says so.
+    // A client without a certificate gets an answer that says so, not a broken handshake.
     rejectUnauthorized: false,
     minVersion: 'TLSv1.2',
   });
@@ -188,7 +188,7 @@ function podList(items: readonly Pod[]): object {
   return { kind: 'PodList', apiVersion: 'v1', metadata: {}, items };
 }
 
-/** What the runtime runs, whether or not the API server knows it. */
+/** Pods with running containers in the runtime, also those the API server does not know. */
 function runningPods(view: NodeView): Pod[] {
   return [...view.views.values()].flatMap(({ uid, namespace, name, containers }) => {
     const running = containers.filter(({ state }) => state === 'running');

@@ -1,4 +1,4 @@
-/** What the kubelet's API looks at: pods, and what runs of them. */
+/** State that the kubelet's API shows: pods, and their containers in the runtime. */
 import type { Pod } from '../../../gen/kube-core-v1.js';
 import type { ContainerStatus } from '../../runtime/runtime.js';
 import type { Pleg } from '../pods/pleg.js';

@@ -1,4 +1,7 @@
-/** What pods use: `/stats/summary` (k8s.io/kubelet/pkg/apis/stats/v1alpha1) and the metrics of resources. */
+/**
+ * Resources that pods use: `/stats/summary` (k8s.io/kubelet/pkg/apis/stats/v1alpha1) and the
+ * metrics of resources.
+ */
 import { formatTime } from '../../api/time.js';
 import type { ClusterEnv } from '../../env.js';
 import type { ContainerRuntime, ContainerStats, ContainerStatus } from '../../runtime/runtime.js';

@@ -53,7 +53,7 @@ export async function writeAtomically(
   await removeStale(directory, payload, name);
 }
 
-/** Whether a payload was ever written there. */
+/** True when a payload was ever written there. */
 export async function hasPayload(directory: string): Promise<boolean> {
   return (await lstat(join(directory, DATA)).catch(() => undefined)) !== undefined;
 }

@@ -14,7 +14,7 @@ import type { ReferredObjects } from '../env.js';
 import { allContainers, uidOf } from '../pods/pod-spec.js';
 import { CONFIG_MAPS, SECRETS } from '../../client/resource-types.js';
 
-/** How long to wait for the first state of an object. */
+/** Longest wait for the first state of an object. */
 const FIRST_STATE_MS = 10_000;
 
 export interface ObjectSourceOptions {

@@ -4,7 +4,7 @@ import type { PodAddresses } from '../downward.js';
 /** A volume as containers get it. */
 export interface MountedVolume {
   readonly hostPath: string;
-  /** Whatever a container says about it. */
+  /** Read-only for all containers, also for those that ask to write. */
   readonly isReadOnly: boolean;
 }
 

@@ -57,7 +57,7 @@ export class Resolver {
     return { ...common, rcode: RCODE.NOERROR, answers, additionals: this.addressesOf(answers) };
   }
 
-  /** What is behind an alias, which may lead out of the cluster. */
+  /** Records behind an alias, which may lead out of the cluster. */
   private async follow(
     target: string,
     query: Query,

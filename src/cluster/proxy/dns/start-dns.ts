@@ -17,7 +17,7 @@ export interface StartDnsSetup {
   readonly env: ClusterEnv;
   readonly log: Logger;
   readonly nodeName: string;
-  /** Where DNS is served, and what is published. */
+  /** Address at which DNS is served, and which is published. */
   readonly nodeIp: string;
   /** 53; 0 for any that is free. */
   readonly port?: number;

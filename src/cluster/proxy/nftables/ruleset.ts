@@ -3,8 +3,8 @@
  * Pure; `table.ts` brings the kernel there.
  *
  * The shape follows kube-proxy's nftables mode (KEP-3866): verdict maps lead a packet to the chain
- * of its service in one look-up, whatever the number of services. What is not led anywhere is
- * refused right after that.
+ * of its service in one look-up, whatever the number of services. A packet that is not led anywhere
+ * is refused right after that.
  */
 import { createHash } from 'node:crypto';
 import type { PortEntry, Target } from '../service-table.js';
@@ -40,7 +40,7 @@ const REFUSE = 'goto refuse';
 const ADDRESS = 'ip daddr . meta l4proto . th dport';
 const NODE_PORT = 'fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport';
 
-/** What is there without any service. */
+/** Rules that are there without any service. */
 export const BASE_RULES: Rules = {
   containers: new Map([
     [CLUSTER_IPS, 'set { type ipv4_addr; }'],

@@ -18,7 +18,7 @@ export class NftTable {
   private readonly table: string;
   private readonly program: string;
   private readonly wanted = new Map([['', BASE_RULES]]);
-  /** What the kernel has; undefined when that is not known. */
+  /** Copy of the kernel's table; undefined when that is not known. */
   private kernel: Kernel | undefined;
 
   constructor(env: ClusterEnv, name: string, program = 'nft') {
@@ -85,7 +85,7 @@ function emptied(table: string): string[] {
   return [`add table ${table}`, `delete table ${table}`, `add table ${table}`];
 }
 
-/** What is in the table, and the commands of one transaction that got it there. */
+/** Content of the table, and the commands of one transaction that got it there. */
 class Kernel {
   private readonly table: string;
   private readonly rules = new Map<string, Rules>();

@@ -1,7 +1,7 @@
 /**
  * UDP has no end of a connection: the kernel remembers where the packets of a client go for as long
- * as they come. What it remembers of endpoints that are gone is deleted here, and of addresses that
- * led nowhere before their service was there.
+ * as they come. Its memory of endpoints that are gone is deleted here, and of addresses that led
+ * nowhere before their service was there.
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
@@ -61,7 +61,7 @@ export function staleFlows(flows: readonly UdpFlow[], entries: readonly PortEntr
       const { clusterIp, externalIps, port, nodePort, all, local } = entry;
       const isAddress =
         destination.port === port && [clusterIp, ...externalIps].includes(destination.ip);
-      // Which addresses are the node's is not known here; what was led somewhere was for it.
+      // The node's own addresses are not known here; a packet that was led somewhere was for one.
       const isNodePort = destination.port === nodePort && isLed;
       if (!isAddress && !isNodePort) return false;
       return ![...all, ...local].some((target) => isSame(target, answeredBy));

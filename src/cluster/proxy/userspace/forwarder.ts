@@ -8,7 +8,7 @@ export interface Door {
   readonly port: number;
 }
 
-/** Where packets go from a door; never empty while the door is open. */
+/** Targets of packets from a door; never empty while the door is open. */
 export interface Way {
   readonly targets: readonly Target[];
   readonly affinitySeconds: number;

@@ -51,7 +51,10 @@ export async function attach(
   };
 }
 
-/** What the container writes comes by its log; the monitor's copy is dropped, else it would wait for us. */
+/**
+ * Input of the container. Its output comes by its log; the monitor's copy is dropped, since the
+ * monitor would wait for a reader.
+ */
 function connectInput(bundle: string, socat: string | undefined): ChildProcess {
   if (socat === undefined) {
     throw new RuntimeError(

@@ -48,7 +48,7 @@ function removeDirectory(group: string): void {
   }
 }
 
-/** Where groups of one path may be: the one tree of version 2, and those of version 1. */
+/** Trees in which a group's path may exist: the one of version 2, and those of version 1. */
 function trees(): string[] {
   return [ROOT, ...namesIn(ROOT).map((name) => join(ROOT, name))];
 }
@@ -75,7 +75,7 @@ function readVersion2(group: string): Usage {
   };
 }
 
-/** What the kernel cannot take back without writing: the usage less the files not used lately. */
+/** Bytes that the kernel cannot simply take back: the usage less the files not used lately. */
 function working(usage: number, inactiveFile: number): number {
   return Math.max(0, usage - inactiveFile);
 }

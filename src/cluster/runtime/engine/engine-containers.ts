@@ -1,4 +1,4 @@
-/** What a container is in the engine: an overlay of its image's layers, and a process below runc and conmon. */
+/** Containers of the engine: an overlay of the image's layers, a process below runc and conmon. */
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ContainerDriver, ProcessState } from '../containers.js';

@@ -1,4 +1,4 @@
-/** What a sandbox is in the engine: namespaces, an address with its link, and the files of its pod. */
+/** Sandboxes of the engine: namespaces, an address with its link, and the files of the pod. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Layout } from '../layout.js';

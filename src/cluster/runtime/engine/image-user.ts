@@ -1,4 +1,4 @@
-/** Who a container runs as: numbers and names by the image's own /etc/passwd and /etc/group. */
+/** User that a container runs as: numbers and names by the image's /etc/passwd and /etc/group. */
 import { readFileSync } from 'node:fs';
 import { RuntimeError, type ContainerSecurity } from '../runtime.js';
 import { isAbsent } from '../state-files.js';

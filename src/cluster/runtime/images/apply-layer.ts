@@ -35,7 +35,7 @@ export async function applyLayer(
 class LayerTarget {
   private readonly root: string;
   private readonly keepsOwners: boolean;
-  /** What this layer brought, and the directories above it, relative to the root. */
+  /** Paths that this layer brought, and the directories above them, relative to the root. */
   private readonly own = new Set<string>();
   /** Set last: filling a directory changes its time. */
   private readonly directoryTimes = new Map<string, Date>();

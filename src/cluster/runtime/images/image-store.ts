@@ -101,7 +101,7 @@ export class ImageStore {
   async usage(): Promise<{ usedBytes: number; inodesUsed: number }> {
     const { stdout } = await run('du', ['-sk', this.layers.layersRoot()]);
     const inodes = await run('du', ['-s', '--inodes', this.layers.layersRoot()]);
-    // Where du cannot count, the whole file system's numbers are the best there is.
+    // The whole file system's numbers stand in if du cannot count: there are no better ones.
     const whole = await statfs(this.dir);
     const kibibytes = Number.parseInt(stdout, 10);
     const files = Number.parseInt(inodes.stdout, 10);

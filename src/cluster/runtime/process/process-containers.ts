@@ -1,4 +1,4 @@
-/** What a container is without isolation: a process group of the node, below a monitor. */
+/** Containers without isolation: each is a process group of the node, below a monitor. */
 import { spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ const SIGKILL = 9;
 const STARTED_WITHIN_MS = 5000;
 const POLL_MS = 5;
 
-/** What a command in the container gets too. */
+/** Surroundings of a container's process, which a command run in the container gets too. */
 export interface ProcessEnvironment {
   readonly imageRoot: string;
   readonly workingDir: string;

@@ -1,6 +1,6 @@
 /** Programs of a container without a root file system of its own: the image's if it runs here, else the node's. */
-import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { isProgram } from '../../../base/programs.js';
 import { RuntimeError } from '../runtime.js';
 
 /** `env` with a PATH in which the image's folders stand before the node's. */
@@ -29,16 +29,7 @@ export function findProgram(
   const candidates = name.includes('/')
     ? [join(imageRoot, name), name]
     : (env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, name));
-  const found = candidates.find(isExecutable);
+  const found = candidates.find(isProgram);
   if (found !== undefined) return found;
   throw new RuntimeError('Internal', `exec: "${name}": executable file not found`);
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,12 +1,6 @@
 /** Plugins that look at one node alone: NodeUnschedulable, NodeName, TaintToleration, NodeAffinity, NodePorts. */
-import type {
-  Node,
-  NodeSelectorRequirement,
-  NodeSelectorTerm,
-  Pod,
-  Taint,
-  Toleration,
-} from '../../../gen/kube-core-v1.js';
+import type { Taint } from '../../../gen/kube-core-v1.js';
+import { isTolerated, matchesTerm, nodeChoice } from '../../api/node-choice.js';
 import type { NodeState } from '../node-state.js';
 import type { PodInfo } from '../pod-info.js';
 import { normalized, refusal, type Plugin } from './plugin.js';
@@ -56,26 +50,16 @@ export const taintToleration: Plugin = {
   },
 };
 
-/** An empty key with Exists tolerates everything, an empty effect every effect. */
-export function isTolerated(taint: Taint, tolerations: readonly Toleration[]): boolean {
-  return tolerations.some(({ key = '', operator = 'Equal', value = '', effect = '' }) => {
-    if (effect !== '' && effect !== taint.effect) return false;
-    if (key !== '' && key !== taint.key) return false;
-    if (operator === 'Exists') return true;
-    return key !== '' && operator === 'Equal' && value === (taint.value ?? '');
-  });
-}
-
 export const nodeAffinity: Plugin = {
   name: 'NodeAffinity',
   weight: 2,
   filter: ({ pod }) => {
-    const isWanted = nodeMatcherOf(pod);
-    if (isWanted === undefined) return undefined;
-    return (node) =>
-      isWanted(node)
-        ? undefined
-        : refusal(true, "node(s) didn't match Pod's node affinity/selector");
+    const suits = nodeChoice(pod.spec);
+    if (suits === undefined) return undefined;
+    return ({ node }) => {
+      if (node !== undefined && suits(node)) return undefined;
+      return refusal(true, "node(s) didn't match Pod's node affinity/selector");
+    };
   },
   score: ({ pod }, fitting) => {
     const preferred =
@@ -89,65 +73,6 @@ export const nodeAffinity: Plugin = {
     return normalized(raw, false);
   },
 };
-
-/** Tells the nodes that a pod's selector and required affinity allow; undefined when all are. */
-export function nodeMatcherOf({ spec }: Pod): ((node: NodeState) => boolean) | undefined {
-  const { nodeSelector = {}, affinity } = spec;
-  const labels = Object.entries(nodeSelector);
-  const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-  if (labels.length === 0 && required === undefined) return undefined;
-  return ({ node }) => {
-    const own = node?.metadata.labels ?? {};
-    if (!labels.every(([name, value]) => own[name] === value)) return false;
-    if (required === undefined) return true;
-    return required.nodeSelectorTerms.some((term) => node !== undefined && matchesTerm(term, node));
-  };
-}
-
-/** A term without requirements matches nothing. */
-function matchesTerm(term: NodeSelectorTerm, node: Node): boolean {
-  const { matchExpressions = [], matchFields = [] } = term;
-  if (matchExpressions.length + matchFields.length === 0) return false;
-  const { labels = {}, name } = node.metadata;
-  return (
-    matchExpressions.every((one) => matchesRequirement(one, labels[one.key])) &&
-    matchFields.every((one) =>
-      matchesRequirement(one, one.key === 'metadata.name' ? name : undefined),
-    )
-  );
-}
-
-function matchesRequirement(
-  { operator, values = [] }: NodeSelectorRequirement,
-  value: string | undefined,
-): boolean {
-  switch (operator) {
-    case 'In':
-      return value !== undefined && values.includes(value);
-    case 'NotIn':
-      return value === undefined || !values.includes(value);
-    case 'Exists':
-      return value !== undefined;
-    case 'DoesNotExist':
-      return value === undefined;
-    case 'Gt':
-      return compare(value, values[0], (a, b) => a > b);
-    case 'Lt':
-      return compare(value, values[0], (a, b) => a < b);
-    default:
-      return false;
-  }
-}
-
-function compare(
-  value: string | undefined,
-  limit: string | undefined,
-  is: (a: bigint, b: bigint) => boolean,
-): boolean {
-  const isInteger = /^[-+]?\d+$/;
-  if (value === undefined || limit === undefined) return false;
-  return isInteger.test(value) && isInteger.test(limit) && is(BigInt(value), BigInt(limit));
-}
 
 export const nodePorts: Plugin = {
   name: 'NodePorts',

@@ -13,7 +13,7 @@ export interface Cluster {
   readonly namespaceLabels: (namespace: string) => Labels;
 }
 
-/** Why a node does not fit. */
+/** Reasons for which a node does not fit. */
 export interface Refusal {
   readonly reasons: readonly string[];
   /** Removing pods of the node would not help. */

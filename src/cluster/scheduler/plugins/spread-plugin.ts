@@ -6,9 +6,9 @@
 import type { TopologySpreadConstraint } from '../../../gen/kube-core-v1.js';
 import type { NodeState } from '../node-state.js';
 import type { PodInfo } from '../pod-info.js';
+import { isTolerated, nodeChoice } from '../../api/node-choice.js';
 import { labelSelectorMatcher } from '../../api/selector.js';
 import { MAX_SCORE, refusal, type Plugin } from './plugin.js';
-import { isTolerated, nodeMatcherOf } from './node-plugins.js';
 
 const HOSTNAME = 'kubernetes.io/hostname';
 const ZONE = 'topology.kubernetes.io/zone';
@@ -67,7 +67,7 @@ function toConstraint(constraint: TopologySpreadConstraint, pod: PodInfo): Const
   const namespace = pod.pod.metadata.namespace ?? '';
   const usesAffinity = (constraint.nodeAffinityPolicy ?? 'Honor') === 'Honor';
   const usesTaints = constraint.nodeTaintsPolicy === 'Honor';
-  const isWanted = usesAffinity ? nodeMatcherOf(pod.pod) : undefined;
+  const isWanted = usesAffinity ? nodeChoice(pod.pod.spec) : undefined;
   const { tolerations = [] } = pod.pod.spec;
   return {
     topologyKey,
@@ -80,10 +80,10 @@ function toConstraint(constraint: TopologySpreadConstraint, pod: PodInfo): Const
       const labels = metadata.labels ?? {};
       return matches(labels) && matchLabelKeys.every((key) => labels[key] === own[key]);
     },
-    isEligible: (node) => {
-      if (isWanted?.(node) === false) return false;
+    isEligible: ({ node }) => {
+      if (node === undefined || isWanted?.(node) === false) return false;
       if (!usesTaints) return true;
-      return (node.node?.spec.taints ?? []).every(
+      return (node.spec.taints ?? []).every(
         (taint) => taint.effect === 'PreferNoSchedule' || isTolerated(taint, tolerations),
       );
     },

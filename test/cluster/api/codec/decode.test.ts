@@ -10,8 +10,8 @@ import {
 } from '../../../../src/cluster/api/codec/field-validation.js';
 import { splitApiVersion, type JsonObject } from '../../../../src/cluster/api/object.js';
 import { messageOfKind } from '../../../../src/cluster/api/schema/table.js';
-import { ApiError } from '../../../../src/cluster/api/status.js';
 import { filesIn, stepsOf, type Step } from '../recordings.js';
+import { failureOf } from '../failure.js';
 
 const CONFIG_MAP = expected('', 'v1', 'ConfigMap');
 
@@ -39,16 +39,6 @@ function decode({ request }: Step, kind: ExpectedKind): Decoded {
   const { body } = request;
   const text = typeof body === 'string' ? body : JSON.stringify(body);
   return decodeObject(Buffer.from(text), request.headers?.['Content-Type'] ?? '', kind);
-}
-
-function failureOf(act: () => unknown): ApiError {
-  try {
-    act();
-  } catch (error) {
-    if (error instanceof ApiError) return error;
-    throw error;
-  }
-  throw new Error('nothing was thrown');
 }
 
 const isDecodeError = ({ response }: Step): boolean =>

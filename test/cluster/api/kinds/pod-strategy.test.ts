@@ -1,4 +1,4 @@
-/** What the server decides about pods, and what it warns of. */
+/** Decisions of the server about pods, and its warnings. */
 import { expect } from 'chai';
 import type { PodSpec } from '../../../../src/gen/kube-core-v1.js';
 import { pod } from '../../../../src/cluster/api/kinds/core/pod.js';

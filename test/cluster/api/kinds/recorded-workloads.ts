@@ -1,6 +1,6 @@
 /**
  * Writes of pods and workloads that a real API server was asked for (test/golden), done by decoding,
- * defaults, strategy and validation, without a store. What admission does to pods is stood in for.
+ * defaults, strategy and validation, without a store. A stand-in does the work of pod admission.
  */
 import type { Pod } from '../../../../src/gen/kube-core-v1.js';
 import { decodeObject } from '../../../../src/cluster/api/codec/decode.js';

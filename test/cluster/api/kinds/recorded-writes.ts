@@ -1,6 +1,6 @@
 /**
  * Writes that a real API server was asked for (test/golden), done by the rules of a kind alone:
- * defaults, strategy, validation. What stores, allocates and admits is not here.
+ * defaults, strategy, validation. Storage, allocation and admission are not here.
  */
 import { readFileSync } from 'node:fs';
 import { normalize } from '../../../../src/cluster/api/codec/normalize.js';
@@ -120,7 +120,7 @@ function nameOf({ metadata }: KubeObject): string {
 /** Of metadata: what the registry fills in. */
 const FILLED_IN = ['uid', 'resourceVersion', 'creationTimestamp', 'managedFields'];
 
-/** What of an object the rules of its kind decide. */
+/** Copy of an object without the metadata that the server fills in, beside its kind's rules. */
 export function comparable(object: object): JsonObject {
   const copy = JSON.parse(JSON.stringify(object)) as JsonObject;
   for (const name of FILLED_IN) Reflect.deleteProperty(copy['metadata'] as JsonObject, name);

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { deepFreeze, type JsonObject, type JsonValue } from '../../../../src/cluster/api/object.js';
 import { applyJsonPatch, unknownPatchFields } from '../../../../src/cluster/api/patch/json.js';
-import { ApiError } from '../../../../src/cluster/api/status.js';
+import { failureOf } from '../failure.js';
 
 /** `undefined` for a patch that cannot be applied. */
 const CASES: readonly [string, JsonObject, JsonValue, JsonValue | undefined][] = [
@@ -90,16 +90,6 @@ const CASES: readonly [string, JsonObject, JsonValue, JsonValue | undefined][] =
   ['fails on null as operation', { a: 1 }, [null], undefined],
 ];
 
-function failure(run: () => unknown): ApiError {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof ApiError) return error;
-    throw error;
-  }
-  throw new Error('it did not fail');
-}
-
 describe('JSON patch', () => {
   for (const [name, target, patch, expected] of CASES)
     it(name, () => {
@@ -108,7 +98,7 @@ describe('JSON patch', () => {
         expect(applyJsonPatch(target, patch)).to.deep.equal(expected);
         return;
       }
-      expect(failure(() => applyJsonPatch(target, patch)).status).to.deep.equal({
+      expect(failureOf(() => applyJsonPatch(target, patch)).status).to.deep.equal({
         kind: 'Status',
         apiVersion: 'v1',
         metadata: {},
@@ -128,7 +118,7 @@ describe('JSON patch', () => {
     [[{ path: [] }], 'array into Go struct field jsonPatchOp.path of type string'],
   ] as [JsonValue, string][])
     it(`refuses ${JSON.stringify(patch)}`, () => {
-      const { code, reason, message } = failure(() => applyJsonPatch({}, patch));
+      const { code, reason, message } = failureOf(() => applyJsonPatch({}, patch));
       expect([code, reason]).to.deep.equal([400, 'BadRequest']);
       expect(message).to.equal(`error decoding patch: json: cannot unmarshal ${found}`);
     });
@@ -136,7 +126,7 @@ describe('JSON patch', () => {
   it('takes 10,000 operations and refuses more', () => {
     const operations = Array<JsonValue>(10_000).fill({ op: 'test', path: '/a', value: 1 });
     expect(applyJsonPatch({ a: 1 }, operations)).to.deep.equal({ a: 1 });
-    const { code, reason, message } = failure(() =>
+    const { code, reason, message } = failureOf(() =>
       applyJsonPatch({ a: 1 }, [...operations, null]),
     );
     expect([code, reason]).to.deep.equal([413, 'RequestEntityTooLarge']);
@@ -150,7 +140,7 @@ describe('JSON patch', () => {
     const copies = (count: number) =>
       Array.from({ length: count }, (_, at) => ({ op: 'copy', from: '/a', path: `/c${at}` }));
     expect(Object.keys(applyJsonPatch(target, copies(2)) as JsonObject)).to.have.length(3);
-    expect(failure(() => applyJsonPatch(target, copies(3))).code).to.equal(422);
+    expect(failureOf(() => applyJsonPatch(target, copies(3))).code).to.equal(422);
   });
 
   it('names members of operations that it does not know', () => {
@@ -175,7 +165,7 @@ describe('JSON patch', () => {
           expected = undefined;
         }
         if (expected === undefined)
-          expect(failure(() => applyJsonPatch(target, patch)).code).to.equal(422);
+          expect(failureOf(() => applyJsonPatch(target, patch)).code).to.equal(422);
         else expect(applyJsonPatch(target, patch)).to.deep.equal(expected);
         expect(JSON.stringify(target)).to.equal(before);
       }),

@@ -382,7 +382,7 @@ function expectTracked({ request, response }: RecordedStep, live: JsonObject | u
   expect(JSON.stringify(entries, undefined, 1)).to.equal(JSON.stringify(recorded, undefined, 1));
 }
 
-/** What the client wants, in its types and with defaults: what ownership is kept of. */
+/** Object that the client wants, in its types and with defaults: its fields are owned. */
 function sentObject(
   kind: Kind,
   request: RecordedStep['request'],

@@ -79,7 +79,7 @@ describe('JSON merge patch', () => {
   });
 });
 
-/** What the patches of the recording change. */
+/** Fields that the patches of the recording change. */
 function dataOf(object: JsonObject): unknown {
   const { labels, annotations } = (object['metadata'] ?? {}) as JsonObject;
   return { data: object['data'], immutable: object['immutable'], labels, annotations };

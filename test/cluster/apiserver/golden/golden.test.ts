@@ -122,7 +122,7 @@ describe('cluster/apiserver/golden', () => {
   });
 });
 
-/** What is different and not listed, and what is listed and not different. */
+/** Differences that are not listed, and listed ones that do not occur. */
 function explained(outcomes: readonly Outcome[], name: string): string[] {
   const own = listed.differences[name] ?? {};
   return outcomes.flatMap((outcome, step) => {

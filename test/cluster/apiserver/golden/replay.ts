@@ -54,7 +54,7 @@ export async function replay(server: TestApiServer, recording: Recording): Promi
   for (const step of recording.steps) {
     if (!recording.isOfRunningServer) await world.before(step);
     const answer = await send(server, step, translation);
-    // What a dry run allocates may be allocated again.
+    // Values that a dry run allocates may be allocated again, so they are not learnt.
     const known = isDryRun(step) ? new Translation(translation) : translation;
     outcomes.push(compare(step, answer, known, recording.isOfRunningServer));
     if (!recording.isOfRunningServer) await world.correct(step);

@@ -1,6 +1,6 @@
 /**
- * What the recorded server called things and what ours calls them: revisions, uids, generated names,
- * allocated addresses and ports. Both answers to a request are walked side by side to learn it.
+ * Names of the recorded server with ours: revisions, uids, generated names, allocated addresses and
+ * ports. Both answers to a request are walked side by side to learn them.
  */
 import type { JsonObject, JsonValue } from '../../../../src/cluster/api/object.js';
 

@@ -28,7 +28,7 @@ import {
 } from './shown.js';
 import { isObject, type Translation } from './translation.js';
 
-/** How an object was before the first request that is about it. */
+/** State of an object before the first request that is about it. */
 export interface BaseState {
   /** Recording at whose end the object was like that. */
   readonly of?: string;
@@ -115,7 +115,7 @@ export class World {
     if (isChange(step) && step.request.method !== 'DELETE') await this.showAll(shownBy(step));
   }
 
-  /** What was there before the first recorded change, in the order of its writes. */
+  /** Shows the objects from before the first recorded change, in the order of their writes. */
   private async showPast(): Promise<void> {
     const at = this.steps.findIndex(isChange);
     const changes = at === -1 ? [] : this.steps.slice(at).filter(isChange).flatMap(shownBy);

@@ -38,7 +38,7 @@ describe('cluster/apiserver/subresources: streams of pods', () => {
   let target: Target;
   let objects: PodFixture;
   let answerLog: (request: IncomingMessage, response: ServerResponse) => void;
-  /** What the kubelet was asked: method, path, name of the client, credentials. */
+  /** Requests that the kubelet got: method, path, name of the client, credentials. */
   const asked: string[] = [];
   const sockets = new WebSocketServer({
     noServer: true,

@@ -19,6 +19,8 @@ import { systemClusterEnv } from '../../../../src/cluster/system-env.js';
 import type { Pod } from '../../../../src/gen/kube-core-v1.js';
 import { FakeRuntime } from '../../../support/fake-runtime.js';
 import { until } from '../../../support/until.js';
+import { containerConfig } from '../../runtime/container-config.js';
+import { sandboxConfig } from '../../runtime/sandbox-config.js';
 
 const API_SERVER = 'kube-apiserver-kubelet-client';
 const LABELS = {
@@ -76,56 +78,13 @@ describe('kubelet: API', () => {
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'mainstay-kubelet-api-'));
     runtime = new FakeRuntime(env);
-    const sandboxId = await runtime.runPodSandbox({
-      name: 'web',
-      namespace: 'default',
-      uid: 'uid-1',
-      attempt: 0,
-      hostname: 'web',
-      logDirectory: directory,
-      dns: { servers: [], searches: [], options: [] },
-      portMappings: [],
-      labels: LABELS,
-      annotations: {},
-      cgroupParent: '',
-      sysctls: {},
-      namespaces: { network: 'pod', pid: 'container', ipc: 'pod' },
-    });
-    const base = {
-      image: 'busybox',
-      imageId: 'sha256:1',
-      command: [],
-      args: [],
-      workingDir: '',
-      env: [],
-      mounts: [],
-      annotations: {},
-      hasStdin: false,
-      isStdinOnce: false,
-      hasTty: false,
-      stopSignal: '',
-      resources: {
-        cpuShares: 2,
-        cpuQuotaUs: 0,
-        cpuPeriodUs: 0,
-        memoryLimitBytes: 0,
-        oomScoreAdj: 0,
-      },
-      security: {
-        isPrivileged: false,
-        addCapabilities: [],
-        dropCapabilities: [],
-        runAsUser: undefined,
-        runAsGroup: undefined,
-        supplementalGroups: [],
-        isRootReadOnly: false,
-        noNewPrivileges: false,
-      },
-    };
+    const sandboxId = await runtime.runPodSandbox(
+      sandboxConfig({ uid: 'uid-1', logDirectory: directory, labels: LABELS }),
+    );
     const labels = { ...LABELS, 'io.kubernetes.container.name': 'app' };
     for (const attempt of [0, 1]) {
       const logPath = `app/${attempt}.log`;
-      const config = { ...base, name: 'app', attempt, labels, logPath };
+      const config = containerConfig({ attempt, imageId: 'sha256:1', labels, logPath });
       const id = await runtime.createContainer(sandboxId, config);
       await runtime.startContainer(id);
       if (attempt === 0) runtime.exit(runtime.container('app'), 1);

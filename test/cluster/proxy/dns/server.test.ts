@@ -104,7 +104,7 @@ describe('cluster/proxy/dns/server', () => {
       waiting.splice(0).forEach((resume) => resume());
       return messages.length === 100;
     });
-    // What one read brings is worked on, however many messages that is.
+    // All messages of one read are worked on, however many they are.
     expect(most).to.be.within(2, 16 + 5);
     socket.destroy();
   });

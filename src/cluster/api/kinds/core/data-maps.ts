@@ -1,4 +1,4 @@
-/** What ConfigMaps and Secrets share. */
+/** Common rules of ConfigMaps and Secrets. */
 import type { FieldError } from '../../status.js';
 import { fieldForbidden, isSameValue } from '../../validation/field-error.js';
 

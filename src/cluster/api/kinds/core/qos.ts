@@ -11,7 +11,7 @@ const COMPUTE = ['cpu', 'memory'] as const;
 
 /**
  * Guaranteed: everybody has limits of CPU and memory, and asks for just as much. BestEffort: nobody
- * asks for anything. What the pod as a whole asks for decides, if it does.
+ * asks for anything. Resources of the pod as a whole decide, if it has any.
  */
 export function qosClassOf(spec: PodSpec): QosClass {
   const all: ResourceRequirements[] =

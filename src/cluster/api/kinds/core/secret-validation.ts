@@ -70,7 +70,7 @@ const GO_TYPES: Readonly<Record<string, string>> = {
   string: 'string',
 };
 
-/** What Go's encoding/json says of a text that should hold an object; undefined when it does, or null. */
+/** Error of Go's encoding/json for a text that should be an object or null; undefined for none. */
 function jsonObjectProblem(text: string): string | undefined {
   let value: JsonValue;
   try {

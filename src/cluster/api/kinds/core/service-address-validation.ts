@@ -18,8 +18,8 @@ const POLICY = 'spec.ipFamilyPolicy';
 const FIXED = 'may not change once set';
 
 /**
- * What keeps cluster IPs from being allocated. The first group that finds something is the answer,
- * as the others would only follow from it.
+ * Findings that keep cluster IPs from being allocated. The first group that finds something is the
+ * answer, as the others would only follow from it.
  */
 export function validateAddresses(service: Service, old: Service | undefined): FieldError[] {
   if (!hasClusterIp(service)) return [];

@@ -1,6 +1,6 @@
 /**
- * What a write of a Service changes besides what the client says: values that belong together are
- * kept together, and those that the new type has no use for are cleared.
+ * Changes that a write of a Service makes beside those the client asks for. Values that belong
+ * together are kept together, and those that the new type has no use for are cleared.
  */
 import type { Service, ServiceSpec } from '../../../../gen/kube-core-v1.js';
 import { isSameValue } from '../../validation/field-error.js';

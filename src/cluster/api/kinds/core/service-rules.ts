@@ -1,6 +1,6 @@
 /**
- * What a Service needs by its type. The API server allocates cluster IPs and node ports; these pure
- * rules say what for.
+ * Addresses and ports that a Service needs by its type. The API server allocates cluster IPs and
+ * node ports by these pure rules.
  */
 import type { Service, ServicePort } from '../../../../gen/kube-core-v1.js';
 import { ipText, isInBlock, parseIp, parseIpBlock, type IpAddress } from '../../validation/ip.js';
@@ -13,7 +13,7 @@ export const NODE_PORT_RANGE = { first: 30_000, last: 32_767 } as const;
 /** In place of a cluster IP: the service's name leads to its pods, without a balancer. */
 export const HEADLESS = 'None';
 
-/** Where traffic from within the cluster may go. */
+/** Values of internalTrafficPolicy: traffic of the cluster goes to all endpoints, or the node's. */
 export const INTERNAL_POLICIES: readonly string[] = ['Cluster', 'Local'];
 
 export function isHeadless({ spec }: Service): boolean {
@@ -82,7 +82,7 @@ export function allocationsOf({ spec }: Service): Allocations {
   };
 }
 
-/** What is wrong with a node port that a client chose; empty when nothing is. */
+/** Fault of a node port that a client chose, as a message; empty for a good one. */
 export function nodePortProblem(port: number): string {
   const { first, last } = NODE_PORT_RANGE;
   if (port >= first && port <= last) return '';
@@ -90,8 +90,8 @@ export function nodePortProblem(port: number): string {
 }
 
 /**
- * What is wrong with a cluster IP that a client chose, for a cluster whose range is `range`; empty
- * when nothing is.
+ * Fault of a cluster IP that a client chose, as a message; empty for a good one. `range` is the
+ * cluster's own, in CIDR notation.
  */
 export function clusterIpProblem(text: string, range: string): string {
   const address = parseIp(text);

@@ -109,7 +109,7 @@ function validateAppArmorTexts(
   });
 }
 
-/** What annotations say about profiles must agree with what the fields say. */
+/** Profiles in annotations must agree with those in fields. */
 export function validateProfilesMatch(meta: ObjectMeta, spec: PodSpec, path: string): FieldError[] {
   const annotations = meta.annotations ?? {};
   const ofPod = spec.securityContext;

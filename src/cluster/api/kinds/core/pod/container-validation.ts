@@ -34,7 +34,7 @@ const RESTART_ACTIONS = ['Restart', 'RestartAllContainers'];
 const MAX_RESTART_RULES = 20;
 const MAX_EXIT_CODES = 255;
 
-/** What the containers of a pod refer to. */
+/** Parts of a pod that its containers refer to. */
 export interface ContainerContext {
   readonly spec: PodSpec;
   readonly volumes: Volumes;
@@ -244,7 +244,7 @@ function validateResizePolicies(
   });
 }
 
-/** When a container starts again after it ended. */
+/** Rules by which a container that ended starts again (KEP-5307). */
 function validateRestartRules(container: AnyContainer, path: string): FieldError[] {
   const { restartPolicy, restartPolicyRules: rules = [] } = container;
   const at = `${path}.restartPolicy`;

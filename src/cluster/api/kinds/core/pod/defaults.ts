@@ -1,4 +1,4 @@
-/** What the server fills in for a pod or a pod template (k8s.io/kubernetes pkg/apis/core/v1). */
+/** Defaults of a pod or a pod template (k8s.io/kubernetes pkg/apis/core/v1). */
 import type {
   Container,
   EnvVar,

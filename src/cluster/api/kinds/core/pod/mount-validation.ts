@@ -1,4 +1,4 @@
-/** Where a container sees the volumes of its pod. */
+/** Paths at which a container sees the volumes of its pod. */
 import type { Volume, VolumeDevice, VolumeMount } from '../../../../../gen/kube-core-v1.js';
 import type { FieldError } from '../../../status.js';
 import {

@@ -4,7 +4,7 @@ import { goQuote } from '../../../validation/field-error.js';
 
 interface Mapping {
   readonly path: string;
-  /** Where the file comes from; empty when the volume has one source only. */
+  /** Source of the file, for people; empty when the volume has one source only. */
   readonly source: string;
 }
 

@@ -1,4 +1,4 @@
-/** What a pod as a whole asks for (KEP-2837), beside what its containers do. */
+/** Resources of a pod as a whole (KEP-2837), beside those of its containers. */
 import type { PodSpec } from '../../../../../gen/kube-core-v1.js';
 import type { FieldError } from '../../../status.js';
 import {
@@ -16,8 +16,8 @@ type Amounts = ReadonlyMap<string, Quantity>;
 type Side = 'limits' | 'requests';
 
 /**
- * What the containers need together: those that run at the same time add up, and init containers
- * that end need what the hungriest of them does, beside the sidecars started before it.
+ * Amounts that the containers need together: those that run at the same time add up. Init
+ * containers that end need as much as the hungriest of them, beside the sidecars started before it.
  */
 function containerSums(spec: PodSpec, side: Side): Amounts {
   let sidecars: Amounts = new Map();

@@ -84,7 +84,7 @@ function validateProbe(probe: Probe, grace: number | undefined, path: string): F
   ];
 }
 
-/** What a probe or a lifecycle event does: exactly one thing. */
+/** Exactly one action of a probe or of a lifecycle event. */
 function validateHandler(
   handler: Probe & LifecycleHandler,
   grace: number | undefined,

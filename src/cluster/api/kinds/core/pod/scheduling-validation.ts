@@ -1,4 +1,4 @@
-/** What a pod says about the nodes it may run on. */
+/** Fields of a pod about the nodes it may run on. */
 import type {
   Affinity,
   NodeSelectorRequirement,

@@ -166,7 +166,7 @@ export function validateContainerSecurity(
   ];
 }
 
-/** Who may do everything cannot be kept from gaining more. */
+/** A container that may do everything cannot be kept from gaining more. */
 function validateEscalation(context: SecurityContext, path: string): FieldError[] {
   if (context.allowPrivilegeEscalation !== false) return [];
   const admins = (context.capabilities?.add ?? []).filter((name) => name === 'CAP_SYS_ADMIN');

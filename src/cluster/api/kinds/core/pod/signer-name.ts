@@ -32,7 +32,7 @@ export function validateSignerName(name: string, path: string): FieldError[] {
   ];
 }
 
-/** What is wrong with the first bad one of the labels that dots separate. */
+/** Findings about the first bad one of the labels that dots separate. */
 function validateLabelsOf(segment: string, rule: TextRule, path: string): FieldError[] {
   for (const label of segment.split('.')) {
     const problems = rule(label).map((problem) => `validating label ${goQuote(label)}: ${problem}`);

@@ -1,5 +1,5 @@
 /**
- * What differs between two JSON values, one line a field: `-path: old` and `+path: new`. For people;
+ * Differences between two JSON values, one line a field: `-path: old` and `+path: new`. For people;
  * Kubernetes' own text shows names of its source code.
  */
 export function specDifference(old: unknown, next: unknown): string {

@@ -99,7 +99,7 @@ export function validatePodSpec(
   ];
 }
 
-/** Who and where the pod is: names of other objects, mostly. */
+/** Fields that say who and where the pod is: names of other objects, mostly. */
 function validateIdentity(spec: PodSpec, path: string): FieldError[] {
   const named = (field: string, name: string | undefined, rule: TextRule): FieldError[] =>
     name === undefined || name === '' ? [] : fieldProblems(`${path}.${field}`, name, rule(name));

@@ -1,4 +1,4 @@
-/** What the server decides about a pod when it is created or changed. */
+/** Fields of a pod that the server decides when it is created or changed. */
 import type { Pod, PodSpec } from '../../../../../gen/kube-core-v1.js';
 import type { LabelSelector } from '../../../../../gen/kube-meta-v1.js';
 import { qosClassOf } from '../qos.js';

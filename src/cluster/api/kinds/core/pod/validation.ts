@@ -58,7 +58,7 @@ function validateTokenSources(spec: PodSpec): FieldError[] {
   );
 }
 
-/** What holds at creation only. */
+/** Rules that hold at creation only. */
 export function validatePodCreate({ metadata, spec }: Pod): FieldError[] {
   const isBoundAndGated = (spec.nodeName ?? '') !== '' && (spec.schedulingGates ?? []).length > 0;
   const detail = 'cannot be set until all schedulingGates have been cleared';

@@ -1,4 +1,4 @@
-/** What pods for Windows may and may not say. The nodes run Linux; such pods are only kept. */
+/** Rules for fields of pods for Windows. The nodes run Linux; such pods are only kept. */
 import type { PodSpec, WindowsSecurityContextOptions } from '../../../../../gen/kube-core-v1.js';
 import type { FieldError } from '../../../status.js';
 import {
@@ -100,7 +100,7 @@ export function validateHostProcesses(spec: PodSpec, path: string): FieldError[]
   ];
 }
 
-/** What a pod says about its operating system must fit what else it says. */
+/** Fields of a pod must fit the operating system that it names. */
 export function validateOs(spec: PodSpec, path: string): FieldError[] {
   if (spec.os === undefined) return [];
   const { name = '' } = spec.os;

@@ -1,7 +1,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** The absolute path of the program `name` on the path, or in the folders that follow it; undefined if there is none. */
+/** Path of the program `name` in PATH, or in the folders tried after it; undefined for none. */
 export function findProgram(name: string, moreFolders: readonly string[] = []): string | undefined {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...moreFolders];
   return folders
@@ -10,7 +10,8 @@ export function findProgram(name: string, moreFolders: readonly string[] = []): 
     .find(isProgram);
 }
 
-function isProgram(path: string): boolean {
+/** True for a file that this process may execute. */
+export function isProgram(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
     return statSync(path).isFile();
