@@ -230,7 +230,9 @@ export class ApiServer {
       ),
       reviewsStep({ env, authorize, tokens }),
       openapiStep(env, discovered),
-      this.core.step(this.subresources(tokenHandler({ env, tokens, objects, admission: this.core.admission }))),
+      this.core.step(
+        this.subresources(tokenHandler({ env, tokens, objects, admission: this.core.admission })),
+      ),
       notFoundStep(discovered),
     ];
   }
