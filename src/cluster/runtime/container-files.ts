@@ -67,7 +67,7 @@ export class ContainerFiles {
     return this.writeEnd({
       finishedAtMs,
       exitCode: EXIT_CANNOT_RUN,
-      reason: 'ContainerCannotRun',
+      reason: 'StartError',
       message,
     });
   }

@@ -179,7 +179,7 @@ export interface ContainerStatus extends ContainerSummary {
   /** 0 before it finished. */
   readonly finishedAtMs: number;
   readonly exitCode: number;
-  /** `Completed`, `Error`, `OOMKilled`, `ContainerCannotRun`; empty while it runs. */
+  /** `Completed`, `Error`, `OOMKilled`, `StartError`; empty while it runs. */
   readonly reason: string;
   readonly message: string;
   /** Absolute. */

@@ -292,7 +292,7 @@ podCase('reports a program that cannot be run', [], async (pods) => {
   const container = await pods.runtime.createContainer(sandbox, config);
   expect(await reasonOf(pods.runtime.startContainer(container))).to.equal('Internal');
   const status = await pods.runtime.containerStatus(container);
-  expect(status).to.include({ state: 'exited', exitCode: 128, reason: 'ContainerCannotRun' });
+  expect(status).to.include({ state: 'exited', exitCode: 128, reason: 'StartError' });
   expect(status.message).to.contain('/no/such/program');
 });
 
