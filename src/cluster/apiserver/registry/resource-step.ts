@@ -10,7 +10,7 @@ import type { Kind, Verb } from '../../api/kinds/kind.js';
 import type { JsonObject, KubeObject } from '../../api/object.js';
 import { badRequest, conflict, methodNotSupported, unknownPath } from '../../api/status.js';
 import type { Answer, Exchange, RequestInfo, Step } from '../pipeline/exchange.js';
-import { scaled, scaleOf } from '../subresources/scale.js';
+import { SCALE_VIEW, scaled, scaleOf } from '../subresources/scale.js';
 import { checkDeleteOptions, deleteOptionsOf } from './delete-options.js';
 import { deletedStatus } from './deletion.js';
 import { parseListQuery } from './list-options.js';
@@ -216,7 +216,8 @@ class Verbs {
     const { info, request } = exchange;
     if (info.verb === 'get') {
       const stored = await this.reader.get(kind, keyOf(kind, info.namespace, info.name), '');
-      return { type: 'value', status: 200, value: scaleOf(paths, stored.object) };
+      const value = scaleOf(paths, stored.object);
+      return { type: 'value', status: 200, value, view: SCALE_VIEW };
     }
     if (info.verb !== 'update' && info.verb !== 'patch') throw methodNotSupported();
     const isPatch = info.verb === 'patch';
@@ -230,7 +231,8 @@ class Verbs {
     const stored = await this.writer.update(kind, info.namespace, info.name, context, (current) =>
       scaled(kind, paths, current, wantedFrom(scaleOf(paths, current))),
     );
-    return { type: 'value', status: 200, value: scaleOf(paths, stored.object) };
+    const value = scaleOf(paths, stored.object);
+    return { type: 'value', status: 200, value, view: SCALE_VIEW };
   }
 }
 
