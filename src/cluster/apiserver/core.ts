@@ -17,6 +17,7 @@ import {
   runtimeClass,
   taintNewNodes,
 } from './admission/pod-defaults.js';
+import { podTopologyLabels, topologyLabels } from './admission/pod-topology-labels.js';
 import { serviceAccountAdmission } from './admission/service-account.js';
 import { WatchCache } from './cache/watch-cache.js';
 import type { Step } from './pipeline/exchange.js';
@@ -74,9 +75,11 @@ export class Core {
   /** `others` are handlers of subresources that need more than objects: `pods/log`, ... */
   step(others: ReadonlyMap<string, SubresourceHandler>): Step {
     const { reader, writer, env } = this;
+    const topologyOf = (node: string): ReturnType<typeof topologyLabels> =>
+      topologyLabels(served('', 'Node'), this, node);
     const subresources = new Map([
       ...others,
-      ['pods/binding', bindingHandler(writer, env)] as const,
+      ['pods/binding', bindingHandler(writer, env, topologyOf)] as const,
       ['namespaces/finalize', finalizeHandler(writer)] as const,
     ]);
     return resourceStep({ reader, writer, subresources });
@@ -161,6 +164,7 @@ export class Core {
       priority(pods),
       runtimeClass(pods),
       defaultTolerationSeconds(pods),
+      podTopologyLabels(pods, served('', 'Node'), this),
     ]);
   }
 }
