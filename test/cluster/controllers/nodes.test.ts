@@ -183,4 +183,18 @@ describe('controllers: taints and lost pods', () => {
     expect(messages()).have.length(5);
     await world.stop();
   });
+
+  it('tells kubelets how long they may keep what they have read, by the number of nodes', async () => {
+    const world = new World();
+    const { api, time } = world;
+    const annotation = (name: string) =>
+      api.get(NODES, '', name)?.metadata.annotations?.['node.alpha.kubernetes.io/ttl'];
+    world.start();
+    await time.advance(1000);
+    expect(annotation('node-a')).to.equal('0');
+    for (let i = 0; i < 100; i++) world.addNode(`more-${i}`, 'zone-1');
+    await time.advance(1000);
+    expect(annotation('more-99')).to.equal('15');
+    await world.stop();
+  });
 });
