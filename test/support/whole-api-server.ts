@@ -2,6 +2,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { loggerTo } from '../../src/base/observe/logger.js';
 import { EtcdClient } from '../../src/client/client.js';
+import type { ClientCertificate } from '../../src/cluster/apiserver/pipeline/exchange.js';
 import { ApiServer } from '../../src/cluster/apiserver/server.js';
 import type { KubeClient } from '../../src/cluster/client/client.js';
 import { httpsTransport } from '../../src/cluster/client/https/https-transport.js';
@@ -70,7 +71,12 @@ export class WholeApiServer {
   }
 
   direct(): KubeClient {
-    return this.parts.server.client(ADMIN, 'test/1');
+    return this.client(ADMIN, 'test/1');
+  }
+
+  /** Direct calls with the identity of a component. */
+  client(identity: ClientCertificate, userAgent: string): KubeClient {
+    return this.parts.server.client(identity, userAgent);
   }
 
   https(): KubeClient {

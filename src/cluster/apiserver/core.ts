@@ -18,6 +18,7 @@ import {
   taintNewNodes,
 } from './admission/pod-defaults.js';
 import { nodeRestriction } from './admission/node-restriction.js';
+import { podTopologyLabels, topologyLabels } from './admission/pod-topology-labels.js';
 import { serviceAccountAdmission } from './admission/service-account.js';
 import { WatchCache } from './cache/watch-cache.js';
 import type { Step } from './pipeline/exchange.js';
@@ -77,9 +78,11 @@ export class Core {
   /** `others` are handlers of subresources that need more than objects: `pods/log`, ... */
   step(others: ReadonlyMap<string, SubresourceHandler>): Step {
     const { reader, writer, env } = this;
+    const topologyOf = (node: string): ReturnType<typeof topologyLabels> =>
+      topologyLabels(served('', 'Node'), this, node);
     const subresources = new Map([
       ...others,
-      ['pods/binding', bindingHandler(writer, env)] as const,
+      ['pods/binding', bindingHandler(writer, env, topologyOf)] as const,
       ['namespaces/finalize', finalizeHandler(writer)] as const,
     ]);
     const scale = scaleHandler(reader, writer);
@@ -169,6 +172,7 @@ export class Core {
       priority(pods),
       runtimeClass(pods),
       defaultTolerationSeconds(pods),
+      podTopologyLabels(pods, nodes, this),
     ]);
   }
 }

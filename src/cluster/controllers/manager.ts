@@ -17,6 +17,7 @@ import { endpointSlices } from './endpointslice.js';
 import { garbageCollector } from './garbage-collector.js';
 import { namespaces } from './namespace.js';
 import { nodeLifecycle } from './node-lifecycle.js';
+import { nodeTtl } from './node-ttl.js';
 import { podGarbage } from './podgc.js';
 import { replicaSets } from './replicaset.js';
 import { rootCaPublisher, serviceAccounts } from './service-accounts.js';
@@ -85,6 +86,7 @@ class Term implements ControllerContext {
     namespaces(this);
     garbageCollector(this);
     nodeLifecycle(this);
+    nodeTtl(this);
     taintEviction(this);
     podGarbage(this);
   }

@@ -33,6 +33,7 @@ class NodeLifecycleController {
   private readonly zones: Zones;
   private readonly events: EventRecorder;
   private readonly passes: WorkQueue;
+  private known: ReadonlyMap<string, Node> = new Map();
   private wereAllDown = false;
 
   constructor(context: ControllerContext) {
@@ -71,11 +72,32 @@ class NodeLifecycleController {
     this.events.event(about, 'Normal', 'NodeNotReady', message);
   }
 
+  /** Nodes that came or went since the last look; to a controller that begins, all are new. */
+  private reportNew(nodes: readonly Node[]): void {
+    const current = new Map(nodes.map((node) => [node.metadata.name ?? '', node]));
+    for (const [name, node] of current) {
+      if (!this.known.has(name))
+        this.report(node, 'RegisteredNode', `Registered Node ${name} in Controller`);
+    }
+    for (const [name, node] of this.known) {
+      if (!current.has(name))
+        this.report(node, 'RemovingNode', `Removing Node ${name} from Controller`);
+    }
+    this.known = current;
+  }
+
+  private report(node: Node, reason: string, text: string): void {
+    const { resourceVersion: _any, ...about } = referenceTo(node);
+    const message = `Node ${node.metadata.name ?? ''} event: ${text}`;
+    this.events.event(about, 'Normal', reason, message);
+  }
+
   /** One look at all nodes. */
   private async watch(key: string): Promise<void> {
     this.passes.addAfter(key, PERIOD_MS);
     const { env, signal } = this.context;
     const nodes = this.nodes.list();
+    this.reportNew(nodes);
     this.health.keepOnly(new Set(nodes.map(({ metadata }) => metadata.name ?? '')));
     const current: Node[] = [];
     for (const node of nodes) {

@@ -67,6 +67,8 @@ describe('controllers: nodes that are down', () => {
     const texts = api
       .list(EVENTS)
       .filter(({ source }) => source?.component !== 'default-scheduler')
+      // The controller of the recording had begun before.
+      .filter(({ reason }) => reason !== 'RegisteredNode')
       .map(({ type = '', reason = '', message = '' }) => `${type} ${reason} ${message}`);
     expect(texts.sort()).to.deep.equal([
       'Normal NodeNotReady Node node-c status is now: NodeNotReady',
@@ -161,6 +163,38 @@ describe('controllers: taints and lost pods', () => {
     const states = world.history.filter(({ kind }) => kind === 'Pod') as Pod[];
     const failed = states.filter(({ status }) => status?.phase === 'Failed');
     expect(conditionsOf(failed[0])).to.include('DisruptionTarget=True DeletionByPodGC');
+    await world.stop();
+  });
+
+  it('says when a node comes and when it goes', async () => {
+    const world = new World();
+    const { api, time } = world;
+    world.start();
+    await time.advance(1000);
+    const messages = () => api.list(EVENTS).map(({ message }) => message);
+    expect(messages()).to.include('Node node-a event: Registered Node node-a in Controller');
+    world.addNode('late', 'zone-1');
+    await time.advance(6000);
+    expect(messages()).to.include('Node late event: Registered Node late in Controller');
+    const node = api.get(NODES, '', 'late');
+    if (node !== undefined) api.remove(NODES, node);
+    await time.advance(6000);
+    expect(messages()).to.include('Node late event: Removing Node late from Controller');
+    expect(messages()).have.length(5);
+    await world.stop();
+  });
+
+  it('tells kubelets how long they may keep what they have read, by the number of nodes', async () => {
+    const world = new World();
+    const { api, time } = world;
+    const annotation = (name: string) =>
+      api.get(NODES, '', name)?.metadata.annotations?.['node.alpha.kubernetes.io/ttl'];
+    world.start();
+    await time.advance(1000);
+    expect(annotation('node-a')).to.equal('0');
+    for (let i = 0; i < 100; i++) world.addNode(`more-${i}`, 'zone-1');
+    await time.advance(1000);
+    expect(annotation('more-99')).to.equal('15');
     await world.stop();
   });
 });

@@ -15,6 +15,10 @@ export function textColumn(name: string, description: string, priority: 0 | 1 = 
   return { name, type: 'string', format: '', description, priority };
 }
 
+export function numberColumn(name: string, description: string): Column {
+  return { name, type: 'integer', format: '', description, priority: 0 };
+}
+
 const SECONDS = { y: 31_536_000, d: 86_400, h: 3_600, m: 60, s: 1 } as const;
 type Unit = keyof typeof SECONDS;
 

@@ -1,7 +1,7 @@
 /** Answers as bytes for HTTP, in the form that the client accepts. */
 import type { ListMeta } from '../../../gen/kube-meta-v1.js';
 import type { ApiError } from '../../api/status.js';
-import { apiVersionOf } from '../../api/object.js';
+import { apiVersionOf, type KubeObject } from '../../api/object.js';
 import type { Kind } from '../../api/kinds/kind.js';
 import type { StoredObject } from '../storage/stored-object.js';
 import { apiError, notAcceptable } from '../../api/status.js';
@@ -40,6 +40,13 @@ export async function render(
       };
     case 'value': {
       const media = negotiate(request.header('accept'));
+      if (media.as === 'Table' && answer.view !== undefined) {
+        const object = answer.value as KubeObject;
+        const { resourceVersion = '' } = object.metadata;
+        const options = tableOptions(media, request, env);
+        const table = tableOf(answer.view, [{ object }], { resourceVersion }, options);
+        return valueAnswer(answer.status, table, media);
+      }
       return valueAnswer(answer.status, answer.value, media, answer.headers);
     }
     case 'object':
@@ -62,6 +69,15 @@ export function renderError(error: ApiError, request: ApiRequest): RenderedAnswe
   return valueAnswer(error.code, error.status, media, headers);
 }
 
+function tableOptions(media: MediaType, request: ApiRequest, env: ClusterEnv): TableOptions {
+  return {
+    version: media.version,
+    include: parseIncludeObject(request.query.get('includeObject')),
+    nowMs: env.wallMs(),
+    hasColumns: true,
+  };
+}
+
 function renderObjects(
   answer: Extract<Answer, { type: 'object' | 'list' | 'watch' }>,
   request: ApiRequest,
@@ -69,12 +85,7 @@ function renderObjects(
 ): Promise<RenderedAnswer> | RenderedAnswer {
   const media = negotiate(request.header('accept'));
   const { kind } = answer;
-  const table = {
-    version: media.version,
-    include: parseIncludeObject(request.query.get('includeObject')),
-    nowMs: env.wallMs(),
-    hasColumns: true,
-  };
+  const table = tableOptions(media, request, env);
   if (answer.type === 'watch') {
     if (media.serializer !== 'json') throw notAcceptable(['application/json;stream=watch']);
     const frames = new WatchFrames(answer.subscription, kind, media, table, env);

@@ -26,9 +26,14 @@ export interface TableOptions {
   readonly hasColumns: boolean;
 }
 
+/** What the columns of a table are made of; every kind has it. */
+export type TableView = Pick<Kind, 'columns' | 'cells' | 'rowConditions'>;
+
+type Shown = Pick<StoredObject, 'object'>;
+
 export function tableOf(
-  kind: Kind,
-  objects: readonly StoredObject[],
+  kind: TableView,
+  objects: readonly Shown[],
   metadata: Table['metadata'],
   options: TableOptions,
 ): Record<keyof Table, unknown> {
@@ -41,7 +46,7 @@ export function tableOf(
   };
 }
 
-export function rowOf(kind: Kind, stored: StoredObject, options: TableOptions): TableRow {
+export function rowOf(kind: TableView, stored: Shown, options: TableOptions): TableRow {
   const { object } = stored;
   const conditions = kind.rowConditions?.(object) ?? [];
   return {
@@ -51,12 +56,12 @@ export function rowOf(kind: Kind, stored: StoredObject, options: TableOptions): 
   };
 }
 
-function includedObject(stored: StoredObject, { include, version }: TableOptions): unknown {
+function includedObject(stored: Shown, { include, version }: TableOptions): unknown {
   if (include === 'None') return null;
   return include === 'Object' ? stored.object : partialOf(stored, version);
 }
 
-export function partialOf(stored: StoredObject, version: string): PartialObjectMetadata {
+export function partialOf(stored: Shown, version: string): PartialObjectMetadata {
   return {
     kind: 'PartialObjectMetadata',
     apiVersion: `meta.k8s.io/${version}`,

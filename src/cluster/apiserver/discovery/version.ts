@@ -1,5 +1,5 @@
 import { methodNotSupported } from '../../api/status.js';
-import type { Step } from '../pipeline/exchange.js';
+import type { Answer, Step } from '../pipeline/exchange.js';
 import { jsonAnswer } from './media.js';
 
 /** The release of Kubernetes whose API is served; kubectl and helm judge compatibility by it. */
@@ -29,6 +29,7 @@ export function versionStep(build: string): Step {
   return ({ info, request }) => {
     if (info.isResource || !/^\/version\/?$/.test(info.path)) return undefined;
     if (request.method !== 'GET') throw methodNotSupported();
-    return jsonAnswer(request, value);
+    // People read it: `kubectl get --raw /version`.
+    return { ...jsonAnswer(request, value), text: JSON.stringify(value, undefined, 2) } as Answer;
   };
 }

@@ -7,10 +7,13 @@ import { sleep, type ClusterEnv } from '../../env.js';
 import type { DiscoveredKind } from '../discovery/discovered-kind.js';
 import { ServedGroups } from '../discovery/documents.js';
 import { jsonAnswer, TEXT_TYPE } from '../discovery/media.js';
+import { KUBERNETES_VERSION } from '../discovery/version.js';
 import type { Answer, ApiRequest, Step } from '../pipeline/exchange.js';
 import { openapiDocument } from './document.js';
 
 const ROOT = '/openapi/v3';
+const OLD_ROOT = '/openapi/v2';
+const OLD_PROTOBUF = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
 const YEAR_MS = 365 * 24 * 3600 * 1000;
 
 interface Document {
@@ -22,6 +25,7 @@ export function openapiStep(env: ClusterEnv, kinds: readonly DiscoveredKind[]): 
   let made: Promise<ReadonlyMap<string, Document>> | undefined;
   return async ({ info, request }) => {
     const path = info.path.replace(/\/$/, '');
+    if (path === OLD_ROOT && request.method === 'GET') return oldDocument(request);
     const isBelow = path === ROOT || path.startsWith(`${ROOT}/`);
     if (info.isResource || !isBelow || request.method !== 'GET') return undefined;
     made ??= makeDocuments(env, kinds);
@@ -61,6 +65,27 @@ function index(documents: ReadonlyMap<string, Document>): Answer {
   );
   // The client's Accept counts for nothing: the real server sets no type, and its library guesses.
   return { type: 'text', status: 200, contentType: TEXT_TYPE, text: JSON.stringify({ paths }) };
+}
+
+/**
+ * A document of OpenAPI v2 that defines nothing. Clients turn to it for what v3 does not name:
+ * kubectl for `kind: List` and for kinds that are not served, and then checks less.
+ */
+function oldDocument(request: ApiRequest): Answer {
+  const info = { title: 'Kubernetes', version: KUBERNETES_VERSION };
+  const accept = request.header('accept') ?? '';
+  if (!accept.includes('com.github.proto-openapi.spec.v2'))
+    return jsonAnswer(request, { swagger: '2.0', info, paths: {} });
+  // Fields 1 and 2 of a Document of github.com/google/gnostic: its version, title and version.
+  const about = Buffer.concat([bytesField(1, info.title), bytesField(2, info.version)]);
+  const text = Buffer.concat([bytesField(1, '2.0'), bytesField(2, about)]);
+  return { type: 'text', status: 200, contentType: OLD_PROTOBUF, text };
+}
+
+/** A field of a protobuf message, of less than 128 bytes. */
+function bytesField(number: number, value: string | Uint8Array): Buffer {
+  const bytes = Buffer.from(value);
+  return Buffer.concat([Buffer.from([(number << 3) | 2, bytes.length]), bytes]);
 }
 
 function documentAnswer(

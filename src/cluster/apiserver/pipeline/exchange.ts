@@ -7,6 +7,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex, Readable } from 'node:stream';
 import type { Kind } from '../../api/kinds/kind.js';
+import type { TableView } from '../answer/views.js';
 import type { Subscription } from '../cache/subscription.js';
 import type { StoredObject } from '../storage/stored-object.js';
 
@@ -94,6 +95,8 @@ export type Answer =
       readonly type: 'value';
       readonly status: number;
       readonly value: object;
+      /** Of a value that is an object and has columns. */
+      readonly view?: TableView;
       readonly headers?: Readonly<Record<string, string>>;
     }
   | {

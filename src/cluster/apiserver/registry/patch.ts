@@ -65,6 +65,8 @@ function documentText(wanted: JsonObject): string {
   }
 }
 
+const GO_SCALARS: ReadonlySet<string> = new Set(['bool', 'int32', 'int64', 'string']);
+
 /** A misfit in the words of k8s.io/apimachinery/pkg/runtime/converter.go. */
 function restoreProblem({ message }: SchemaError): string {
   const { found, type } =
@@ -72,6 +74,7 @@ function restoreProblem({ message }: SchemaError): string {
   if (found === undefined || type === undefined) return message;
   if (type.startsWith('[]')) return `cannot restore slice from ${found}`;
   if (type.startsWith('map[')) return `cannot restore map from ${found}`;
+  if (GO_SCALARS.has(type)) return `unrecognized type: ${type}`;
   return `cannot restore struct from: ${found}`;
 }
 

@@ -23,7 +23,12 @@ const AS_BOUND: UpdateRules = {
   resetFields: undefined,
 };
 
-export function bindingHandler(writer: Writer, env: ClusterEnv): SubresourceHandler {
+/** `topologyOf` gives the labels that a pod gets of its node. */
+export function bindingHandler(
+  writer: Writer,
+  env: ClusterEnv,
+  topologyOf: (nodeName: string) => Promise<Readonly<Record<string, string>>>,
+): SubresourceHandler {
   return async ({ info, request, user, warnings }, pods) => {
     const query = parseWriteQuery(request.query, request.header('user-agent'), 'CreateOptions');
     const contentType = request.header('content-type') ?? '';
@@ -34,6 +39,9 @@ export function bindingHandler(writer: Writer, env: ClusterEnv): SubresourceHand
       throw badRequest('name in URL does not match name in Binding object');
     }
     checkBinding(binding);
+    const topology = await topologyOf(binding.target.name ?? '');
+    if (Object.keys(topology).length > 0)
+      binding.metadata.labels = { ...binding.metadata.labels, ...topology };
     const { manager, isDryRun } = query;
     const context = { user, manager, isDryRun, subresource: 'binding', warnings };
     const change = (current: KubeObject): KubeObject =>

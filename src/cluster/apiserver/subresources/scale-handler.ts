@@ -3,13 +3,14 @@ import type { Scale } from '../../../gen/kube-autoscaling-v1.js';
 import { decodeObject } from '../../api/codec/decode.js';
 import type { JsonObject } from '../../api/object.js';
 import { methodNotSupported, unknownPath } from '../../api/status.js';
+import type { Answer } from '../pipeline/exchange.js';
 import { keyOf } from '../registry/object-key.js';
 import { patched, readPatch, type Patch } from '../registry/patch.js';
 import type { Reader } from '../registry/reader.js';
 import type { SubresourceHandler } from '../registry/resource-step.js';
 import { checkName, writeContext, writeQuery } from '../registry/write-request.js';
 import type { Writer } from '../registry/writer.js';
-import { scaled, scaleOf } from './scale.js';
+import { SCALE_VIEW, scaled, scaleOf } from './scale.js';
 
 const SCALE = {
   group: 'autoscaling',
@@ -17,6 +18,7 @@ const SCALE = {
   kind: 'Scale',
   message: 'autoscaling.v1.Scale',
 };
+
 export function scaleHandler(reader: Reader, writer: Writer): SubresourceHandler {
   return async (exchange, kind) => {
     const paths = kind.scale;
@@ -24,7 +26,7 @@ export function scaleHandler(reader: Reader, writer: Writer): SubresourceHandler
     const { info, request } = exchange;
     if (info.verb === 'get') {
       const stored = await reader.get(kind, keyOf(kind, info.namespace, info.name), '');
-      return { type: 'value', status: 200, value: scaleOf(paths, stored.object) };
+      return answer(scaleOf(paths, stored.object));
     }
     if (info.verb !== 'update' && info.verb !== 'patch') throw methodNotSupported();
     const isPatch = info.verb === 'patch';
@@ -38,8 +40,12 @@ export function scaleHandler(reader: Reader, writer: Writer): SubresourceHandler
     const stored = await writer.update(kind, info.namespace, info.name, context, (current) =>
       scaled(kind, paths, current, wantedFrom(scaleOf(paths, current))),
     );
-    return { type: 'value', status: 200, value: scaleOf(paths, stored.object) };
+    return answer(scaleOf(paths, stored.object));
   };
+}
+
+function answer(value: Scale): Answer {
+  return { type: 'value', status: 200, value, view: SCALE_VIEW };
 }
 
 function patchedScale(patch: Patch): (current: Scale) => Scale {

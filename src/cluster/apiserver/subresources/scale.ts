@@ -1,10 +1,30 @@
 /** The /scale subresource: autoscaling/v1 Scale as a view of a workload, by the paths its kind names. */
 import type { Scale } from '../../../gen/kube-autoscaling-v1.js';
 import type { LabelSelector } from '../../../gen/kube-meta-v1.js';
+import { AGE_COLUMN, ageText, NAME_COLUMN, numberColumn } from '../../api/kinds/cells.js';
 import type { Kind, ScalePaths } from '../../api/kinds/kind.js';
 import type { JsonObject, JsonValue, KubeObject } from '../../api/object.js';
 import { formatSelector, requirementsOf } from '../../api/selector.js';
 import { conflict, invalid, OBJECT_MODIFIED, type FieldError } from '../../api/status.js';
+import type { TableView } from '../answer/views.js';
+
+export const SCALE_VIEW: TableView = {
+  columns: [
+    NAME_COLUMN,
+    numberColumn('Desired', 'Number of replicas that is wanted.'),
+    numberColumn('Available', 'Number of replicas that there are.'),
+    AGE_COLUMN,
+  ],
+  cells: (object, nowMs) => {
+    const { metadata, spec, status } = object as Scale;
+    return [
+      metadata.name ?? '',
+      spec?.replicas ?? 0,
+      status?.replicas ?? 0,
+      ageText(metadata.creationTimestamp, nowMs),
+    ];
+  },
+};
 
 const OF = { group: 'autoscaling', resource: 'Scale' };
 

@@ -231,4 +231,33 @@ describe('admission', () => {
       expect((await send<Node>(api, 'PATCH', at, patch)).body.spec?.taints).to.equal(undefined);
     });
   });
+
+  describe('of the place of a pod', () => {
+    const topology = {
+      'topology.kubernetes.io/region': 'r',
+      'topology.kubernetes.io/zone': 'z',
+    };
+
+    beforeEach(async () => {
+      const labels = { ...topology, other: 'o' };
+      const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: `node-${name}`, labels } };
+      await send(api, 'POST', '/api/v1/nodes', { body: node });
+    });
+
+    it('gives a bound pod zone and region of its node', async () => {
+      await create(pod('a'));
+      const target = { kind: 'Node', name: `node-${name}` };
+      const body = { apiVersion: 'v1', kind: 'Binding', metadata: { name: 'a' }, target };
+      expect((await send(api, 'POST', `${path}/pods/a/binding`, { body })).status).to.equal(201);
+      const bound = await send<Pod>(api, 'GET', `${path}/pods/a`);
+      expect(bound.body.metadata.labels).to.deep.equal(topology);
+    });
+
+    it('gives them to a pod that comes with its node, and nothing for a node that is absent', async () => {
+      const made = await create(pod('a', { nodeName: `node-${name}` }));
+      expect(made.body.metadata.labels).to.deep.equal(topology);
+      const lost = await create(pod('b', { nodeName: 'absent' }));
+      expect(lost.body.metadata.labels).to.equal(undefined);
+    });
+  });
 });

@@ -19,6 +19,8 @@ describe('cluster/apiserver/discovery: version and keys', () => {
     const real = recorded('discovery/roots').find(({ request }) => request.path === '/version');
     const [code, body] = await json(version, { path: '/version' });
     expect(code).to.equal(200);
+    const answer = await run(version, exchangeOf({ path: '/version' }));
+    expect(String(answer.body)).to.match(/^{\n  "major": "1",\n/);
     const numbers = ['major', 'minor', 'emulationMajor', 'minCompatibilityMinor'];
     const shown = body as Record<string, string>;
     const expected = real?.response.body as Record<string, string>;

@@ -50,6 +50,21 @@ describe('cluster/apiserver/openapi', () => {
     return JSON.parse(Buffer.from((await ask(`/openapi/v3/${name}`)).text).toString()) as Document;
   }
 
+  it('has a document of the old version that defines nothing, as JSON and as protobuf', async () => {
+    const json = await ask('/openapi/v2');
+    expect(JSON.parse(String(json.text))).to.deep.equal({
+      swagger: '2.0',
+      info: { title: 'Kubernetes', version: 'v1.36.3' },
+      paths: {},
+    });
+    const accept = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
+    const { contentType, text } = await ask('/openapi/v2', {}, { accept });
+    expect(contentType).to.equal('application/com.github.proto-openapi.spec.v2.v1.0+protobuf');
+    expect(Buffer.from(text).toString('latin1')).to.equal(
+      '\n\x032.0\x12\x15\n\nKubernetes\x12\x07v1.36.3',
+    );
+  });
+
   it('lists a document for each group and version, named by its hash', async () => {
     const answer = await ask('/openapi/v3', {}, { accept: 'application/json, */*' });
     expect(answer.contentType).to.equal('text/plain; charset=utf-8');
@@ -89,11 +104,11 @@ describe('cluster/apiserver/openapi', () => {
     expect((await ask(path)).headers).not.to.have.property('expires');
   });
 
-  it('speaks JSON alone, and knows no version 2', async () => {
+  it('speaks of version 3 as JSON alone', async () => {
     const protobuf = 'application/com.github.proto-openapi.spec.v3@v1.0+protobuf';
     const asked = { path: '/openapi/v3/api/v1', headers: { accept: protobuf } };
     expect((await run(step, exchangeOf(asked))).code).to.equal(406);
-    for (const path of ['/openapi/v2', '/openapi/v3/apis/nope/v1', '/openapi/v33'])
+    for (const path of ['/openapi/v2/api', '/openapi/v3/apis/nope/v1', '/openapi/v33'])
       expect((await run(step, exchangeOf({ path }))).code, path).to.equal(0);
   });
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { Deployment } from '../../../../src/gen/kube-apps-v1.js';
 import type { ConfigMap } from '../../../../src/gen/kube-core-v1.js';
-import type { Status } from '../../../../src/gen/kube-meta-v1.js';
+import type { Status, Table } from '../../../../src/gen/kube-meta-v1.js';
 import type { ApiCore } from '../../../support/api-core.js';
 import { OpenWatch, revisionOf, send, type List } from '../../../support/api-requests.js';
 import { namespaceOf, OneStore } from '../../../support/one-store.js';
@@ -71,6 +71,11 @@ describe('registry', () => {
     expect(body.status?.observedGeneration).to.equal(3);
     const scale = { headers: MERGE, body: { spec: { replicas: 1 } } };
     expect((await send(api, 'PATCH', `${path}/d/scale`, scale)).status).to.equal(200);
+    const headers = { accept: 'application/json;as=Table;g=meta.k8s.io;v=v1' };
+    const table = await send<Table>(api, 'GET', `${path}/d/scale`, { headers });
+    const titles = table.body.columnDefinitions?.map(({ name }) => name);
+    expect(titles).to.deep.equal(['Name', 'Desired', 'Available', 'Age']);
+    expect(table.body.rows?.[0]?.cells?.slice(0, 3)).to.deep.equal(['d', 1, 0]);
     expect((await send(api, 'GET', `${path}/d`)).body.metadata.generation).to.equal(4);
   });
 
@@ -263,5 +268,17 @@ describe('registry', () => {
     }
     expect(names).to.deep.equal(Array.from({ length: 25 }, (_, i) => `m${i + 10}`));
     expect(revisions.size).to.equal(1);
+  });
+
+  it('says what a strategic patch has where a number belongs, as recorded', async () => {
+    const path = `${namespace.replace('/api/v1', '/apis/apps/v1')}/deployments`;
+    await send(api, 'POST', path, { body: deployment('d') });
+    const headers = { 'content-type': 'application/strategic-merge-patch+json' };
+    const patch = { headers, body: { spec: { replicas: 'x' } } };
+    const { status, body } = await send<Status>(api, 'PATCH', `${path}/d`, patch);
+    expect(status).to.equal(422);
+    expect(body.message).to.equal(
+      ' "" is invalid: patch: Invalid value: "map[spec:map[replicas:x]]": unrecognized type: int32',
+    );
   });
 });

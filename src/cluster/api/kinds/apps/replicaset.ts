@@ -3,8 +3,8 @@ import type { ReplicaSet } from '../../../../gen/kube-apps-v1.js';
 import type { FieldError } from '../../status.js';
 import { validateImmutable } from '../../validation/field-error.js';
 import { validateNonNegative } from '../../validation/values.js';
-import { AGE_COLUMN, NAME_COLUMN, ageText } from '../cells.js';
-import { ALL_VERBS, type Cell, type Column, type Kind } from '../kind.js';
+import { AGE_COLUMN, NAME_COLUMN, ageText, numberColumn } from '../cells.js';
+import { ALL_VERBS, type Cell, type Kind } from '../kind.js';
 import { dropUnservedFields } from '../core/pod/strategy.js';
 import { hostNameWarnings, podWarnings } from '../core/pod/warnings.js';
 import { validateSelectorAndTemplate, withTemplateDefaults } from './pod-template.js';
@@ -64,18 +64,14 @@ export const replicaSet: Kind<ReplicaSet> = {
   subresources: [],
   columns: [
     NAME_COLUMN,
-    countColumn('Desired', 'Pods that are wanted.'),
-    countColumn('Current', 'Pods that there are.'),
-    countColumn('Ready', 'Pods that are ready.'),
+    numberColumn('Desired', 'Pods that are wanted.'),
+    numberColumn('Current', 'Pods that there are.'),
+    numberColumn('Ready', 'Pods that are ready.'),
     AGE_COLUMN,
     ...TEMPLATE_COLUMNS,
   ],
   cells,
 };
-
-function countColumn(name: string, description: string): Column {
-  return { name, type: 'integer', format: '', description, priority: 0 };
-}
 
 function dropUnserved({ spec }: ReplicaSet): void {
   if (spec.template?.spec !== undefined) dropUnservedFields(spec.template.spec);
