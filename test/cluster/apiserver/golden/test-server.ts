@@ -63,8 +63,11 @@ export class TestApiServer {
   constructor(endpoint: string, { tls, serviceAccountKey }: ServerKeys) {
     this.store = new EtcdClient(endpoint);
     const system = systemClusterEnv();
+    // Entries of managedFields are ordered by the second: all steps of a recording have the same one.
+    const nowMs = system.wallMs();
     const env: ClusterEnv = {
       ...system,
+      wallMs: () => nowMs,
       after: (delayMs, callback) =>
         system.after(this.isHurried ? delayMs / HURRY : delayMs, callback),
     };
