@@ -96,7 +96,7 @@ export interface PodSandboxStatus {
   readonly isReady: boolean;
   /** Wall milliseconds. */
   readonly createdAtMs: number;
-  /** Empty for host network. The first is the pod's primary address. */
+  /** Empty for host network and once it is stopped. The first is the pod's primary address. */
   readonly ips: readonly string[];
 }
 

@@ -13,11 +13,8 @@ export interface SandboxRecord {
 
 export function sandboxStatus(record: SandboxRecord): PodSandboxStatus {
   const { id, config, phase, createdAtMs, address } = record;
-  return {
-    id,
-    config,
-    isReady: phase === 'ready',
-    createdAtMs,
-    ips: address === '' ? [] : [address],
-  };
+  const isReady = phase === 'ready';
+  // The address of a stopped one may be another's by now.
+  const ips = isReady && address !== '' ? [address] : [];
+  return { id, config, isReady, createdAtMs, ips };
 }

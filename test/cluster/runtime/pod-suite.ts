@@ -672,6 +672,17 @@ podCase('may do everything when privileged', ['isolation'], async (pods) => {
   expect(exitCode).to.equal(0);
 });
 
+podCase(
+  'shows no address of a stopped pod, as it is free for others',
+  ['network'],
+  async (pods) => {
+    const { sandbox } = await pods.run('sleep 100');
+    expect((await pods.runtime.podSandboxStatus(sandbox)).ips).to.have.length(1);
+    await pods.runtime.stopPodSandbox(sandbox);
+    expect((await pods.runtime.podSandboxStatus(sandbox)).ips).to.deep.equal([]);
+  },
+);
+
 podCase('gives each pod an address that others reach', ['network'], async (pods) => {
   const server = await pods.run('httpd -f -p 8080 -h /etc');
   const [address = ''] = (await pods.runtime.podSandboxStatus(server.sandbox)).ips;
