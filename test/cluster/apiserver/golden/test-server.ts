@@ -40,6 +40,12 @@ export interface ServerKeys {
   readonly serviceAccountKey: string;
 }
 
+/**
+ * Instant of all steps, shortly after the last recording: tables show ages as of that day, and
+ * entries of managedFields are ordered by the second.
+ */
+const RECORDED_AT_MS = Date.UTC(2026, 10, 28, 15);
+
 /** An end that is waited for comes this many times sooner. */
 const HURRY = 20;
 /** A watch that shows less than was recorded is left after this time. */
@@ -63,11 +69,9 @@ export class TestApiServer {
   constructor(endpoint: string, { tls, serviceAccountKey }: ServerKeys) {
     this.store = new EtcdClient(endpoint);
     const system = systemClusterEnv();
-    // Entries of managedFields are ordered by the second: all steps of a recording have the same one.
-    const nowMs = system.wallMs();
     const env: ClusterEnv = {
       ...system,
-      wallMs: () => nowMs,
+      wallMs: () => RECORDED_AT_MS,
       after: (delayMs, callback) =>
         system.after(this.isHurried ? delayMs / HURRY : delayMs, callback),
     };
