@@ -21,6 +21,11 @@ export function link(type: 'symlink' | 'link', name: string, linkname: string): 
   return { header: { name, type, linkname, size: 0 } };
 }
 
+/** With a fixed time, where none is given: equal entries are equal bytes, and so one layer. */
+function dated(entry: TarEntry): TarEntry {
+  return { ...entry, header: { mtime: new Date(0), ...entry.header } };
+}
+
 interface Built {
   readonly configText: string;
   readonly layers: { readonly plain: Uint8Array; readonly stored: Uint8Array }[];
@@ -33,7 +38,7 @@ async function built(
 ): Promise<Built> {
   const packed: Built['layers'] = [];
   for (const entries of layers) {
-    const plain = await packTar(entries);
+    const plain = await packTar(entries.map(dated));
     packed.push({ plain, stored: isGzip ? gzipSync(plain) : plain });
   }
   const configText = JSON.stringify({
