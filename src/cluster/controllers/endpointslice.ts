@@ -1,6 +1,7 @@
 /** Keeps the EndpointSlices of each Service with a selector. */
 import type { Pod, Service } from '../../gen/kube-core-v1.js';
 import type { Endpoint, EndpointSlice } from '../../gen/kube-discovery-v1.js';
+import { SERVICE_NAME_LABEL } from '../api/service-names.js';
 import { isApiError } from '../api/status.js';
 import { keyOf, type Informer } from '../client/informer.js';
 import { ENDPOINT_SLICES } from '../client/resource-types.js';
@@ -22,11 +23,10 @@ import { OwnWrites } from './own-writes.js';
 import { isReady } from './pods.js';
 import { controllerReferenceTo, isGoing } from './references.js';
 
-const SERVICE_NAME = 'kubernetes.io/service-name';
 const MANAGED_BY = 'endpointslice.kubernetes.io/managed-by';
 const MANAGER = 'endpointslice-controller.k8s.io';
 const HEADLESS = 'service.kubernetes.io/headless';
-const RESERVED = new Set([SERVICE_NAME, MANAGED_BY, HEADLESS]);
+const RESERVED = new Set([SERVICE_NAME_LABEL, MANAGED_BY, HEADLESS]);
 
 export function endpointSlices(context: ControllerContext): void {
   const controller = new EndpointSliceController(context);
@@ -202,7 +202,7 @@ interface TypeWork {
 
 /** Those that this controller manages; others have other writers. */
 function byService({ metadata }: EndpointSlice): readonly string[] {
-  const { [SERVICE_NAME]: service = '', [MANAGED_BY]: manager } = metadata.labels ?? {};
+  const { [SERVICE_NAME_LABEL]: service = '', [MANAGED_BY]: manager } = metadata.labels ?? {};
   return service === '' || manager !== MANAGER ? [] : [`${metadata.namespace ?? ''}/${service}`];
 }
 
@@ -210,7 +210,7 @@ function labelsOf(service: Service): Record<string, string> {
   const own = Object.entries(service.metadata.labels ?? {}).filter(([key]) => !RESERVED.has(key));
   return {
     ...Object.fromEntries(own),
-    [SERVICE_NAME]: service.metadata.name ?? '',
+    [SERVICE_NAME_LABEL]: service.metadata.name ?? '',
     [MANAGED_BY]: MANAGER,
     ...(isHeadless(service) ? { [HEADLESS]: '' } : {}),
   };

@@ -24,7 +24,8 @@ export function nodeTtl(context: ControllerContext): void {
   const reconcile = async (name: string): Promise<void> => {
     const node = nodes.getByKey(name);
     if (node === undefined) return;
-    const [, seconds] = SECONDS.find(([most]) => nodes.list().length <= most) ?? [0, 300];
+    const count = nodes.list().length;
+    const [, seconds] = SECONDS.find(([most]) => count <= most) ?? [0, 300];
     const wanted = String(seconds);
     const { uid, annotations = {} } = node.metadata;
     if (annotations[ANNOTATION] === wanted) return;

@@ -1,7 +1,5 @@
 import type { EndpointSlice } from '../../gen/kube-discovery-v1.js';
-
-/** Label of an endpoint slice that names its service. */
-export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
+import { SERVICE_NAME_LABEL } from '../api/service-names.js';
 
 /** `namespace/name` of the service that a slice belongs to. */
 export function serviceKeyOf({ metadata }: EndpointSlice): string {

@@ -1,4 +1,4 @@
-/** How our answers to kubectl differ from recorded ones, and which differences are known. */
+/** Differences of our answers to kubectl from recorded ones, and those that are known. */
 import { readFileSync } from 'node:fs';
 import type { Group, Result } from './transcript.js';
 
@@ -25,7 +25,7 @@ export interface Difference extends Partial<Found> {
   readonly class: string;
 }
 
-/** What is different; absent where there is nothing. */
+/** Differences; a part that is alike is absent. */
 export interface Found {
   /** Ours. */
   readonly exit: number;
@@ -78,7 +78,7 @@ function linesOf(recorded: string, ours: string): Lines | undefined {
   return { missing: areAll ? 'all' : missing, more };
 }
 
-/** What is different and not listed, and what is listed and not different. */
+/** Differences that are not listed, and listed ones that do not occur: a sentence each. */
 export function unexplained(found: Partial<Found>, listed: Partial<Found> = {}): string[] {
   const parts = ['exit', 'stdout', 'stderr'] as const;
   return parts.flatMap((part) => {

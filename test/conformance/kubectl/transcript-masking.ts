@@ -1,4 +1,4 @@
-/** Takes out of kubectl's output what varies from run to run, so that two outputs can be compared. */
+/** Masks parts of kubectl's output that vary from run to run, so that two outputs can be compared. */
 import type { Result } from './transcript.js';
 
 /** Letters of generated names. */
@@ -42,7 +42,7 @@ const PLACES: readonly Replacement[] = [
   [/\b10\.0\.0\.[123]\b/g, '<NODE-IP>'],
 ];
 
-/** Masks both: what was recorded, and what comes now from the server at `address`. */
+/** Masks recorded outputs, and those that come now from the server at `address`. */
 export class Masking {
   private readonly recorder: readonly Replacement[] = [[/\b32443\/TCP/g, '<PORT>/TCP']];
   private readonly own: readonly Replacement[];

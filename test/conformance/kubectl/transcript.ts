@@ -1,4 +1,4 @@
-/** Transcripts of the real kubectl on a real control plane (test/golden/kubectl), and how one is run. */
+/** Transcripts of the real kubectl on a real control plane (test/golden/kubectl), and a run of one. */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 

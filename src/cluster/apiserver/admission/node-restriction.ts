@@ -10,8 +10,9 @@ import type { Kind } from '../../api/kinds/kind.js';
 import { isMirrorPod, MIRROR_ANNOTATION } from '../../api/kinds/core/pod/mirror.js';
 import type { JsonValue, KubeObject } from '../../api/object.js';
 import { jsonEqual } from '../../api/patch/equal.js';
+import { DNS_SERVICE, dnsSliceOf, SERVICE_NAME_LABEL } from '../../api/service-names.js';
 import { forbidden, notFound } from '../../api/status.js';
-import { dnsSliceOf, nodeNameOf, referencesOf } from '../auth/node-rules.js';
+import { nodeNameOf, referencesOf } from '../auth/node-rules.js';
 import type { AdmissionPlugin, AdmissionRequest, ObjectLookup } from './admission.js';
 
 /** Labels of the Kubernetes domains that a kubelet sets itself (k8s.io/kubelet/pkg/apis). */
@@ -40,9 +41,6 @@ export interface NodeRestrictionKinds {
   readonly endpointSlices: Kind;
   readonly serviceAccounts: Kind;
 }
-
-const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
-const DNS_SERVICE = 'kube-dns';
 
 type Refuse = (why: string) => Error;
 
@@ -162,12 +160,10 @@ function checkOwner(node: string, { metadata }: Pod, refuse: Refuse): string {
 function checkReferences(node: string, pod: Pod, refuse: Refuse): void {
   const not = (what: string): Error =>
     refuse(`node "${node}" can not create pods that reference ${what}`);
-  const references = [...referencesOf(pod)];
-  const has = (resource: string): boolean =>
-    references.some((reference) => reference.startsWith(`${resource}/`));
-  if (has('serviceaccounts')) throw not('a service account');
-  if (has('secrets')) throw not('secrets');
-  if (has('configmaps')) throw not('configmaps');
+  const resources = new Set([...referencesOf(pod)].map((reference) => reference.split('/')[0]));
+  if (resources.has('serviceaccounts')) throw not('a service account');
+  if (resources.has('secrets')) throw not('secrets');
+  if (resources.has('configmaps')) throw not('configmaps');
   for (const { projected, persistentVolumeClaim } of pod.spec.volumes ?? []) {
     if (persistentVolumeClaim !== undefined) throw not('persistentvolumeclaims');
     const isTrust = (projected?.sources ?? []).some((one) => one.clusterTrustBundle !== undefined);
@@ -187,6 +183,7 @@ function checkSlice(node: string, request: AdmissionRequest): void {
   if (request.name !== slice) {
     throw refuse(`can only access endpoint slice '${slice}' in the "kube-system" system namespace`);
   }
+  if (request.object === undefined) return;
   const { metadata, endpoints } = request.object as EndpointSlice;
   if (metadata.labels?.[SERVICE_NAME_LABEL] !== DNS_SERVICE) {
     throw refuse(`node "${node}" can only publish endpoints of the service kube-system/kube-dns`);
@@ -204,7 +201,9 @@ async function checkToken(
 ): Promise<void> {
   if (request.operation !== 'CREATE' || request.subresource !== 'token') return;
   const refuse = refuser(request);
-  const { boundObjectRef: bound } = (request.object as unknown as TokenRequest).spec;
+  // A request may come without a specification.
+  const { spec } = request.object as Partial<TokenRequest>;
+  const bound = spec?.boundObjectRef;
   const name = bound?.name ?? '';
   if (bound?.apiVersion !== 'v1' || bound.kind !== 'Pod' || name === '') {
     throw refuse('node requested token not bound to a pod');

@@ -26,7 +26,7 @@ export interface TableOptions {
   readonly hasColumns: boolean;
 }
 
-/** What the columns of a table are made of; every kind has it. */
+/** Part of a kind that its table needs. */
 export type TableView = Pick<Kind, 'columns' | 'cells' | 'rowConditions'>;
 
 type Shown = Pick<StoredObject, 'object'>;

@@ -4,6 +4,7 @@
  * no secrets of pods that run elsewhere.
  */
 import type { Pod } from '../../../gen/kube-core-v1.js';
+import { DNS_NAMESPACE, dnsSliceOf } from '../../api/service-names.js';
 import type { User } from '../pipeline/exchange.js';
 import type { Attributes, Decision } from './decision.js';
 
@@ -63,19 +64,11 @@ export function decideForNode(
 
 type Deny = (reason?: string) => Decision;
 
-/**
- * Name of the slice in kube-system by which a node publishes itself as an endpoint of the DNS
- * service: each node serves DNS for its own pods.
- */
-export function dnsSliceOf(node: string): string {
-  return `kube-dns-${node}`;
-}
-
 function ofDnsSlice(node: string, { info }: Attributes, denied: Deny): Decision {
   const name = dnsSliceOf(node);
   if (!SLICE_VERBS.has(info.verb) || info.subresource !== '') return denied();
   const isOwn = info.verb === 'create' ? info.name === '' : info.name === name;
-  if (info.namespace === 'kube-system' && isOwn) return ALLOWED;
+  if (info.namespace === DNS_NAMESPACE && isOwn) return ALLOWED;
   return denied(`can only access endpoint slice '${name}' in the "kube-system" system namespace`);
 }
 
@@ -141,24 +134,25 @@ function isReferenced(node: string, { info }: Attributes, objects: NodeObjects):
   if (info.name === '') return false;
   for (const pod of objects.podsOn(node)) {
     if ((pod.metadata?.namespace ?? '') !== info.namespace) continue;
-    if (referencesOf(pod).has(`${info.resource}/${info.name}`)) return true;
+    if (knownReferencesOf(pod).has(`${info.resource}/${info.name}`)) return true;
   }
   return false;
 }
 
 const references = new WeakMap<Pod, ReadonlySet<string>>();
 
-/** `secrets/NAME`, `configmaps/NAME` and `serviceaccounts/NAME` that a pod refers to. */
-export function referencesOf(pod: Pod): ReadonlySet<string> {
+/** References of a pod that is stored, and so does not change. */
+function knownReferencesOf(pod: Pod): ReadonlySet<string> {
   let found = references.get(pod);
   if (found === undefined) {
-    found = collectReferences(pod);
+    found = referencesOf(pod);
     references.set(pod, found);
   }
   return found;
 }
 
-function collectReferences({ spec }: Pod): Set<string> {
+/** `secrets/NAME`, `configmaps/NAME` and `serviceaccounts/NAME` that a pod refers to. */
+export function referencesOf({ spec }: Pod): Set<string> {
   const found = new Set<string>();
   const add = (resource: string, name: string | undefined): void => {
     if (name !== undefined && name !== '') found.add(`${resource}/${name}`);

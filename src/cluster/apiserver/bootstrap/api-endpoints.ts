@@ -10,6 +10,7 @@ import type { Logger } from '../../../base/observe/logger.js';
 import { endpoints } from '../../api/kinds/core/endpoints.js';
 import { endpointSlice } from '../../api/kinds/discovery/endpointslice.js';
 import type { KubeObject } from '../../api/object.js';
+import { SERVICE_NAME_LABEL } from '../../api/service-names.js';
 import { isApiError } from '../../api/status.js';
 import type { KubeClient, ResourceClient } from '../../client/client.js';
 import { sleep, type ClusterEnv } from '../../env.js';
@@ -125,7 +126,7 @@ function sliceOf(addresses: readonly string[], port: number): EndpointSlice {
     metadata: {
       name: 'kubernetes',
       namespace: 'default',
-      labels: { 'kubernetes.io/service-name': 'kubernetes' },
+      labels: { [SERVICE_NAME_LABEL]: 'kubernetes' },
     },
     addressType: 'IPv4',
     endpoints: addresses.map((address) => ({

@@ -6,6 +6,7 @@
 import type { Service } from '../../../gen/kube-core-v1.js';
 import { namespace } from '../../api/kinds/core/namespace.js';
 import { service } from '../../api/kinds/core/service.js';
+import { DNS_NAMESPACE, DNS_SERVICE } from '../../api/service-names.js';
 import { isApiError } from '../../api/status.js';
 import type { KubeClient } from '../../client/client.js';
 import { addressAt } from '../registry/service-allocator.js';
@@ -81,8 +82,8 @@ function dnsService(serviceCidr: string): Service {
     apiVersion: 'v1',
     kind: 'Service',
     metadata: {
-      name: 'kube-dns',
-      namespace: 'kube-system',
+      name: DNS_SERVICE,
+      namespace: DNS_NAMESPACE,
       labels: {
         'k8s-app': 'kube-dns',
         'kubernetes.io/cluster-service': 'true',

@@ -13,8 +13,18 @@ export function jsonAnswer(
   type = 'application/json',
   headers: Readonly<Record<string, string>> = {},
 ): Answer {
+  return jsonTextAnswer(request, JSON.stringify(value), type, headers);
+}
+
+/** As `jsonAnswer`, of a text that is JSON already. */
+export function jsonTextAnswer(
+  request: ApiRequest,
+  text: string,
+  type = 'application/json',
+  headers: Readonly<Record<string, string>> = {},
+): Answer {
   requireType(request, type);
-  return { type: 'text', status: 200, contentType: type, text: JSON.stringify(value), headers };
+  return { type: 'text', status: 200, contentType: type, text, headers };
 }
 
 function requireType(request: ApiRequest, type: string): void {

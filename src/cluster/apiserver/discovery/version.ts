@@ -1,6 +1,6 @@
 import { methodNotSupported } from '../../api/status.js';
-import type { Answer, Step } from '../pipeline/exchange.js';
-import { jsonAnswer } from './media.js';
+import type { Step } from '../pipeline/exchange.js';
+import { jsonTextAnswer } from './media.js';
 
 /** The release of Kubernetes whose API is served; kubectl and helm judge compatibility by it. */
 export const KUBERNETES_VERSION = 'v1.36.3';
@@ -30,6 +30,6 @@ export function versionStep(build: string): Step {
     if (info.isResource || !/^\/version\/?$/.test(info.path)) return undefined;
     if (request.method !== 'GET') throw methodNotSupported();
     // People read it: `kubectl get --raw /version`.
-    return { ...jsonAnswer(request, value), text: JSON.stringify(value, undefined, 2) } as Answer;
+    return jsonTextAnswer(request, JSON.stringify(value, undefined, 2));
   };
 }

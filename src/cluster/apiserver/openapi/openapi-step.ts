@@ -3,6 +3,7 @@
  * their bytes, so that clients keep them on disk and ask for the index only.
  */
 import { createHash } from 'node:crypto';
+import { FieldWriter } from '../../../base/bytes/field-writer.js';
 import { sleep, type ClusterEnv } from '../../env.js';
 import type { DiscoveredKind } from '../discovery/discovered-kind.js';
 import { ServedGroups } from '../discovery/documents.js';
@@ -77,15 +78,13 @@ function oldDocument(request: ApiRequest): Answer {
   if (!accept.includes('com.github.proto-openapi.spec.v2'))
     return jsonAnswer(request, { swagger: '2.0', info, paths: {} });
   // Fields 1 and 2 of a Document of github.com/google/gnostic: its version, title and version.
-  const about = Buffer.concat([bytesField(1, info.title), bytesField(2, info.version)]);
-  const text = Buffer.concat([bytesField(1, '2.0'), bytesField(2, about)]);
-  return { type: 'text', status: 200, contentType: OLD_PROTOBUF, text };
-}
-
-/** A field of a protobuf message, of less than 128 bytes. */
-function bytesField(number: number, value: string | Uint8Array): Buffer {
-  const bytes = Buffer.from(value);
-  return Buffer.concat([Buffer.from([(number << 3) | 2, bytes.length]), bytes]);
+  const about = new FieldWriter();
+  about.bytes(1, Buffer.from(info.title));
+  about.bytes(2, Buffer.from(info.version));
+  const document = new FieldWriter();
+  document.bytes(1, Buffer.from('2.0'));
+  document.bytes(2, about.finish());
+  return { type: 'text', status: 200, contentType: OLD_PROTOBUF, text: document.finish() };
 }
 
 function documentAnswer(

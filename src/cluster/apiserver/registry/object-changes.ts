@@ -5,6 +5,7 @@
 import type { Kind } from '../../api/kinds/kind.js';
 import type { KubeObject } from '../../api/object.js';
 import { notFound } from '../../api/status.js';
+import type { ClusterEnv } from '../../env.js';
 import type { WatchCache } from '../cache/watch-cache.js';
 import type { ClaimChange, ObjectStore, WriteOutcome } from '../storage/object-store.js';
 import { StoredObject } from '../storage/stored-object.js';
@@ -15,6 +16,8 @@ import { nameOfKey } from './object-key.js';
 
 /** Tries of a write against others that change the same object. */
 export const TRIES_MAX = 100;
+/** Longest wait for other changes of an object: as long as one call to the store may take. */
+const QUEUE_PATIENCE_MS = 5000;
 
 /** Wish of a writer for the object that it was shown. */
 export type Decision =
@@ -37,6 +40,7 @@ export interface Changed {
 }
 
 export interface ObjectChangesSetup {
+  readonly env: ClusterEnv;
   readonly store: ObjectStore;
   readonly cacheOf: (kind: Kind) => WatchCache;
   readonly allocators: ReadonlyMap<Kind, Allocator>;
@@ -46,12 +50,13 @@ export class ObjectChanges {
   private readonly store: ObjectStore;
   private readonly cacheOf: (kind: Kind) => WatchCache;
   private readonly allocators: ReadonlyMap<Kind, Allocator>;
-  private readonly queue = new KeyQueue<StoredObject>();
+  private readonly queue: KeyQueue<StoredObject>;
 
-  constructor({ store, cacheOf, allocators }: ObjectChangesSetup) {
+  constructor({ env, store, cacheOf, allocators }: ObjectChangesSetup) {
     this.store = store;
     this.cacheOf = cacheOf;
     this.allocators = allocators;
+    this.queue = new KeyQueue(env, QUEUE_PATIENCE_MS);
   }
 
   /**

@@ -1,4 +1,4 @@
-/** Verbs of the API, the same for all kinds: from a request to what the registry is asked, and its answer. */
+/** Verbs of the API, the same for all kinds: each reads a request, asks reader or writer, and answers. */
 import type { DeleteOptions } from '../../../gen/kube-meta-v1.js';
 import type { Kind } from '../../api/kinds/kind.js';
 import type { JsonObject, KubeObject } from '../../api/object.js';

@@ -18,6 +18,7 @@ const DELETE_OPTIONS = {
   message: 'meta.v1.DeleteOptions',
   isOptions: true,
 };
+
 export function writeQuery({ request }: Exchange, options: string): WriteQuery {
   return parseWriteQuery(request.query, request.header('user-agent'), options);
 }

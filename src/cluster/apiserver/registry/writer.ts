@@ -5,7 +5,7 @@
  */
 import type { DeleteOptions } from '../../../gen/kube-meta-v1.js';
 import type { Kind } from '../../api/kinds/kind.js';
-import type { JsonObject, KubeObject } from '../../api/object.js';
+import { apiVersionOf, type JsonObject, type KubeObject } from '../../api/object.js';
 import { jsonEqual } from '../../api/patch/equal.js';
 import type { FieldSet } from '../../api/patch/field-set.js';
 import { resetFieldsOf, trackUpdate } from '../../api/patch/managed-fields.js';
@@ -18,13 +18,13 @@ import {
   isApiError,
   type FieldError,
 } from '../../api/status.js';
-import { apiVersionOf } from '../../api/object.js';
 import { validateObjectMeta, validateObjectMetaUpdate } from '../../api/validation/object-meta.js';
 import type { ClusterEnv } from '../../env.js';
 import type { Admission, AdmissionRequest } from '../admission/admission.js';
 import type { User } from '../pipeline/exchange.js';
 import type { ObjectStore } from '../storage/object-store.js';
 import { StoredObject } from '../storage/stored-object.js';
+import type { Allocator } from './allocator.js';
 import { isReleased, planDeletion, tooManyConflicts } from './deletion.js';
 import {
   beginMetadata,
@@ -35,7 +35,6 @@ import {
   settleNamespace,
   timeText,
 } from './metadata.js';
-import type { Allocator } from './allocator.js';
 import { keyOf } from './object-key.js';
 import {
   ObjectChanges,
@@ -62,7 +61,6 @@ export interface WriteContext {
 export type Change = (current: KubeObject) => KubeObject | Promise<KubeObject>;
 
 export interface WriterSetup extends ObjectChangesSetup {
-  readonly env: ClusterEnv;
   readonly admission: Admission;
 }
 

@@ -5,6 +5,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from '../../../base/observe/logger.js';
 import type { EndpointSlice } from '../../../gen/kube-discovery-v1.js';
+import {
+  DNS_NAMESPACE,
+  DNS_SERVICE,
+  dnsSliceOf,
+  SERVICE_NAME_LABEL,
+} from '../../api/service-names.js';
 import { isApiError } from '../../api/status.js';
 import type { KubeClient } from '../../client/client.js';
 import { keyOf } from '../../client/informer.js';
@@ -13,10 +19,7 @@ import type { SharedInformers } from '../../client/shared-informers.js';
 import { WorkQueue } from '../../client/work-queue.js';
 import { runWorkers } from '../../client/workers.js';
 import type { ClusterEnv } from '../../env.js';
-import { SERVICE_NAME_LABEL } from '../slices.js';
 
-export const DNS_NAMESPACE = 'kube-system';
-export const DNS_SERVICE = 'kube-dns';
 const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by';
 const MANAGED_BY = 'mainstay-dns';
 /** The kubelet may not have registered the node yet. */
@@ -43,7 +46,7 @@ export class DnsPublisher {
   constructor(setup: DnsPublisherSetup) {
     this.setup = setup;
     const { env, log, informers, nodeName } = setup;
-    this.key = `${DNS_NAMESPACE}/${DNS_SERVICE}-${nodeName}`;
+    this.key = `${DNS_NAMESPACE}/${dnsSliceOf(nodeName)}`;
     this.queue = new WorkQueue(env);
     const look = (slice: EndpointSlice): void => {
       if (keyOf(slice) === this.key) this.queue.add(this.key);
@@ -107,7 +110,7 @@ export class DnsPublisher {
       apiVersion: 'discovery.k8s.io/v1',
       kind: 'EndpointSlice',
       metadata: {
-        name: `${DNS_SERVICE}-${nodeName}`,
+        name: dnsSliceOf(nodeName),
         namespace: DNS_NAMESPACE,
         labels: { [SERVICE_NAME_LABEL]: DNS_SERVICE, [MANAGED_BY_LABEL]: MANAGED_BY },
         ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name: nodeName, uid }],

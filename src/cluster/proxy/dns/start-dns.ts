@@ -1,10 +1,11 @@
 import type { Logger } from '../../../base/observe/logger.js';
+import { DNS_NAMESPACE, DNS_SERVICE } from '../../api/service-names.js';
 import type { KubeClient } from '../../client/client.js';
 import { SERVICES } from '../../client/resource-types.js';
 import type { SharedInformers } from '../../client/shared-informers.js';
 import type { ClusterEnv } from '../../env.js';
 import { Forwarder } from './forwarder.js';
-import { DNS_NAMESPACE, DNS_SERVICE, DnsPublisher } from './publish.js';
+import { DnsPublisher } from './publish.js';
 import { Resolver } from './resolver.js';
 import { DnsServer } from './server.js';
 import { ClusterZone } from './zone.js';

@@ -243,7 +243,7 @@ describe('cluster/apiserver/admission/node-restriction', () => {
     });
     const { object: mine } = await create(POD, 'default', pod('mine', 'a'), other);
     const { object: theirs } = await create(POD, 'default', pod('theirs', 'b'), other);
-    const ask = (boundObjectRef?: object): Promise<void> =>
+    const askFor = (object: object): Promise<void> =>
       api.core.admission.mutate({
         operation: 'CREATE',
         kind: ACCOUNT,
@@ -251,12 +251,14 @@ describe('cluster/apiserver/admission/node-restriction', () => {
         namespace: 'default',
         name: 'default',
         user: USER,
-        object: { spec: { boundObjectRef } } as unknown as KubeObject,
+        object: object as KubeObject,
         old: undefined,
       });
+    const ask = (boundObjectRef?: object): Promise<void> => askFor({ spec: { boundObjectRef } });
     const ref = { apiVersion: 'v1', kind: 'Pod', name: 'mine', uid: mine.metadata.uid };
     await ask(ref);
     await refused(ask(), 'node requested token not bound to a pod');
+    await refused(askFor({}), 'node requested token not bound to a pod');
     await refused(ask({ ...ref, kind: 'Secret' }), 'node requested token not bound to a pod');
     await refused(
       ask({ ...ref, uid: undefined }),

@@ -1,9 +1,11 @@
 import { expect } from 'chai';
+import { systemClusterEnv } from '../../../../src/cluster/system-env.js';
+import { VirtualTime } from '../../../support/virtual-time.js';
 import { KeyQueue } from '../../../../src/cluster/apiserver/registry/key-queue.js';
 
 describe('cluster/apiserver/registry/key-queue', () => {
   it('works on one key in the order of asking, each from the outcome before', async () => {
-    const queue = new KeyQueue<string>();
+    const queue = new KeyQueue<string>(systemClusterEnv(), 60_000);
     const add = (key: string, text: string): Promise<string> =>
       queue.run(
         key,
@@ -17,7 +19,7 @@ describe('cluster/apiserver/registry/key-queue', () => {
   });
 
   it('goes on after a failure, which has no outcome', async () => {
-    const queue = new KeyQueue<string>();
+    const queue = new KeyQueue<string>(systemClusterEnv(), 60_000);
     const seen: (string | undefined)[] = [];
     const work = (fails: boolean): Promise<string> =>
       queue.run(
@@ -37,6 +39,27 @@ describe('cluster/apiserver/registry/key-queue', () => {
       'fulfilled',
     ]);
     expect(seen).to.deep.equal([undefined, 'yes', undefined]);
+    expect(queue.size).to.equal(0);
+  });
+
+  it('waits for other work no longer than it was told', async () => {
+    const time = new VirtualTime();
+    const queue = new KeyQueue<string>(time, 5000);
+    let finish: () => void = () => undefined;
+    const slow = queue.run(
+      'a',
+      () => new Promise<string>((resolve) => (finish = () => resolve('1'))),
+      String,
+    );
+    let seen: string | undefined = 'nothing yet';
+    const next = queue.run('a', async (latest) => Promise.resolve((seen = latest)), String);
+    await time.advance(4999);
+    expect(seen).to.equal('nothing yet');
+    await time.advance(1);
+    expect(seen).to.equal(undefined);
+    await time.run(next);
+    finish();
+    expect(await slow).to.equal('1');
     expect(queue.size).to.equal(0);
   });
 });
