@@ -45,7 +45,7 @@ class Collector {
       kv: tombstone ? encodeDeleted(keyBytesOf(payload), main) : payload,
       isCreate,
       // At or below the compaction revision the row before is removable, so it counts as gone.
-      prev: isCreate || main <= compactRevision ? null : index.previousRow(key, main, sub),
+      prev: isCreate || main <= compactRevision ? null : index.rowBefore(key, main),
     });
     return true;
   }

@@ -248,28 +248,19 @@ export class KeyIndex {
     return true;
   }
 
-  /**
-   * The live row of `key` just before the change (main, sub) of the same key.
-   *
-   * Returns: null when there was none or it was compacted.
-   */
-  previousRow(key: Key, main: number, sub: number): { main: number; sub: number } | null {
+  /** The row of `key` that was live before revision `main`; null when there was none or it was compacted. */
+  rowBefore(key: Key, main: number): { main: number; sub: number } | null {
     const tree = this.tree;
     if (!tree.find(key)) return null;
     const arena = this.arena;
     const slot = tree.slot;
-    let id = tree.leaf.ints[slot * INTS + OLDER] as number;
     const slotMain = tree.leaf.nums[slot * NUMS + MOD] as number;
-    const slotSub = tree.leaf.ints[slot * INTS + SUB] as number;
-    if (slotMain < main || (slotMain === main && slotSub < sub)) {
-      return tree.leaf.nums[slot * NUMS + VERSION] === 0 ? null : { main: slotMain, sub: slotSub };
+    if (slotMain < main) {
+      if (tree.leaf.nums[slot * NUMS + VERSION] === 0) return null;
+      return { main: slotMain, sub: tree.leaf.ints[slot * INTS + SUB] as number };
     }
-    while (
-      id !== 0 &&
-      (arena.main(id) > main || (arena.main(id) === main && arena.sub(id) >= sub))
-    ) {
-      id = arena.older(id);
-    }
+    let id = tree.leaf.ints[slot * INTS + OLDER] as number;
+    while (id !== 0 && arena.main(id) >= main) id = arena.older(id);
     if (id === 0 || arena.version(id) === 0) return null;
     return { main: arena.main(id), sub: arena.sub(id) };
   }

@@ -53,6 +53,9 @@ export interface StoreEvent {
   readonly kv: Uint8Array;
   /** Only puts: create_revision === mod_revision. */
   readonly isCreate: boolean;
-  /** Revision of this key's previous row (prev_kv); null when this event created the key. */
+  /**
+   * The key's row before this revision (prev_kv); null when it had none. As in etcd, changes of the
+   * same transaction do not count.
+   */
   readonly prev: { readonly main: number; readonly sub: number } | null;
 }

@@ -89,7 +89,7 @@ export class WriteTxn {
       sub,
       kv: bytes.subarray(start, payloadEnd),
       isCreate: create === main,
-      prev: index.previousMain === 0 ? null : { main: index.previousMain, sub: index.previousSub },
+      prev: this.rowBefore(key),
     });
   }
 
@@ -132,9 +132,19 @@ export class WriteTxn {
       sub,
       kv: encodeDeleted(keyBytes, main),
       isCreate: false,
-      prev: { main: index.previousMain, sub: index.previousSub },
+      prev: this.rowBefore(key),
     });
     return true;
+  }
+
+  /** Row of the key that was just changed before this revision; null when it had none. */
+  private rowBefore(key: Key): StoreEvent['prev'] {
+    const { index } = this.target;
+    const { previousMain, previousSub } = index;
+    if (previousMain === 0) return null;
+    // It was changed before in this transaction.
+    if (previousMain === this.main) return index.rowBefore(key, this.main);
+    return { main: previousMain, sub: previousSub };
   }
 
   /** Publishes the revision and returns its events in order; without a change there is no revision and no event. */

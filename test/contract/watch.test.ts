@@ -135,6 +135,33 @@ describeForAll('watch', (target: Target) => {
     }
   });
 
+  it('shows the value from before the transaction, to watchers of now and of the past', async () => {
+    const prefix = freshPrefix();
+    const [old, fresh] = [bytes(`${prefix}a`), bytes(`${prefix}b`)];
+    const first = await put(`${prefix}a`, 'before');
+    const now = stream();
+    await now.create({ ...range(prefix), prevKv: true });
+    const puts = [old, fresh].map((key) => ({ requestPut: { key, value: bytes('between') } }));
+    const removals = [old, fresh].map((key) => ({ requestDeleteRange: { key } }));
+    // A key may be written twice only in transactions beside each other.
+    await target.client.kv.txn({
+      success: [puts, removals].map((success) => ({ requestTxn: { success } })),
+    });
+    const past = stream();
+    await past.create({ ...range(prefix), prevKv: true, startRevision: first + 1 });
+    for (const s of [now, past]) {
+      const { events } = await s.next();
+      expect(
+        events.map((event) => `${eventText(event)} ${text(event.prevKv?.value)}`),
+      ).to.deep.equal([
+        `PUT ${prefix}a=between before`,
+        `PUT ${prefix}b=between `,
+        `DELETE ${prefix}a before`,
+        `DELETE ${prefix}b `,
+      ]);
+    }
+  });
+
   it('drops the events that filters exclude', async () => {
     const prefix = freshPrefix();
     const s = stream();

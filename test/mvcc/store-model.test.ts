@@ -43,7 +43,10 @@ class Model {
         this.compacted = entry.compact;
       return;
     }
-    const state = new Map(this.states[this.revision]);
+    const old = this.states[this.revision];
+    const state = new Map(old);
+    // Watchers are shown the row before the revision, whatever the transaction did before.
+    const prevOf = (key: string): Row | null => old?.get(key) ?? null;
     const main = this.revision + 1;
     const before = this.events.length;
     for (const write of entry) {
@@ -57,11 +60,12 @@ class Model {
           lease: write.lease,
         };
         state.set(write.key, row);
-        this.events.push({ main, key: write.key, row, prev });
+        const isCreate = row.create === main;
+        this.events.push({ main, key: write.key, row, prev: isCreate ? null : prevOf(write.key) });
       } else {
         for (const key of [...state.keys()].sort()) {
           if (key < write.start || key >= write.end) continue;
-          this.events.push({ main, key, row: null, prev: state.get(key) ?? null });
+          this.events.push({ main, key, row: null, prev: prevOf(key) });
           state.delete(key);
         }
       }
