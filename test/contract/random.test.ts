@@ -42,11 +42,16 @@ describe('random requests', () => {
 
   before(async function () {
     if (versionOf(etcdProgram(), '--version') === null) skipWithout(this, 'etcd to compare with');
-    clusters = await Promise.all([
-      startCluster({ kind: 'mainstay', size: 1 }),
-      startCluster({ kind: 'mainstay', size: 3 }),
-      startCluster({ kind: 'etcd', size: 1 }),
-    ]);
+    const options = [
+      { kind: 'mainstay', size: 1 },
+      { kind: 'mainstay', size: 3 },
+      { kind: 'etcd', size: 1 },
+    ] as const;
+    const starts = await Promise.allSettled(options.map(startCluster));
+    // Those that started are stopped at the end, also when another did not.
+    clusters = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
+    const failure = starts.find(({ status }) => status === 'rejected');
+    if (failure !== undefined) throw (failure as PromiseRejectedResult).reason;
     servers = clusters.map((cluster) => new Server(cluster));
   });
 

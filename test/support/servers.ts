@@ -305,15 +305,22 @@ function url(port: number): string {
   return `http://127.0.0.1:${port}`;
 }
 
-/** Ports that were free a moment ago; all are held at once so that no two are the same. */
+/** Ports that this process has given out: clusters that start side by side must not share one. */
+const given = new Set<number>();
+
+/** Ports that were free a moment ago, each a new one. */
 export async function freePorts(count: number): Promise<number[]> {
   const holders: Server[] = [];
-  for (let i = 0; i < count; i++) {
+  const ports: number[] = [];
+  while (ports.length < count) {
     const holder = createServer();
     await new Promise<void>((resolve) => holder.listen(0, '127.0.0.1', resolve));
     holders.push(holder);
+    const { port } = holder.address() as AddressInfo;
+    if (given.has(port)) continue;
+    given.add(port);
+    ports.push(port);
   }
-  const ports = holders.map((holder) => (holder.address() as AddressInfo).port);
   await Promise.all(holders.map((h) => new Promise<void>((resolve) => h.close(() => resolve()))));
   return ports;
 }
